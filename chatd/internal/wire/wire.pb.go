@@ -39,8 +39,15 @@ type StoredEvent struct {
 	// Stream sequence of this log's event pts-1; 0 for the first.
 	PrevSeq uint64 `protobuf:"varint,7,opt,name=prev_seq,json=prevSeq,proto3" json:"prev_seq,omitempty"`
 	// Stream sequence of this log's newest event before this one whose pts is a multiple of 64; 0 if there is none.
-	SkipSeq       uint64    `protobuf:"varint,8,opt,name=skip_seq,json=skipSeq,proto3" json:"skip_seq,omitempty"`
-	Content       *Envelope `protobuf:"bytes,9,opt,name=content,proto3" json:"content,omitempty"`
+	SkipSeq uint64 `protobuf:"varint,8,opt,name=skip_seq,json=skipSeq,proto3" json:"skip_seq,omitempty"`
+	// Marshalled chat.v1.Event of which only the content is set, so that a shard makes the pushed frame by a merge.
+	Content *Envelope `protobuf:"bytes,9,opt,name=content,proto3" json:"content,omitempty"`
+	// Names the term of ownership that wrote the event.
+	Term uint64 `protobuf:"fixed64,10,opt,name=term,proto3" json:"term,omitempty"`
+	// In the first event of a term: the term of the stream's message before this one. An event is void, and no part of any
+	// log, if the message before it is not the one that its writer meant: see package owner.
+	FirstOfTerm   bool   `protobuf:"varint,11,opt,name=first_of_term,json=firstOfTerm,proto3" json:"first_of_term,omitempty"`
+	PrevTerm      uint64 `protobuf:"fixed64,12,opt,name=prev_term,json=prevTerm,proto3" json:"prev_term,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -138,11 +145,32 @@ func (x *StoredEvent) GetContent() *Envelope {
 	return nil
 }
 
+func (x *StoredEvent) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *StoredEvent) GetFirstOfTerm() bool {
+	if x != nil {
+		return x.FirstOfTerm
+	}
+	return false
+}
+
+func (x *StoredEvent) GetPrevTerm() uint64 {
+	if x != nil {
+		return x.PrevTerm
+	}
+	return 0
+}
+
 // Envelope holds a content, sealed under the data key of a key epoch. Key epoch 0 is plain text.
 type Envelope struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	KeyEpoch uint32                 `protobuf:"varint,1,opt,name=key_epoch,json=keyEpoch,proto3" json:"key_epoch,omitempty"`
-	// Marshalled Content, or its ciphertext.
+	// The content, or its ciphertext.
 	Body          []byte `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -409,10 +437,13 @@ func (x *RecentId) GetTimeMs() int64 {
 }
 
 // Checkpoint says that every log's snapshot holds at least the events up to stream sequence seq. On subject
-// state.<region>.<partition>.-checkpoint (no log id has a hyphen).
+// state.<region>.<partition>.-checkpoint (no log id has a hyphen). A replica of the state stream that has this message has
+// every snapshot that it speaks of.
 type Checkpoint struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Seq   uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// The term that wrote the event at seq.
+	Term          uint64 `protobuf:"fixed64,2,opt,name=term,proto3" json:"term,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -450,6 +481,13 @@ func (*Checkpoint) Descriptor() ([]byte, []int) {
 func (x *Checkpoint) GetSeq() uint64 {
 	if x != nil {
 		return x.Seq
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
 	}
 	return 0
 }
@@ -1099,7 +1137,7 @@ var File_chatd_internal_wire_wire_proto protoreflect.FileDescriptor
 
 const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\n" +
-	"\x1echatd/internal/wire/wire.proto\x12\x15chatfleet.internal.v1\x1a\x18proto/chat/v1/chat.proto\"\x91\x02\n" +
+	"\x1echatd/internal/wire/wire.proto\x12\x15chatfleet.internal.v1\x1a\x18proto/chat/v1/chat.proto\"\xe6\x02\n" +
 	"\vStoredEvent\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x10\n" +
 	"\x03pts\x18\x02 \x01(\x04R\x03pts\x12\x17\n" +
@@ -1110,7 +1148,11 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"contentSum\x12\x19\n" +
 	"\bprev_seq\x18\a \x01(\x04R\aprevSeq\x12\x19\n" +
 	"\bskip_seq\x18\b \x01(\x04R\askipSeq\x129\n" +
-	"\acontent\x18\t \x01(\v2\x1f.chatfleet.internal.v1.EnvelopeR\acontent\";\n" +
+	"\acontent\x18\t \x01(\v2\x1f.chatfleet.internal.v1.EnvelopeR\acontent\x12\x12\n" +
+	"\x04term\x18\n" +
+	" \x01(\x06R\x04term\x12\"\n" +
+	"\rfirst_of_term\x18\v \x01(\bR\vfirstOfTerm\x12\x1b\n" +
+	"\tprev_term\x18\f \x01(\x06R\bprevTerm\";\n" +
 	"\bEnvelope\x12\x1b\n" +
 	"\tkey_epoch\x18\x01 \x01(\rR\bkeyEpoch\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\"\xac\x03\n" +
@@ -1134,10 +1176,11 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\vcontent_sum\x18\x03 \x01(\x06R\n" +
 	"contentSum\x12\x10\n" +
 	"\x03pts\x18\x04 \x01(\x04R\x03pts\x12\x17\n" +
-	"\atime_ms\x18\x05 \x01(\x03R\x06timeMs\"\x1e\n" +
+	"\atime_ms\x18\x05 \x01(\x03R\x06timeMs\"2\n" +
 	"\n" +
 	"Checkpoint\x12\x10\n" +
-	"\x03seq\x18\x01 \x01(\x04R\x03seq\"\xab\x03\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x06R\x04term\"\xab\x03\n" +
 	"\fOwnerRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x127\n" +
 	"\x06create\x18\x02 \x01(\v2\x1d.chatfleet.internal.v1.CreateH\x00R\x06create\x124\n" +
