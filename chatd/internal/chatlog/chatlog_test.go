@@ -1,0 +1,216 @@
+package chatlog_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
+	"github.com/chatfleet/chatfleet/chatd/internal/wire"
+	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
+)
+
+const now = int64(1_800_000_000_000)
+
+func create(user string, kind chatv1.LogKind) chatlog.Command {
+	return chatlog.Command{User: user, NowMs: now, Create: &wire.Create{Request: &chatv1.CreateRequest{Kind: kind, Title: "a title", RandomId: 9}}}
+}
+
+func post(user string, id uint64, text string) chatlog.Command {
+	return chatlog.Command{User: user, NowMs: now, Post: &chatv1.PostRequest{RandomId: id, Message: &chatv1.Message{Text: text}}}
+}
+
+func join(user string) chatlog.Command {
+	return chatlog.Command{User: user, NowMs: now, Join: &chatv1.JoinRequest{}}
+}
+
+func leave(user string) chatlog.Command {
+	return chatlog.Command{User: user, NowMs: now, Leave: &chatv1.LeaveRequest{}}
+}
+
+func note(user, log string, left bool) chatlog.Command {
+	return chatlog.Command{User: user, NowMs: now, Note: &wire.UserNote{Log: log, Kind: chatv1.LogKind_LOG_KIND_CHANNEL, Left: left}}
+}
+
+// carry out decides and applies, as an owner does.
+func carryOut(s *chatlog.State, c chatlog.Command) (chatlog.Decision, *chatv1.Error) {
+	d, err := s.Decide(c)
+	if err == nil && d.Event != nil {
+		s.Apply(d.Event, d.Content, 10*d.Event.Pts)
+	}
+	return d, err
+}
+
+func TestDecide(t *testing.T) {
+	channel, group := chatv1.LogKind_LOG_KIND_CHANNEL, chatv1.LogKind_LOG_KIND_GROUP
+	for _, test := range []struct {
+		name   string
+		before []chatlog.Command
+		ask    chatlog.Command
+		pts    uint64
+		repeat bool
+		code   chatv1.Error_Code
+	}{
+		{name: "a log begins with its creation", ask: create("ann", channel), pts: 1},
+		{name: "a creation repeated is the same log", before: []chatlog.Command{create("ann", channel)}, ask: create("ann", channel), pts: 1, repeat: true},
+		{name: "its id with another kind is an error", before: []chatlog.Command{create("ann", channel)}, ask: create("ann", group), code: chatv1.Error_CODE_ID_REUSED},
+		{name: "nobody posts where nothing is", ask: post("ann", 1, "hi"), code: chatv1.Error_CODE_NOT_FOUND},
+		{name: "a channel's owner posts", before: []chatlog.Command{create("ann", channel)}, ask: post("ann", 1, "hi"), pts: 2},
+		{name: "a reader does not", before: []chatlog.Command{create("ann", channel)}, ask: post("bob", 1, "hi"), code: chatv1.Error_CODE_DENIED},
+		{name: "joining a channel is no event of the channel", before: []chatlog.Command{create("ann", channel)}, ask: join("bob"), pts: 1, repeat: true},
+		{name: "a stranger does not post in a group", before: []chatlog.Command{create("ann", group)}, ask: post("bob", 1, "hi"), code: chatv1.Error_CODE_NOT_MEMBER},
+		{name: "a member does", before: []chatlog.Command{create("ann", group), join("bob")}, ask: post("bob", 1, "hi"), pts: 3},
+		{name: "joining a group twice is one join", before: []chatlog.Command{create("ann", group), join("bob")}, ask: join("bob"), pts: 2, repeat: true},
+		{name: "who has left does not post", before: []chatlog.Command{create("ann", group), join("bob"), leave("bob")}, ask: post("bob", 1, "hi"), code: chatv1.Error_CODE_NOT_MEMBER},
+		{name: "leaving twice is one leave", before: []chatlog.Command{create("ann", group), join("bob"), leave("bob")}, ask: leave("bob"), pts: 3, repeat: true},
+		{name: "a post repeated is the first", before: []chatlog.Command{create("ann", channel), post("ann", 1, "hi"), post("ann", 2, "ho")}, ask: post("ann", 1, "hi"), pts: 2, repeat: true},
+		{name: "its id with another content is an error", before: []chatlog.Command{create("ann", channel), post("ann", 1, "hi")}, ask: post("ann", 1, "ho"), code: chatv1.Error_CODE_ID_REUSED},
+		{name: "an id is a sender's own", before: []chatlog.Command{create("ann", group), join("bob"), post("ann", 1, "hi")}, ask: post("bob", 1, "ho"), pts: 4},
+		{name: "a user log begins with its first note", ask: note("ann", "c1", false), pts: 1},
+		{name: "noted twice is noted once", before: []chatlog.Command{note("ann", "c1", false)}, ask: note("ann", "c1", false), pts: 1, repeat: true},
+		{name: "left is noted", before: []chatlog.Command{note("ann", "c1", false)}, ask: note("ann", "c1", true), pts: 2},
+		{name: "left without having joined is not", ask: note("ann", "c1", true), pts: 0, repeat: true},
+		{name: "a user log is its user's", before: []chatlog.Command{note("ann", "c1", false)}, ask: note("bob", "c2", false), code: chatv1.Error_CODE_DENIED},
+		{name: "and takes no posts", before: []chatlog.Command{note("ann", "c1", false)}, ask: post("ann", 1, "hi"), code: chatv1.Error_CODE_DENIED},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := &chatlog.State{ID: "x"}
+			for i, c := range test.before {
+				if _, err := carryOut(s, c); err != nil {
+					t.Fatalf("before, step %d: %v", i, err)
+				}
+			}
+			d, err := s.Decide(test.ask)
+			if err.GetCode() != test.code {
+				t.Fatalf("error %v, want code %v", err, test.code)
+			}
+			if d.Pts != test.pts || d.Repeated != test.repeat {
+				t.Errorf("position %d, repeated %v; want %d, %v", d.Pts, d.Repeated, test.pts, test.repeat)
+			}
+			if (d.Event != nil) == (test.repeat || test.code != 0) {
+				t.Errorf("event %v is not what a decision with repeated %v and error %v appends", d.Event, d.Repeated, err)
+			}
+		})
+	}
+}
+
+func TestOldRepeats(t *testing.T) {
+	// More posts than a state remembers, one a millisecond.
+	s := &chatlog.State{ID: "x"}
+	c := create("ann", chatv1.LogKind_LOG_KIND_CHANNEL)
+	var events []*wire.StoredEvent
+	for i := range uint64(5000) {
+		d, err := carryOut(s, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, d.Event)
+		c = post("ann", i+1, "hi")
+		c.NowMs = now + int64(i)
+	}
+	repeat := post("ann", 10, "hi")
+	repeat.NowMs = now + 6000
+
+	if d, err := s.Decide(repeat); err != nil || d.Event == nil {
+		t.Errorf("a post that does not say it is a repeat: decided %v, %v; want a new event", d, err)
+	}
+	repeat.Post.FirstSentMs = now - chatlog.RememberFor.Milliseconds()
+	if _, err := s.Decide(repeat); err.GetCode() != chatv1.Error_CODE_TOO_OLD {
+		t.Errorf("a repeat from before the time that ids are kept: %v, want TOO_OLD", err)
+	}
+	repeat.Post.FirstSentMs = now + 5
+	d, err := s.Decide(repeat)
+	if err != nil || d.LookBackMs != now+5 {
+		t.Fatalf("a repeat of a forgotten post: decided %+v, %v; want to look back to %d", d, err, now+5)
+	}
+	s.Recall(events[6:], d.LookBackMs)
+	if d, err := s.Decide(repeat); err != nil || !d.Repeated || d.Pts != 11 {
+		t.Errorf("the same after looking back: decided %+v, %v; want the first post's position 11", d, err)
+	}
+}
+
+// A snapshot and the events after it are the same log as all its events.
+func TestSnapshotIsTheFold(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		kind := rapid.SampledFrom([]chatv1.LogKind{chatv1.LogKind_LOG_KIND_CHANNEL, chatv1.LogKind_LOG_KIND_GROUP}).Draw(t, "kind")
+		user := rapid.Custom(func(t *rapid.T) string { return fmt.Sprintf("u%d", rapid.IntRange(0, 4).Draw(t, "n")) })
+		straight, restored := &chatlog.State{ID: "x"}, &chatlog.State{ID: "x"}
+		commands := append([]chatlog.Command{create("u0", kind)}, rapid.SliceOfN(rapid.Custom(func(t *rapid.T) chatlog.Command {
+			switch u := user.Draw(t, "user"); rapid.IntRange(0, 5).Draw(t, "what") {
+			case 0:
+				return join(u)
+			case 1:
+				return leave(u)
+			default:
+				return post(u, rapid.Uint64Range(1, 20).Draw(t, "id") /* with 5 users, fewer than a snapshot remembers */, rapid.SampledFrom([]string{"a", "b"}).Draw(t, "text"))
+			}
+		}), 0, 200).Draw(t, "commands")...)
+
+		for i, c := range commands {
+			if rapid.IntRange(0, 9).Draw(t, "snapshot") == 0 {
+				bytes, err := proto.Marshal(restored.Snapshot())
+				if err != nil {
+					t.Fatal(err)
+				}
+				w := new(wire.LogState)
+				if err := proto.Unmarshal(bytes, w); err != nil {
+					t.Fatal(err)
+				}
+				restored = chatlog.Restore(w)
+			}
+			d1, err1 := carryOut(straight, c)
+			d2, err2 := restored.Decide(c)
+			if err1.GetCode() != err2.GetCode() || d1.Pts != d2.Pts || d1.Repeated != d2.Repeated || !proto.Equal(d1.Event, d2.Event) {
+				t.Fatalf("command %d: the whole fold decides %+v, %v; the restored one %+v, %v", i, d1, err1, d2, err2)
+			}
+			if d2.Event != nil {
+				// As a new owner sees it: from the bytes that were stored.
+				content, err := chatlog.Content(d2.Event)
+				if err != nil {
+					t.Fatal(err)
+				}
+				restored.Apply(d2.Event, content, 10*d2.Event.Pts)
+			}
+			if !proto.Equal(straight.Info(), restored.Info()) || straight.LastSeq != restored.LastSeq || straight.SkipSeq != restored.SkipSeq {
+				t.Fatalf("command %d: states differ: %+v and %+v", i, straight, restored)
+			}
+		}
+	})
+}
+
+func TestSkipPointers(t *testing.T) {
+	s := &chatlog.State{ID: "x"}
+	c := create("ann", chatv1.LogKind_LOG_KIND_CHANNEL)
+	for i := range uint64(300) {
+		d, err := carryOut(s, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pts := d.Event.Pts
+		if want := 10 * (pts - 1); d.Event.PrevSeq != want {
+			t.Errorf("event %d points back to sequence %d, want %d", pts, d.Event.PrevSeq, want)
+		}
+		if want := 10 * ((pts - 1) / chatlog.SkipEvery * chatlog.SkipEvery); d.Event.SkipSeq != want {
+			t.Errorf("event %d skips back to sequence %d, want %d", pts, d.Event.SkipSeq, want)
+		}
+		c = post("ann", i+1, "hi")
+		c.NowMs += int64(i) * int64(time.Millisecond)
+	}
+}
+
+func BenchmarkDecideAndApply(b *testing.B) {
+	s := &chatlog.State{ID: "x"}
+	if _, err := carryOut(s, create("ann", chatv1.LogKind_LOG_KIND_CHANNEL)); err != nil {
+		b.Fatal(err)
+	}
+	text := string(make([]byte, 200))
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if _, err := carryOut(s, post("ann", uint64(i)+1, text)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
