@@ -1,0 +1,50 @@
+package v1alpha1
+
+import (
+	"strings"
+	"time"
+)
+
+// Moments returns when it happens, from the start of the measure phase, ascending.
+func (s Schedule) Moments() []time.Duration {
+	moments := make([]time.Duration, max(s.Count, 1))
+	for i := range moments {
+		moments[i] = s.At.Std() + time.Duration(i)*s.Every.Std()
+	}
+	return moments
+}
+
+// Title is the fault's name, or what stands for it.
+func (f Fault) Title() string {
+	if f.Name != "" {
+		return f.Name
+	}
+	return string(f.Action) + " " + string(f.Target)
+}
+
+// Lasts returns how long the process is away by intent. ok is false for one that is killed and not started again.
+func (f Fault) Lasts() (d time.Duration, ok bool) {
+	switch f.Action {
+	case Stop:
+		return f.For.Std(), true
+	case Kill:
+		return f.RestartAfter.Std(), f.RestartAfter > 0
+	}
+	return 0, true
+}
+
+// OnStore says whether the target is a store, or all of them.
+func (t FaultTarget) OnStore() bool {
+	return t == MetaLeader || t == AllStores || strings.HasPrefix(string(t), "store-")
+}
+
+// Sessions returns how many sessions the population has.
+func (p Population) Sessions() int { return p.Subscribers * max(p.DevicesPerUser, 1) }
+
+// ConnectsOver returns the time over which n sessions begin to connect.
+func (c Connect) ConnectsOver(n int) time.Duration {
+	if c.RatePerSecond > 0 {
+		return time.Duration(float64(n) / c.RatePerSecond * float64(time.Second))
+	}
+	return c.Duration.Std()
+}

@@ -1,0 +1,217 @@
+package v1alpha1
+
+const (
+	// APIVersion is the apiVersion of the scenarios that this package describes.
+	APIVersion = "chatfleet.io/v1alpha1"
+	// Kind is their kind.
+	Kind = "Scenario"
+)
+
+// Scenario says what a simulated audience does, what breaks meanwhile, and what must hold.
+type Scenario struct {
+	// The version of this format.
+	APIVersion string `json:"apiVersion" jsonschema:"required,enum=chatfleet.io/v1alpha1"`
+	// What this document is.
+	Kind string `json:"kind" jsonschema:"required,enum=Scenario"`
+	// Names the scenario in reports: lower-case letters, digits and dashes.
+	Name string `json:"name" jsonschema:"required,pattern=^[a-z0-9]([a-z0-9-]{0\\,61}[a-z0-9])?$"`
+	// What the scenario shows, for people.
+	Description string `json:"description,omitempty" jsonschema:"maxLength=2000"`
+	// Where all that is random comes from. The same seed gives the same schedule of posts and faults. Default 0.
+	Seed uint64 `json:"seed,omitempty"`
+	// What to run against where the command line names nothing.
+	Target Target `json:"target,omitzero"`
+	// Who listens.
+	Population Population `json:"population" jsonschema:"required"`
+	// How long each part of the run takes.
+	Phases Phases `json:"phases" jsonschema:"required"`
+	// Posts in the background, in the channels beside the broadcast one. They begin with the warm-up and end with the
+	// measuring.
+	Chatter *Chatter `json:"chatter,omitempty"`
+	// Posts in the broadcast channel, which every session reads.
+	Broadcasts []Broadcast `json:"broadcasts,omitempty" jsonschema:"maxItems=1000"`
+	// What breaks, and when. Only a local fleet can be broken.
+	Faults []Fault `json:"faults,omitempty" jsonschema:"maxItems=1000"`
+	// What must hold. Unless they are given another bound, lost, duplicate, unordered and missingAcknowledged must be 0.
+	Thresholds []Threshold `json:"thresholds" jsonschema:"required,minItems=1,maxItems=200"`
+	// The processes that hold the sessions.
+	Workers Workers `json:"workers,omitzero"`
+	// The files to write beside report.json. Default: all of them.
+	Outputs []Output `json:"outputs,omitempty" jsonschema:"uniqueItems=true,maxItems=3"`
+}
+
+// Target is the fleet to run against where the command line names none.
+type Target struct {
+	// A fleet of real processes on this machine, started for the run and removed after it.
+	Local *LocalFleet `json:"local,omitempty"`
+}
+
+// LocalFleet is the shape of a fleet on this machine.
+type LocalFleet struct {
+	// Processes that keep logs: 1, 3 or 5, since they decide by majority.
+	Stores int `json:"stores" jsonschema:"required,enum=1,enum=3,enum=5"`
+	// Processes that hold sessions.
+	Shards int `json:"shards" jsonschema:"required,minimum=1,maximum=64"`
+	// Streams that the logs are divided among. Default 16.
+	Partitions int `json:"partitions,omitempty" jsonschema:"minimum=1,maximum=1024"`
+	// Copies of each partition, at most one a store. Default 3, or 1 with one store.
+	Replicas int `json:"replicas,omitempty" jsonschema:"enum=1,enum=3,enum=5"`
+	// When a store acknowledges: Fsync, when a quorum has the post on disk (default), or Replicated, when a quorum has it
+	// in memory.
+	Durability string `json:"durability,omitempty" jsonschema:"enum=Fsync,enum=Replicated"`
+}
+
+// Population is who listens.
+type Population struct {
+	// Users who read the broadcast channel.
+	Subscribers int `json:"subscribers" jsonschema:"required,minimum=1,maximum=10000000"`
+	// Sessions that each user has at the same time. Default 1.
+	DevicesPerUser int `json:"devicesPerUser,omitempty" jsonschema:"minimum=1,maximum=16"`
+	// Channels beside the broadcast one, for the chatter. Default 0.
+	Channels int `json:"channels,omitempty" jsonschema:"minimum=0,maximum=100000"`
+	// How many of the chatter's channels each session reads, besides the broadcast channel. Default 0.
+	AttachPerSession int `json:"attachPerSession,omitempty" jsonschema:"minimum=0,maximum=1000"`
+	// The share of sessions, 0 to 1, that speak JSON; the others speak protobuf. Default 0.
+	JSONShare float64 `json:"jsonShare,omitempty" jsonschema:"minimum=0,maximum=1"`
+}
+
+// Phases is how long each part of the run takes, in this order. What is thresholded is what was posted in measure.
+type Phases struct {
+	// Sessions connect and sign in.
+	Connect Connect `json:"connect" jsonschema:"required"`
+	// Chatter runs and is not measured. Default 0s.
+	Warmup Duration `json:"warmup,omitempty"`
+	// Chatter, broadcasts and faults, measured.
+	Measure Duration `json:"measure" jsonschema:"required"`
+	// Nothing new is posted, what is under way may arrive. Default 5s; a loaded scenario always has it.
+	Settle *Duration `json:"settle,omitempty"`
+}
+
+// Connect is how fast sessions connect: exactly one of its fields.
+type Connect struct {
+	// Sessions that begin to connect, a second.
+	RatePerSecond float64 `json:"ratePerSecond,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1000000"`
+	// The time over which all sessions begin to connect, evenly.
+	Duration Duration `json:"duration,omitempty"`
+}
+
+// Chatter is the posts in the background. The channel of each is drawn at random.
+type Chatter struct {
+	// How posts follow each other: poisson, as those of many people who know nothing of each other (default), or
+	// constant, all at the same distance.
+	Arrivals Arrivals `json:"arrivals,omitempty" jsonschema:"enum=poisson,enum=constant"`
+	// Posts a second, over all channels.
+	RatePerSecond float64 `json:"ratePerSecond" jsonschema:"required,exclusiveMinimum=0,maximum=100000"`
+	// The size of a post's content, at least 32 bytes. Default 200B.
+	MessageBytes Size `json:"messageBytes,omitempty"`
+	// A delivery later than this after the intended moment of the post counts as late. Default: none is late.
+	DeliverWithin Duration `json:"deliverWithin,omitempty"`
+}
+
+// Arrivals is how posts follow each other.
+type Arrivals string
+
+// The kinds of Arrivals.
+const (
+	Poisson  Arrivals = "poisson"
+	Constant Arrivals = "constant"
+)
+
+// Schedule is when something happens: once at a moment, or count times from that moment on, one every so often. Moments
+// count from the start of the measure phase.
+type Schedule struct {
+	// The moment of the first, from the start of the measure phase. Default 0s.
+	At Duration `json:"at,omitempty"`
+	// The time from one to the next.
+	Every Duration `json:"every,omitempty"`
+	// How many there are. Default 1.
+	Count int `json:"count,omitempty" jsonschema:"minimum=1,maximum=10000"`
+}
+
+// Broadcast is one post, or several, in the channel that every session reads.
+type Broadcast struct {
+	Schedule `json:",inline" yaml:",inline"`
+	// The size of a post's content, at least 32 bytes. Default 200B.
+	MessageBytes Size `json:"messageBytes,omitempty"`
+	// A delivery later than this after the intended moment of the post counts as late. Default 1s.
+	DeliverWithin Duration `json:"deliverWithin,omitempty"`
+}
+
+// Fault is something that breaks, once or several times.
+type Fault struct {
+	// Names it for thresholds and the report. Default: the action and the target, as in "kill store-leading".
+	Name     string `json:"name,omitempty" jsonschema:"maxLength=64"`
+	Schedule `json:",inline" yaml:",inline"`
+	// What is done to the process: kill (SIGKILL), stop (SIGSTOP, and on again after `for`), or restart (SIGTERM, which
+	// drains it, and started again).
+	Action Action `json:"action" jsonschema:"required,enum=kill,enum=stop,enum=restart"`
+	// To which: store-leading (a store that owns partitions), meta-leader (the store that leads the stores' meta group),
+	// shard (any one), all-stores (all at once), or store-N or shard-N, from 0.
+	Target FaultTarget `json:"target" jsonschema:"required,pattern=^(store-leading|meta-leader|shard|all-stores|(store|shard)-(0|[1-9][0-9]{0\\,2}))$"`
+	// How long a stopped process stands still. Only for stop, which needs it.
+	For Duration `json:"for,omitempty"`
+	// How long after its death a killed process is started again. Default for kill: it stays dead. Only for kill.
+	RestartAfter Duration `json:"restartAfter,omitempty"`
+}
+
+// Action is what a fault does to a process.
+type Action string
+
+// The actions.
+const (
+	Kill    Action = "kill"
+	Stop    Action = "stop"
+	Restart Action = "restart"
+)
+
+// FaultTarget is the process, or processes, that a fault is done to: one of the constants, or store-N or shard-N.
+type FaultTarget string
+
+// The targets that are found when the fault is due.
+const (
+	StoreLeading FaultTarget = "store-leading"
+	MetaLeader   FaultTarget = "meta-leader"
+	AnyShard     FaultTarget = "shard"
+	AllStores    FaultTarget = "all-stores"
+)
+
+// Threshold is a bound that must hold. Times must stay below it, everything else may reach it.
+type Threshold struct {
+	// What is bounded; `simulator schema` lists the metrics. What was posted in the warm-up is not in them.
+	Metric string `json:"metric" jsonschema:"required"`
+	// Which figure of many values: max, mean, median, or a percentile such as p99.9. Default: the metric's own. Metrics
+	// that are one number have none.
+	Aggregation string `json:"aggregation,omitempty"`
+	// Only the faults of this name; for the metrics of faults. Default: all faults.
+	Fault string `json:"fault,omitempty"`
+	// The bound: a time ("1s"), a size ("64KiB") or a number (0, 0.001), as the metric wants.
+	Bound Bound `json:"bound" jsonschema:"required"`
+	// With fewer samples than this the result is inconclusive. Default 1; never less.
+	MinSamples int64 `json:"minSamples,omitempty" jsonschema:"minimum=1"`
+	// Claims the bound for the next run too, at this confidence (0.95, say), from samples that are correlated within a
+	// broadcast and shard. Only for percentiles of delivery. Default: the bound is for this run, of which every delivery
+	// was counted.
+	Confidence float64 `json:"confidence,omitempty" jsonschema:"minimum=0.5,maximum=0.9999"`
+}
+
+// Workers is the processes that hold the sessions.
+type Workers struct {
+	// How many: a number, or auto (default): as many as this machine's limit of open files a process asks for.
+	Count WorkerCount `json:"count,omitempty"`
+	// Local addresses that sessions connect from, in turn. One has about 28,000 ports to each address of the target.
+	// Default: spread over 127.0.0.0/8 for a local fleet, else the system's choice.
+	SourceAddresses []string `json:"sourceAddresses,omitempty" jsonschema:"uniqueItems=true,maxItems=250"`
+}
+
+// Output is a file to write beside report.json.
+type Output string
+
+// The outputs.
+const (
+	// One page that works offline: report.html.
+	HTML Output = "html"
+	// One test case a threshold: junit.xml.
+	JUnit Output = "junit"
+	// HdrHistogram interval logs: latency.hlog.
+	HLog Output = "hlog"
+)
