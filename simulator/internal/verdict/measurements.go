@@ -58,7 +58,7 @@ type Deliveries struct {
 	Lost int64
 	// Of Lost: delivered with other content than the log has at that position.
 	Corrupt int64
-	// Delivered later than the post's deliverWithin after its intended moment.
+	// Delivered later than the post's deliverWithin after its intended moment, with Clock.ErrorBound added.
 	Late int64
 	// Of Delivered: not by push but by asking for the difference, after a gap or a new connection.
 	Healed int64
@@ -95,7 +95,8 @@ type Posts struct {
 	Unacknowledged int64
 }
 
-// Broadcast is what became of one post in the broadcast channel.
+// Broadcast is what became of one post in the broadcast channel. One that is not in the log at the end is here too: lost for
+// every session that was signed in.
 type Broadcast struct {
 	At            time.Duration
 	DeliverWithin time.Duration

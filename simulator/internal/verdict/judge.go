@@ -1,0 +1,300 @@
+package verdict
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
+)
+
+// Verdict is the answer to whether the fleet did what the scenario demands.
+type Verdict string
+
+// The verdicts, the same words everywhere.
+const (
+	Pass               Verdict = "Pass"
+	Fail               Verdict = "Fail"
+	Inconclusive       Verdict = "Inconclusive"
+	GeneratorUnhealthy Verdict = "GeneratorUnhealthy"
+)
+
+// Exit codes of every command that runs something.
+const (
+	ExitPass         = 0
+	ExitUsage        = 2
+	ExitFail         = 3
+	ExitInconclusive = 4
+	ExitUnhealthy    = 5
+	ExitUnreachable  = 6
+	ExitInterrupted  = 130
+)
+
+// Judgement is the verdict on a run and all that it stands on.
+type Judgement struct {
+	Verdict  Verdict
+	ExitCode int
+	// Why, the most important first; empty for a pass.
+	Reasons []string
+	// One for each threshold, in their order.
+	Results []Result
+	// Index into Results of the one with the smallest margin, or -1 if none has one.
+	Worst  int
+	Health Health
+}
+
+// Result is what became of one threshold.
+type Result struct {
+	Threshold v1alpha1.Threshold
+	// As in "delivery p99.9 < 1s".
+	Title string
+	Unit  v1alpha1.Unit
+	// In Unit (nanoseconds for a time); +Inf for a time that is never.
+	Value float64
+	// Half the width of the interval that the true value is in; nanoseconds, for times.
+	Error   time.Duration
+	Samples int64
+	// Blocks of the bootstrap, for thresholds with a confidence.
+	Blocks  int
+	Verdict Verdict
+	// Why not a pass, or what a pass with a confidence stands on.
+	Reason string
+	// How much of the bound is left, as a share of it; below 0 when missed. NaN where the bound is 0 or there are no samples.
+	Margin      float64
+	Correctness bool
+}
+
+// Judge judges a run.
+func Judge(m Measurements, thresholds []v1alpha1.Threshold) Judgement {
+	j := Judgement{Worst: -1, Health: healthOf(&m, thresholds)}
+	for _, t := range thresholds {
+		j.Results = append(j.Results, judgeThreshold(&m, j.Health, t))
+	}
+	for i, r := range j.Results {
+		if !math.IsNaN(r.Margin) && (j.Worst < 0 || r.Margin < j.Results[j.Worst].Margin) {
+			j.Worst = i
+		}
+	}
+	j.decide(&m)
+	if doubts := runDoubts(&m); len(doubts) > 0 {
+		j.overrule(Inconclusive, doubts[0], m.Clock.Step != 0 && len(doubts) == 1)
+	} else if len(j.Health.Reasons) > 0 {
+		j.overrule(GeneratorUnhealthy, "the generator was not healthy", true)
+	}
+	return j
+}
+
+// decide follows the order in the package comment.
+func (j *Judgement) decide(m *Measurements) {
+	wrong := j.reasons(func(r Result) bool { return r.Correctness && r.Verdict == Fail })
+	missed := j.reasons(func(r Result) bool { return !r.Correctness && r.Verdict == Fail })
+	open := j.reasons(func(r Result) bool { return r.Verdict == Inconclusive })
+	if len(j.Results) == 0 {
+		open = append(open, "there is no threshold")
+	}
+	doubts := runDoubts(m)
+	var workers []string
+	for _, w := range m.Generator.LostWorkers {
+		workers = append(workers, "worker lost: "+w)
+	}
+	for _, rule := range []struct {
+		reasons []string
+		verdict Verdict
+	}{
+		{wrong, Fail},
+		{doubts, Inconclusive},
+		{j.Health.Reasons, GeneratorUnhealthy},
+		{missed, Fail},
+		{slices.Concat(workers, j.Health.Unknown, open), Inconclusive},
+	} {
+		if len(rule.reasons) == 0 {
+			continue
+		}
+		if j.Verdict == "" {
+			j.Verdict = rule.verdict
+		}
+		j.Reasons = append(j.Reasons, rule.reasons...)
+	}
+	if j.Verdict == "" {
+		j.Verdict = Pass
+	}
+	j.ExitCode = exitCode(j.Verdict, m)
+}
+
+// runDoubts returns what puts every time in doubt.
+func runDoubts(m *Measurements) []string {
+	var doubts []string
+	if m.Unreachable != "" {
+		doubts = append(doubts, "the fleet could not be reached: "+m.Unreachable)
+	}
+	if m.Interrupted {
+		doubts = append(doubts, "the run was interrupted")
+	}
+	if m.Clock.Step != 0 {
+		doubts = append(doubts, fmt.Sprintf("a clock stepped by %s during the run", m.Clock.Step))
+	}
+	return doubts
+}
+
+func exitCode(v Verdict, m *Measurements) int {
+	switch {
+	case m.Interrupted:
+		return ExitInterrupted
+	case m.Unreachable != "":
+		return ExitUnreachable
+	case v == Pass:
+		return ExitPass
+	case v == Fail:
+		return ExitFail
+	case v == GeneratorUnhealthy:
+		return ExitUnhealthy
+	}
+	return ExitInconclusive
+}
+
+func (j *Judgement) reasons(of func(Result) bool) []string {
+	var out []string
+	for _, r := range j.Results {
+		if of(r) {
+			out = append(out, r.Title+": "+r.Reason)
+		}
+	}
+	return out
+}
+
+// overrule takes the verdict from every threshold that does not stand on its own. Correctness that failed always does;
+// correctness that held does where counts are still good: they are counted, not timed.
+func (j *Judgement) overrule(v Verdict, because string, countsAreGood bool) {
+	for i := range j.Results {
+		r := &j.Results[i]
+		if r.Verdict == Inconclusive || r.Correctness && (r.Verdict == Fail || countsAreGood) {
+			continue
+		}
+		r.Verdict = v
+		r.Reason = because + "; it was " + r.figure()
+	}
+}
+
+func judgeThreshold(m *Measurements, h Health, t v1alpha1.Threshold) Result {
+	r := Result{Threshold: t, Unit: t.Bound.Unit, Margin: math.NaN(), Verdict: Inconclusive, Title: Title(t)}
+	metric, known := FindMetric(t.Metric)
+	if !known {
+		r.Reason = "there is no such metric"
+		return r
+	}
+	name := t.Aggregation
+	if name == "" {
+		name = metric.Aggregation
+	}
+	aggregation, err := ParseAggregation(name)
+	if name != "" && err != nil {
+		r.Reason = err.Error()
+		return r
+	}
+	in := metric.read(m, t.Fault)
+	r.Unit, r.Correctness, r.Samples = metric.Unit, metric.Correctness, in.samples
+	r.Value = in.value(aggregation)
+	r.Error = errorOf(metric, m, h)
+	r.compare(m, metric, aggregation)
+	return r
+}
+
+// compare gives the result its verdict and reason.
+func (r *Result) compare(m *Measurements, metric Metric, a Aggregation) {
+	bound := r.Threshold.Bound.Value
+	below := bound - float64(r.Error)
+	if r.Samples > 0 && bound > 0 {
+		r.Margin = (below - r.Value) / bound
+	}
+	// Times must stay below, counts may reach.
+	holds := func(value, bound float64) bool {
+		return value < bound || metric.Unit != v1alpha1.UnitTime && value == bound
+	}
+	switch {
+	case r.Threshold.Bound.Unit != metric.Unit:
+		r.Margin = math.NaN()
+		r.Reason = fmt.Sprintf("the bound is a %s and the metric a %s", r.Threshold.Bound.Unit, metric.Unit)
+	case metric.Correctness && !holds(r.Value, bound):
+		// One duplicate is a duplicate, however few deliveries there were.
+		r.Verdict = Fail
+		r.Reason = r.figure()
+	case r.Samples < max(r.Threshold.MinSamples, 1):
+		r.Reason = fmt.Sprintf("%d samples; it takes %d", r.Samples, max(r.Threshold.MinSamples, 1))
+	case metric.ends == twoEnds && !m.Clock.Trusted:
+		r.Reason = "the clocks of its two ends cannot be compared"
+	case !holds(r.Value-float64(r.Error), bound):
+		r.Verdict = Fail
+		r.Reason = r.figure()
+	case !holds(r.Value+float64(r.Error), bound):
+		r.Reason = r.figure() + ", which does not tell"
+	default:
+		r.Verdict = Pass
+		r.claim(m, a, below)
+	}
+}
+
+// claim looks whether a bound that held in this run may be claimed for the next, if that was asked for.
+func (r *Result) claim(m *Measurements, a Aggregation, below float64) {
+	c := r.Threshold.Confidence
+	if c == 0 {
+		return
+	}
+	b := resample(m.Blocks, a.Percentile, c, time.Duration(below))
+	r.Blocks = b.blocks
+	r.Reason = b.String()
+	if doubt := b.doubt(a.Percentile, c); doubt != "" {
+		r.Verdict = Inconclusive
+		r.Reason = doubt
+	}
+}
+
+// errorOf returns how far a time may be off, by the clocks and by the cores. What the generator did not time has no error.
+func errorOf(metric Metric, m *Measurements, h Health) time.Duration {
+	if metric.Unit != v1alpha1.UnitTime || metric.ends == noEnds {
+		return 0
+	}
+	e := h.SharedCoresError
+	if metric.ends == twoEnds {
+		e += m.Clock.ErrorBound
+	}
+	return e
+}
+
+// figure is the value with its error, for people.
+func (r *Result) figure() string {
+	if r.Unit != v1alpha1.UnitTime {
+		return v1alpha1.Bound{Unit: r.Unit, Value: r.Value}.String()
+	}
+	s := "never"
+	if !math.IsInf(r.Value, 1) {
+		s = round(time.Duration(r.Value)).String()
+	}
+	if r.Error > 0 {
+		s += " ± " + round(r.Error).String()
+	}
+	return s
+}
+
+// Title says a threshold in a line, as in "delivery p99.9 < 1s".
+func Title(t v1alpha1.Threshold) string {
+	title := t.Metric
+	aggregation := t.Aggregation
+	if metric, ok := FindMetric(t.Metric); ok && aggregation == "" {
+		aggregation = metric.Aggregation
+	}
+	if aggregation != "" {
+		title += " " + aggregation
+	}
+	if t.Fault != "" {
+		title += " after " + t.Fault
+	}
+	sign := "≤"
+	switch {
+	case t.Bound.Unit == v1alpha1.UnitTime:
+		sign = "<"
+	case t.Bound.Value == 0:
+		sign = "="
+	}
+	return title + " " + sign + " " + t.Bound.String()
+}
