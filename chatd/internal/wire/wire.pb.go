@@ -442,8 +442,9 @@ func (x *RecentId) GetTimeMs() int64 {
 type Checkpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Seq   uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
-	// The term that wrote the event at seq.
+	// The term that wrote the message at seq, and whether that message is void.
 	Term          uint64 `protobuf:"fixed64,2,opt,name=term,proto3" json:"term,omitempty"`
+	Void          bool   `protobuf:"varint,3,opt,name=void,proto3" json:"void,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -490,6 +491,13 @@ func (x *Checkpoint) GetTerm() uint64 {
 		return x.Term
 	}
 	return 0
+}
+
+func (x *Checkpoint) GetVoid() bool {
+	if x != nil {
+		return x.Void
+	}
+	return false
 }
 
 // OwnerRequest goes to own.<region>.<partition> and is answered by the owner of the partition, or by nobody.
@@ -1176,11 +1184,12 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\vcontent_sum\x18\x03 \x01(\x06R\n" +
 	"contentSum\x12\x10\n" +
 	"\x03pts\x18\x04 \x01(\x04R\x03pts\x12\x17\n" +
-	"\atime_ms\x18\x05 \x01(\x03R\x06timeMs\"2\n" +
+	"\atime_ms\x18\x05 \x01(\x03R\x06timeMs\"F\n" +
 	"\n" +
 	"Checkpoint\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
-	"\x04term\x18\x02 \x01(\x06R\x04term\"\xab\x03\n" +
+	"\x04term\x18\x02 \x01(\x06R\x04term\x12\x12\n" +
+	"\x04void\x18\x03 \x01(\bR\x04void\"\xab\x03\n" +
 	"\fOwnerRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x127\n" +
 	"\x06create\x18\x02 \x01(\v2\x1d.chatfleet.internal.v1.CreateH\x00R\x06create\x124\n" +

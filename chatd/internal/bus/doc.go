@@ -1,0 +1,16 @@
+// Package bus embeds NATS: it carries the partitions' streams between the stores, and requests, live events and digests
+// between stores and shards.
+//
+// A Store runs a server with JetStream, clustered with the other stores, makes the partitions' streams, and runs an
+// owner.Owner for each partition that it leads. A Shard runs a server without JetStream that joins the stores as a leaf node. A
+// Local joins the two in one process. All that chatd knows of NATS is in this package: its callers see owners, events and
+// requests.
+//
+// Subjects, for a region and a partition:
+//
+//	log.<region>.<partition>.<log>    events, stream LOG-<region>-<partition>
+//	state.<region>.<partition>.<log>  snapshots, stream STATE-<region>-<partition>
+//	own.<region>.<partition>          requests to the partition's owner
+//	live.<region>.<partition>.<log>   stored events, as they happen
+//	digest.<region>.<partition>       which logs have moved
+package bus

@@ -1,0 +1,274 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/owner"
+)
+
+// checkpointSubject is the last token of the checkpoint's subject; no log id has a hyphen.
+const checkpointSubject = "-checkpoint"
+
+// numPending is the header of a batch's end that says how many messages are left.
+const numPending = "Nats-Num-Pending"
+
+const (
+	// tailBatch messages are read at once in a take-over.
+	tailBatch = 2048
+	// readTimeout bounds one read of this store's own replica.
+	readTimeout = 2 * time.Second
+	// putTimeout bounds one write to the state stream.
+	putTimeout = 5 * time.Second
+	// wrongLastSequence is the JetStream API's error code of an append that expected another sequence.
+	wrongLastSequence = 10071
+)
+
+// journal is a partition's two streams for its owner. Reads have a connection of their own: the server serves them on the
+// goroutine that reads the connection, and a cold block must not hold up appends.
+type journal struct {
+	subjects
+	partition       int
+	appends, reads  *nats.Conn
+	logAPI, stAPI   string // subjects of direct reads
+	leaderStateRead string
+}
+
+func newJournal(s subjects, partition int, appends, reads *nats.Conn) *journal {
+	return &journal{
+		subjects: s, partition: partition, appends: appends, reads: reads,
+		logAPI:          "$JS.API.DIRECT.GET." + s.logStream(partition),
+		stAPI:           "$JS.API.DIRECT.GET." + s.stateStream(partition),
+		leaderStateRead: "$JS.API.STREAM.MSG.GET." + s.stateStream(partition),
+	}
+}
+
+// getRequest is the body of a direct read.
+type getRequest struct {
+	Seq       uint64   `json:"seq,omitempty"`
+	NextFor   string   `json:"next_by_subj,omitempty"`
+	Batch     int      `json:"batch,omitempty"`
+	MaxBytes  int      `json:"max_bytes,omitempty"`
+	MultiLast []string `json:"multi_last,omitempty"`
+	LastFor   string   `json:"last_by_subj,omitempty"`
+}
+
+// Appender implements owner.Journal.
+func (j *journal) Appender() (owner.Appender, error) {
+	a := &appender{j: j, inbox: nats.NewInbox(), outcomes: make(chan owner.Outcome, 1024), closed: make(chan struct{})}
+	var err error
+	a.sub, err = j.appends.Subscribe(a.inbox, a.received)
+	return a, err
+}
+
+type appender struct {
+	j        *journal
+	inbox    string
+	sub      *nats.Subscription
+	outcomes chan owner.Outcome
+	closed   chan struct{}
+}
+
+func (a *appender) Append(log string, event []byte, after uint64) error {
+	return a.j.appends.PublishMsg(&nats.Msg{
+		Subject: a.j.log(a.j.partition, log), Reply: a.inbox, Data: event,
+		Header: nats.Header{nats.ExpectedLastSeqHdr: []string{strconv.FormatUint(after, 10)}},
+	})
+}
+
+func (a *appender) Outcomes() <-chan owner.Outcome { return a.outcomes }
+
+func (a *appender) received(m *nats.Msg) {
+	select {
+	case a.outcomes <- outcome(m):
+	case <-a.closed:
+	}
+}
+
+func (a *appender) Close() {
+	close(a.closed)
+	_ = a.sub.Unsubscribe() // fails only with the connection, and then there is nothing to end
+}
+
+// outcome reads the stream's answer to an append.
+func outcome(m *nats.Msg) owner.Outcome {
+	if m.Header.Get("Status") == "503" {
+		return owner.Outcome{Err: errors.New("the stream has no leader")}
+	}
+	var answer struct {
+		Seq   uint64         `json:"seq"`
+		Error *nats.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return owner.Outcome{Err: fmt.Errorf("the stream's answer %q: %w", m.Data, err)}
+	}
+	if answer.Error != nil {
+		if answer.Error.ErrorCode == wrongLastSequence {
+			return owner.Outcome{Err: fmt.Errorf("%w: %s", owner.ErrRevision, answer.Error.Description)}
+		}
+		return owner.Outcome{Err: answer.Error}
+	}
+	return owner.Outcome{Seq: answer.Seq}
+}
+
+// Tail implements owner.Journal.
+func (j *journal) Tail(ctx context.Context, after uint64, visit func(uint64, []byte) error) (uint64, error) {
+	for last := after; ; {
+		req := getRequest{Seq: last + 1, NextFor: j.log(j.partition, "*"), Batch: tailBatch, MaxBytes: 16 << 20}
+		pending, err := j.batch(ctx, j.logAPI, req, func(m *nats.Msg) error {
+			seq, err := strconv.ParseUint(m.Header.Get(nats.JSSequence), 10, 64)
+			if err != nil {
+				return fmt.Errorf("a stored message without a sequence: %w", err)
+			}
+			last = seq
+			return visit(seq, m.Data)
+		})
+		if err != nil || pending == 0 {
+			return last, err
+		}
+	}
+}
+
+// batch reads several messages and returns how many more there are.
+func (j *journal) batch(ctx context.Context, api string, req getRequest, visit func(*nats.Msg) error) (pending uint64, err error) {
+	sub, err := j.reads.SubscribeSync(nats.NewInbox())
+	if err != nil {
+		return 0, err
+	}
+	defer sub.Unsubscribe() //nolint:errcheck // fails only with the connection
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		return 0, err
+	}
+	body, err := json.Marshal(req)
+	if err != nil {
+		return 0, err
+	}
+	if err := j.reads.PublishRequest(api, sub.Subject, body); err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return 0, err
+		}
+		switch status := m.Header.Get("Status"); status {
+		case "":
+			if err := visit(m); err != nil {
+				return 0, err
+			}
+		case "204": // the end of the batch
+			return strconv.ParseUint(m.Header.Get(numPending), 10, 64)
+		case "404":
+			return 0, nil
+		default:
+			return 0, fmt.Errorf("the stream answered %s %s", status, m.Header.Get("Description"))
+		}
+	}
+}
+
+// At implements owner.Journal.
+func (j *journal) At(ctx context.Context, seq uint64) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	body, err := json.Marshal(getRequest{Seq: seq})
+	if err != nil {
+		return nil, err
+	}
+	m, err := j.reads.RequestWithContext(ctx, j.logAPI, body)
+	if err != nil {
+		return nil, err
+	}
+	switch status := m.Header.Get("Status"); status {
+	case "":
+		return m.Data, nil
+	case "404":
+		return nil, owner.ErrNotFound
+	default:
+		return nil, fmt.Errorf("the stream answered %s %s", status, m.Header.Get("Description"))
+	}
+}
+
+// State implements owner.Journal.
+func (j *journal) State(ctx context.Context, log string) (snapshot, checkpoint owner.Revision, err error) {
+	cp := j.state(j.partition, checkpointSubject)
+	req := getRequest{MultiLast: []string{cp}}
+	if log != "" {
+		req.MultiLast = append(req.MultiLast, j.state(j.partition, log))
+	}
+	_, err = j.batch(ctx, j.stAPI, req, func(m *nats.Msg) error {
+		seq, err := strconv.ParseUint(m.Header.Get(nats.JSSequence), 10, 64)
+		if err != nil {
+			return fmt.Errorf("a stored state without a sequence: %w", err)
+		}
+		if m.Header.Get(nats.JSSubject) == cp {
+			checkpoint = owner.Revision{Data: m.Data, Number: seq}
+		} else {
+			snapshot = owner.Revision{Data: m.Data, Number: seq}
+		}
+		return nil
+	})
+	if err == nil && log == "" && checkpoint.Data == nil {
+		// There is none, or this replica has just begun to catch up; without one the take-over would read the whole stream.
+		checkpoint, err = j.leadersCheckpoint(ctx, cp)
+	}
+	return snapshot, checkpoint, err
+}
+
+// leadersCheckpoint asks the state stream's leader.
+func (j *journal) leadersCheckpoint(ctx context.Context, subject string) (owner.Revision, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	body, err := json.Marshal(getRequest{LastFor: subject})
+	if err != nil {
+		return owner.Revision{}, err
+	}
+	m, err := j.reads.RequestWithContext(ctx, j.leaderStateRead, body)
+	if err != nil {
+		return owner.Revision{}, err
+	}
+	var answer struct {
+		Error   *nats.APIError `json:"error"`
+		Message struct {
+			Seq  uint64 `json:"seq"`
+			Data []byte `json:"data"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return owner.Revision{}, err
+	}
+	switch {
+	case answer.Error == nil:
+		return owner.Revision{Data: answer.Message.Data, Number: answer.Message.Seq}, nil
+	case answer.Error.Code == 404:
+		return owner.Revision{}, nil
+	default:
+		return owner.Revision{}, answer.Error
+	}
+}
+
+// PutState implements owner.Journal.
+func (j *journal) PutState(ctx context.Context, log string, replaces uint64, data []byte) (uint64, error) {
+	if log == "" {
+		log = checkpointSubject
+	}
+	ctx, cancel := context.WithTimeout(ctx, putTimeout)
+	defer cancel()
+	m, err := j.appends.RequestMsgWithContext(ctx, &nats.Msg{
+		Subject: j.state(j.partition, log), Data: bytes.Clone(data),
+		Header: nats.Header{nats.ExpectedLastSubjSeqHdr: []string{strconv.FormatUint(replaces, 10)}},
+	})
+	if err != nil {
+		return 0, err
+	}
+	out := outcome(m)
+	return out.Seq, out.Err
+}

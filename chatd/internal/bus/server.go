@@ -1,0 +1,181 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/election"
+)
+
+const (
+	// pingEvery and maxPings: a link whose other end hangs is given up after pingEvery × (maxPings + 1).
+	pingEvery = 500 * time.Millisecond
+	maxPings  = 2
+	// relinkEvery is how often a shard looks for a store after its link broke.
+	relinkEvery = 100 * time.Millisecond
+	// maxPayload bounds one message inside the fleet: a fetch's answer, a group's snapshot.
+	maxPayload = 8 << 20
+
+	routeUser, memberUser, shardUser = "route", "member", "shard"
+)
+
+// base are the options of every embedded server.
+func base(c Config) (*server.Options, error) {
+	if err := election.Set(); err != nil {
+		return nil, err
+	}
+	return &server.Options{
+		ServerName: c.Name,
+		// Routes start only if the client listener does; nobody but this process has its password, and it is on loopback.
+		Host: "127.0.0.1", Port: server.RANDOM_PORT,
+		NoSigs: true, NoLog: true,
+		MaxPayload:   maxPayload,
+		MaxPending:   256 << 20,
+		PingInterval: pingEvery, MaxPingsOut: maxPings,
+		WriteDeadline:          10 * time.Second,
+		LameDuckDuration:       2 * time.Second,
+		LameDuckGracePeriod:    time.Second,
+		DisableShortFirstPing:  false,
+		DisableJetStreamBanner: true,
+	}, nil
+}
+
+func storeOptions(c Config) (*server.Options, error) {
+	o, err := base(c)
+	if err != nil {
+		return nil, err
+	}
+	o.JetStream, o.StoreDir, o.JetStreamDomain = true, c.Dir, c.Region
+	o.SyncAlways, o.SyncInterval = c.Durability == Fsync, syncEvery
+	// Unlimited as far as NATS is concerned: it would otherwise reserve by what is free at the moment.
+	o.JetStreamMaxStore, o.JetStreamMaxMemory = 1<<60, 1<<40
+	subj := subjects{c.Region}
+	o.Users = []*server.User{
+		{Username: memberUser, Password: c.password(memberUser)},
+		{Username: shardUser, Password: c.password(shardUser), Permissions: shardPermissions(subj)},
+	}
+	if len(c.Peers) > 1 {
+		host, port, err := hostPort(c.ClusterListen)
+		if err != nil {
+			return nil, err
+		}
+		o.Cluster = server.ClusterOpts{
+			Name: c.Region, Host: host, Port: port,
+			Username: routeUser, Password: c.password(routeUser), AuthTimeout: 5,
+			NoAdvertise: true, ConnectRetries: 1 << 30,
+			PingInterval: pingEvery, MaxPingsOut: maxPings,
+			Compression: server.CompressionOpts{Mode: server.CompressionOff},
+		}
+		for _, peer := range c.Peers {
+			o.Routes = append(o.Routes, &url.URL{Scheme: "nats-route", Host: peer, User: url.UserPassword(routeUser, c.password(routeUser))})
+		}
+	}
+	if c.LeafListen != "" {
+		if o.LeafNode.Host, o.LeafNode.Port, err = hostPort(c.LeafListen); err != nil {
+			return nil, err
+		}
+		o.LeafNode.AuthTimeout, o.LeafNode.NoAdvertise = 5, true
+		o.LeafNode.Compression = server.CompressionOpts{Mode: server.CompressionOff}
+	}
+	return o, nil
+}
+
+// shardPermissions are all that a shard may do at the stores: ask owners, and hear what is published for shards. Not one subject of
+// the JetStream API is among them.
+func shardPermissions(s subjects) *server.Permissions {
+	return &server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: []string{"own." + s.region + ".*"}},
+		Subscribe: &server.SubjectPermission{Allow: []string{"live." + s.region + ".>", "digest." + s.region + ".*", nats.InboxPrefix + ">"}},
+	}
+}
+
+func shardOptions(c Config) (*server.Options, error) {
+	o, err := base(c)
+	if err != nil {
+		return nil, err
+	}
+	o.Users = []*server.User{{Username: memberUser, Password: c.password(memberUser)}}
+	remote := &server.RemoteLeafOpts{
+		// Shards hear the stores, not each other.
+		RequestIsolation: true,
+		Compression:      server.CompressionOpts{Mode: server.CompressionOff},
+		DialTimeout:      time.Second,
+	}
+	for _, store := range c.Stores {
+		remote.URLs = append(remote.URLs, &url.URL{Scheme: "nats-leaf", Host: store, User: url.UserPassword(shardUser, c.password(shardUser))})
+	}
+	o.LeafNode.Remotes = []*server.RemoteLeafOpts{remote}
+	o.LeafNode.ReconnectInterval = relinkEvery
+	return o, nil
+}
+
+// start runs an embedded server until it takes connections of this process.
+func start(o *server.Options, log *slog.Logger) (*server.Server, error) {
+	srv, err := server.NewServer(o)
+	if err != nil {
+		return nil, fmt.Errorf("configuring the embedded NATS server: %w", err)
+	}
+	srv.SetLoggerV2(natsLogger{log.With("part", "nats")}, false, false, false)
+	srv.Start()
+	if !srv.ReadyForConnections(10 * time.Second) {
+		srv.Shutdown()
+		return nil, fmt.Errorf("the embedded NATS server did not start within 10 s; its last log lines say why: is an address in use, or the data directory of another server?")
+	}
+	return srv, nil
+}
+
+// connect opens a connection within the process.
+func connect(srv *server.Server, c Config, purpose string, opts ...nats.Option) (*nats.Conn, error) {
+	nc, err := nats.Connect("", append([]nats.Option{
+		nats.InProcessServer(srv), nats.Name(c.Name + " " + purpose),
+		nats.UserInfo(memberUser, c.password(memberUser)),
+		nats.MaxReconnects(-1), nats.ReconnectWait(10 * time.Millisecond),
+		nats.PingInterval(time.Minute),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			subject := ""
+			if sub != nil {
+				subject = sub.Subject
+			}
+			c.Logger.Warn("bus", "connection", purpose, "subject", subject, "err", err)
+		}),
+	}, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the embedded NATS server: %w", err)
+	}
+	return nc, nil
+}
+
+func hostPort(addr string) (string, int, error) {
+	host, p, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, fmt.Errorf("address %q: want host:port", addr)
+	}
+	port, err := strconv.ParseUint(p, 10, 16)
+	if err != nil {
+		return "", 0, fmt.Errorf("address %q: the port is not a number from 0 to 65535", addr)
+	}
+	return host, int(port), nil
+}
+
+// natsLogger passes on what the embedded server says. Its notices are many and for people who run NATS itself: debug.
+type natsLogger struct{ log *slog.Logger }
+
+func (l natsLogger) say(level slog.Level, format string, args []any) {
+	if l.log.Enabled(context.Background(), level) {
+		l.log.Log(context.Background(), level, fmt.Sprintf(format, args...))
+	}
+}
+func (l natsLogger) Noticef(f string, a ...any) { l.say(slog.LevelDebug, f, a) }
+func (l natsLogger) Warnf(f string, a ...any)   { l.say(slog.LevelWarn, f, a) }
+func (l natsLogger) Fatalf(f string, a ...any)  { l.say(slog.LevelError, f, a) }
+func (l natsLogger) Errorf(f string, a ...any)  { l.say(slog.LevelError, f, a) }
+func (l natsLogger) Debugf(f string, a ...any)  { l.say(slog.LevelDebug, f, a) }
+func (l natsLogger) Tracef(f string, a ...any)  { l.say(slog.LevelDebug, f, a) }

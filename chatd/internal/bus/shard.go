@@ -1,0 +1,222 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/wire"
+)
+
+const (
+	// askAgain is how long an owner may take before it is asked again.
+	askAgain = 250 * time.Millisecond
+	// noOwnerPause is the pause after nobody listened: a new owner takes over within milliseconds of its election.
+	noOwnerPause = 20 * time.Millisecond
+	// liveQueue is how many live messages may wait for the shard; what does not fit is lost, and healed by the digests.
+	liveQueue = 1 << 16
+	// linkPoll is how often the link to the stores is looked at.
+	linkPoll = 50 * time.Millisecond
+)
+
+// Receiver is told what the stores send. All calls come from one goroutine, in the order in which the messages came.
+type Receiver interface {
+	// Live brings a stored event (wire.StoredEvent).
+	Live(log string, stored []byte)
+	Digest(partition int, d *wire.Digest)
+	// Relinked says that the link to the stores was down: anything may have been missed.
+	Relinked()
+}
+
+// Shard is a member that holds sessions.
+type Shard struct {
+	cfg      Config
+	subjects subjects
+	srv      *server.Server
+	ownsSrv  bool
+	nc       *nats.Conn
+	incoming chan *nats.Msg
+
+	mu      sync.Mutex
+	follows map[string]*nats.Subscription
+
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// StartShard starts a server that joins the stores as a leaf node. It returns at once; Ready tells whether it is linked.
+func StartShard(cfg Config) (*Shard, error) {
+	if err := cfg.Validate(false); err != nil {
+		return nil, err
+	}
+	opts, err := shardOptions(cfg)
+	if err != nil {
+		return nil, err
+	}
+	srv, err := start(opts, cfg.Logger)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newShard(cfg, srv, true)
+	if err != nil {
+		srv.Shutdown()
+	}
+	return s, err
+}
+
+// Shard is a shard in the store's own process, which needs no link.
+func (s *Store) Shard() (*Shard, error) { return newShard(s.cfg, s.srv, false) }
+
+func newShard(cfg Config, srv *server.Server, ownsSrv bool) (*Shard, error) {
+	nc, err := connect(srv, cfg, "shard")
+	if err != nil {
+		return nil, err
+	}
+	return &Shard{
+		cfg: cfg, subjects: subjects{cfg.Region}, srv: srv, ownsSrv: ownsSrv, nc: nc,
+		incoming: make(chan *nats.Msg, liveQueue), follows: make(map[string]*nats.Subscription),
+	}, nil
+}
+
+// Start brings what the stores send to r, until Stop.
+func (s *Shard) Start(r Receiver) error {
+	if _, err := s.nc.ChanSubscribe("digest."+s.cfg.Region+".*", s.incoming); err != nil {
+		return fmt.Errorf("subscribing to digests: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.done.Go(func() { s.pump(ctx, r) })
+	return nil
+}
+
+func (s *Shard) pump(ctx context.Context, r Receiver) {
+	poll := time.NewTicker(linkPoll)
+	defer poll.Stop()
+	linked := s.linked()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case m := <-s.incoming:
+			s.receive(m, r)
+		case <-poll.C:
+			now := s.linked()
+			if now && !linked {
+				r.Relinked()
+			}
+			if now != linked {
+				s.cfg.Logger.Info("link to the stores", "up", now)
+			}
+			linked = now
+		}
+	}
+}
+
+func (s *Shard) receive(m *nats.Msg, r Receiver) {
+	kind, rest, _ := strings.Cut(m.Subject, ".")
+	last := rest[strings.LastIndexByte(rest, '.')+1:]
+	if kind == "live" {
+		r.Live(last, m.Data)
+		return
+	}
+	d := new(wire.Digest)
+	partition, err := strconv.Atoi(last)
+	if err == nil {
+		err = proto.Unmarshal(m.Data, d)
+	}
+	if err != nil {
+		s.cfg.Logger.Error("not a digest", "subject", m.Subject, "err", err)
+		return
+	}
+	r.Digest(partition, d)
+}
+
+func (s *Shard) linked() bool { return !s.ownsSrv || s.srv.NumLeafNodes() > 0 }
+
+// Ready is nil if the shard is linked to the stores.
+func (s *Shard) Ready() error {
+	if !s.linked() {
+		return errors.New("no link to a store")
+	}
+	return nil
+}
+
+// Ask sends a request to the owner of a partition, and sends it again until it is answered or ctx ends.
+func (s *Shard) Ask(ctx context.Context, partition int, req *wire.OwnerRequest) (*wire.OwnerReply, error) {
+	body, err := proto.Marshal(req)
+	if err != nil {
+		return nil, fmt.Errorf("the request cannot be sent: %w", err)
+	}
+	subject := s.subjects.owner(partition)
+	for wait := askAgain; ; wait = min(wait*3/2, 2*time.Second) {
+		try, cancel := context.WithTimeout(ctx, wait)
+		m, err := s.nc.RequestWithContext(try, subject, body)
+		cancel()
+		if err == nil {
+			reply := new(wire.OwnerReply)
+			if err := proto.Unmarshal(m.Data, reply); err != nil {
+				return nil, fmt.Errorf("the owner's reply: %w", err)
+			}
+			return reply, nil
+		}
+		if errors.Is(err, nats.ErrNoResponders) {
+			wait = askAgain
+			select {
+			case <-time.After(noOwnerPause):
+			case <-ctx.Done():
+			}
+		} else if errors.Is(err, nats.ErrConnectionClosed) {
+			return nil, errors.New("this shard is stopping")
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("the owner of partition %d did not answer: %w", partition, ctx.Err())
+		}
+	}
+}
+
+// Follow asks for the live events of a log. What is asked of the log's owner after Follow has returned is asked with the
+// interest in force.
+func (s *Shard) Follow(partition int, log string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.follows[log] != nil {
+		return nil
+	}
+	sub, err := s.nc.ChanSubscribe(s.subjects.live(partition, log), s.incoming)
+	if err != nil {
+		return fmt.Errorf("following log %s: %w", log, err)
+	}
+	s.follows[log] = sub
+	return nil
+}
+
+// Unfollow ends Follow.
+func (s *Shard) Unfollow(_ int, log string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sub := s.follows[log]; sub != nil {
+		_ = sub.Unsubscribe() // fails only with the connection
+		delete(s.follows, log)
+	}
+}
+
+// Stop ends the shard's link.
+func (s *Shard) Stop() {
+	if s.cancel != nil {
+		s.cancel()
+	}
+	s.done.Wait()
+	s.nc.Close()
+	if s.ownsSrv {
+		s.srv.Shutdown()
+		s.srv.WaitForShutdown()
+	}
+}

@@ -1,0 +1,358 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/owner"
+	"github.com/chatfleet/chatfleet/chatd/internal/wire"
+)
+
+const (
+	// leaderPoll is how often a store looks which partitions it leads.
+	leaderPoll = 20 * time.Millisecond
+	// readyPoll is how often a store looks whether it is ready.
+	readyPoll = 500 * time.Millisecond
+	// epochKey is the stream metadata that holds the partition's epoch.
+	epochKey = "chatfleet-epoch"
+	account  = server.DEFAULT_GLOBAL_ACCOUNT
+)
+
+// Store is a member that keeps logs.
+type Store struct {
+	cfg           Config
+	subjects      subjects
+	srv           *server.Server
+	appends, read *nats.Conn
+	js            jetstream.JetStream
+	metrics       *owner.Metrics
+	led           atomic.Int64
+	made          atomic.Bool // the partitions' streams are there
+	ready         atomic.Pointer[error]
+
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+var errStarting = errors.New("starting")
+
+// StartStore starts a store. It returns once the store takes part; Ready tells when it is of use.
+func StartStore(cfg Config) (*Store, error) {
+	if err := cfg.Validate(true); err != nil {
+		return nil, err
+	}
+	opts, err := storeOptions(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{cfg: cfg, subjects: subjects{cfg.Region}}
+	s.ready.Store(&errStarting)
+	if s.srv, err = start(opts, cfg.Logger); err != nil {
+		return nil, err
+	}
+	if err := s.connect(); err != nil {
+		s.srv.Shutdown()
+		return nil, err
+	}
+	s.register()
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.done.Go(func() { s.lead(ctx) })
+	s.done.Go(func() { s.watchReady(ctx) })
+	return s, nil
+}
+
+func (s *Store) connect() (err error) {
+	if s.appends, err = connect(s.srv, s.cfg, "appends"); err != nil {
+		return err
+	}
+	if s.read, err = connect(s.srv, s.cfg, "reads"); err != nil {
+		return err
+	}
+	s.js, err = jetstream.New(s.read)
+	return err
+}
+
+func (s *Store) register() {
+	gauge := func(name, help string, value func() float64) {
+		s.cfg.Registerer.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "chatd", Name: name, Help: help}, value))
+	}
+	gauge("partitions_led", "Partitions that this store owns and takes requests for.", func() float64 { return float64(s.led.Load()) })
+	gauge("meta_leader", "1 if this store leads the stores' metadata group.", func() float64 {
+		if s.srv.JetStreamIsLeader() {
+			return 1
+		}
+		return 0
+	})
+	s.metrics = owner.NewMetrics(s.cfg.Registerer)
+}
+
+// lead makes the streams, once, and runs an owner for each partition while this store leads it.
+func (s *Store) lead(ctx context.Context) {
+	terms := make([]*leading, s.cfg.Partitions)
+	poll := time.NewTicker(leaderPoll)
+	defer poll.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			for _, t := range terms {
+				t.end()
+			}
+			return
+		case <-poll.C:
+		}
+		if !s.made.Load() {
+			made, err := s.makeStreams(ctx)
+			if err != nil && ctx.Err() == nil {
+				s.cfg.Logger.Info("waiting for the partitions' streams", "err", err)
+				time.Sleep(200 * time.Millisecond)
+			}
+			s.made.Store(made)
+			continue
+		}
+		for p := range terms {
+			leads := s.alone() || s.srv.JetStreamIsStreamLeader(account, s.subjects.logStream(p))
+			switch {
+			case leads && terms[p] == nil:
+				terms[p] = s.begin(ctx, p)
+			case !leads && terms[p] != nil:
+				terms[p].cancel()
+				terms[p] = nil
+			}
+		}
+	}
+}
+
+// leading is a partition that this store leads.
+type leading struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func (l *leading) end() {
+	if l != nil {
+		l.cancel()
+		<-l.done
+	}
+}
+
+func (s *Store) begin(ctx context.Context, partition int) *leading {
+	ctx, cancel := context.WithCancel(ctx)
+	l := &leading{cancel, make(chan struct{})}
+	s.done.Go(func() {
+		defer close(l.done)
+		defer cancel()
+		epoch, err := s.epoch(ctx, partition)
+		if err != nil {
+			return // the store no longer leads
+		}
+		owner.New(owner.Config{
+			Partition: partition, Epoch: epoch,
+			Journal: newJournal(s.subjects, partition, s.appends, s.read),
+			Link:    &link{s.subjects, partition, s.appends},
+			Logger:  s.cfg.Logger, Metrics: s.metrics,
+		}).Lead(ctx, func(active bool) {
+			if active {
+				s.led.Add(1)
+			} else {
+				s.led.Add(-1)
+			}
+		})
+	})
+	return l
+}
+
+// epoch reads a partition's epoch, as often as it takes.
+func (s *Store) epoch(ctx context.Context, partition int) (uint32, error) {
+	for {
+		try, cancel := context.WithTimeout(ctx, readTimeout)
+		stream, err := s.js.Stream(try, s.subjects.logStream(partition))
+		cancel()
+		if err == nil {
+			epoch, err := strconv.ParseUint(stream.CachedInfo().Config.Metadata[epochKey], 10, 32)
+			if err == nil && epoch != 0 {
+				return uint32(epoch), nil
+			}
+			s.cfg.Logger.Error("the stream has no epoch; was it made by hand?", "stream", s.subjects.logStream(partition))
+			time.Sleep(time.Second)
+		}
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// makeStreams reports whether all streams are there; the store that leads the metadata group makes what is missing.
+func (s *Store) makeStreams(ctx context.Context) (bool, error) {
+	if !s.alone() {
+		if !s.srv.JetStreamIsLeader() {
+			return s.haveStreams(), nil
+		}
+		if have := len(s.srv.JetStreamClusterPeers()); have < s.cfg.Replicas {
+			return false, fmt.Errorf("%d stores have met, %d are needed", have, s.cfg.Replicas)
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(4)
+	epoch := strconv.FormatInt(time.Now().Unix(), 10)
+	for p := range s.cfg.Partitions {
+		for _, c := range s.streams(p, epoch) {
+			group.Go(func() error { return s.makeStream(ctx, c) })
+		}
+	}
+	err := group.Wait()
+	return err == nil, err
+}
+
+// streams are the configurations of a partition's streams.
+func (s *Store) streams(partition int, epoch string) []jetstream.StreamConfig {
+	log := jetstream.StreamConfig{
+		Name: s.subjects.logStream(partition), Subjects: []string{s.subjects.log(partition, "*")},
+		Description: "events of a partition's logs", Metadata: map[string]string{epochKey: epoch},
+		Storage: jetstream.FileStorage, Replicas: s.cfg.Replicas, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
+		AllowDirect: true, DenyPurge: true,
+		// Repeats are found by their ids in the log's state; nothing needs the window.
+		Duplicates: 100 * time.Millisecond,
+	}
+	state := log
+	state.Name, state.Subjects = s.subjects.stateStream(partition), []string{s.subjects.state(partition, "*")}
+	state.Description, state.MaxMsgsPerSubject = "snapshots of a partition's logs", 1
+	state.Discard = jetstream.DiscardOld
+	return []jetstream.StreamConfig{log, state}
+}
+
+func (s *Store) makeStream(ctx context.Context, c jetstream.StreamConfig) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_, err := s.js.Stream(ctx, c.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = s.js.CreateStream(ctx, c)
+	}
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		err = nil // another store was faster
+	}
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+// alone reports whether this is the only store, which leads everything and elects nobody.
+func (s *Store) alone() bool { return len(s.cfg.Peers) <= 1 }
+
+func (s *Store) haveStreams() bool {
+	for p := range s.cfg.Partitions {
+		if !s.srv.JetStreamIsStreamAssigned(account, s.subjects.logStream(p)) ||
+			!s.srv.JetStreamIsStreamAssigned(account, s.subjects.stateStream(p)) {
+			return false
+		}
+	}
+	return true
+}
+
+// Ready is nil if the store keeps up and every partition has an owner that answers, else it says what is missing.
+func (s *Store) Ready() error { return *s.ready.Load() }
+
+func (s *Store) unready(err error) { s.ready.Store(&err) }
+
+func (s *Store) watchReady(ctx context.Context) {
+	for {
+		s.unready(s.probe(ctx))
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(readyPoll):
+		}
+	}
+}
+
+func (s *Store) probe(ctx context.Context) error {
+	if h := s.srv.Healthz(nil); h.Error != "" {
+		return errors.New(h.Error)
+	}
+	body, err := proto.Marshal(&wire.OwnerRequest{Body: &wire.OwnerRequest_Heads{Heads: &wire.Heads{}}})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	if !s.made.Load() {
+		return errors.New("the partitions' streams are not there yet")
+	}
+	for p := range s.cfg.Partitions {
+		if !s.alone() && !s.srv.JetStreamIsStreamCurrent(account, s.subjects.stateStream(p)) {
+			return fmt.Errorf("the snapshots of partition %d are catching up", p)
+		}
+		if _, err := s.read.RequestWithContext(ctx, s.subjects.owner(p), body); err != nil {
+			return fmt.Errorf("partition %d has no owner that answers: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// Stop hands over what the store leads and ends it.
+func (s *Store) Stop() {
+	s.unready(errors.New("stopping"))
+	s.cancel()
+	s.done.Wait()
+	s.appends.Close()
+	s.read.Close()
+	if !s.alone() {
+		// Leaders move first, so that nobody waits for an election.
+		s.srv.LameDuckShutdown()
+	}
+	s.srv.Shutdown()
+	s.srv.WaitForShutdown()
+}
+
+// link is an owner's way to the shards.
+type link struct {
+	subjects
+	partition int
+	nc        *nats.Conn
+}
+
+// Live implements owner.Link. An error means that the process is going: live push is a hint.
+func (l *link) Live(log string, event []byte) { _ = l.nc.Publish(l.live(l.partition, log), event) }
+
+// Digest implements owner.Link.
+func (l *link) Digest(d *wire.Digest) {
+	if data, err := proto.Marshal(d); err == nil {
+		_ = l.nc.Publish(l.digest(l.partition), data)
+	}
+}
+
+// Listen implements owner.Link.
+func (l *link) Listen(ask func(*wire.OwnerRequest, func(*wire.OwnerReply))) (func(), error) {
+	sub, err := l.nc.Subscribe(l.owner(l.partition), func(m *nats.Msg) {
+		req := new(wire.OwnerRequest)
+		if err := proto.Unmarshal(m.Data, req); err != nil {
+			return // no shard of ours sends this
+		}
+		ask(req, func(reply *wire.OwnerReply) {
+			if data, err := proto.Marshal(reply); err == nil {
+				_ = m.Respond(data)
+			}
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := sub.SetPendingLimits(1<<16, 256<<20); err != nil {
+		return nil, err
+	}
+	return func() { _ = sub.Unsubscribe() }, nil
+}

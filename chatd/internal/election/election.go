@@ -1,0 +1,89 @@
+// Package election sets how fast the stores elect a new leader when one is lost.
+//
+// The embedded NATS server elects after 4 to 9 seconds without a heartbeat and has no option for it: the times are variables
+// of its package. This package sets them by go:linkname, all in proportion, before the first server starts. It is the one
+// place that reaches into another module; Set refuses to go on if what it finds there is not what it knows, so a NATS release
+// that renames or retunes them is an error at start and a failing test here, never a silent nine seconds.
+//
+// The times hold for all stores of a region, since a follower that waits less than the leader's heartbeat would elect for ever.
+package election
+
+import (
+	"fmt"
+	"sync"
+	"time"
+	_ "unsafe" // go:linkname
+
+	_ "github.com/nats-io/nats-server/v2/server" // where the variables are
+)
+
+// Timing of leader elections among the stores.
+type Timing struct {
+	// MinElection and MaxElection bound the silence after which a follower stands for election.
+	MinElection, MaxElection time.Duration
+	// Heartbeat is how often a leader with nothing to say speaks.
+	Heartbeat time.Duration
+	// MinCampaign and MaxCampaign bound how long a candidate waits before it asks again.
+	MinCampaign, MaxCampaign time.Duration
+}
+
+// Fast is for stores a few milliseconds apart: a leader's death costs under a second. Chosen by measurement: at half of it,
+// a disk flooded by syncs leads to elections that nobody asked for.
+var Fast = Timing{
+	MinElection: 500 * time.Millisecond, MaxElection: time.Second,
+	Heartbeat:   125 * time.Millisecond,
+	MinCampaign: 12 * time.Millisecond, MaxCampaign: 100 * time.Millisecond,
+}
+
+// upstream are the times that nats-server ships with.
+var upstream = Timing{
+	MinElection: 4 * time.Second, MaxElection: 9 * time.Second,
+	Heartbeat:   time.Second,
+	MinCampaign: 100 * time.Millisecond, MaxCampaign: 800 * time.Millisecond,
+}
+
+//go:linkname minElectionTimeout github.com/nats-io/nats-server/v2/server.minElectionTimeout
+var minElectionTimeout time.Duration
+
+//go:linkname maxElectionTimeout github.com/nats-io/nats-server/v2/server.maxElectionTimeout
+var maxElectionTimeout time.Duration
+
+//go:linkname hbInterval github.com/nats-io/nats-server/v2/server.hbInterval
+var hbInterval time.Duration
+
+//go:linkname minCampaignTimeout github.com/nats-io/nats-server/v2/server.minCampaignTimeout
+var minCampaignTimeout time.Duration
+
+//go:linkname maxCampaignTimeout github.com/nats-io/nats-server/v2/server.maxCampaignTimeout
+var maxCampaignTimeout time.Duration
+
+//go:linkname lostQuorumInterval github.com/nats-io/nats-server/v2/server.lostQuorumInterval
+var lostQuorumInterval time.Duration
+
+//go:linkname lostQuorumCheck github.com/nats-io/nats-server/v2/server.lostQuorumCheck
+var lostQuorumCheck time.Duration
+
+var (
+	once   sync.Once
+	setErr error
+)
+
+// Set puts Fast in force for every server that this process starts afterwards. It may be called more than once.
+func Set() error {
+	once.Do(func() {
+		if found := inForce(); found != upstream {
+			setErr = fmt.Errorf("the embedded NATS server has the election times %+v, expected %+v: it is another release than this program was made for", found, upstream)
+			return
+		}
+		minElectionTimeout, maxElectionTimeout = Fast.MinElection, Fast.MaxElection
+		hbInterval = Fast.Heartbeat
+		minCampaignTimeout, maxCampaignTimeout = Fast.MinCampaign, Fast.MaxCampaign
+		// As upstream: a leader gives up after ten heartbeats without a quorum.
+		lostQuorumInterval, lostQuorumCheck = 10*Fast.Heartbeat, 10*Fast.Heartbeat
+	})
+	return setErr
+}
+
+func inForce() Timing {
+	return Timing{minElectionTimeout, maxElectionTimeout, hbInterval, minCampaignTimeout, maxCampaignTimeout}
+}

@@ -1,0 +1,18 @@
+package election
+
+import "testing"
+
+// The behaviour, an election within a second, is tested where stores run: see package bus.
+func TestSet(t *testing.T) {
+	if got := inForce(); got != upstream {
+		t.Fatalf("nats-server has the election times %+v, this package knows %+v", got, upstream)
+	}
+	for range 2 {
+		if err := Set(); err != nil {
+			t.Fatal(err)
+		}
+		if got := inForce(); got != Fast {
+			t.Errorf("in force are %+v, want %+v", got, Fast)
+		}
+	}
+}

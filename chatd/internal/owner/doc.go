@@ -1,0 +1,35 @@
+// Package owner is the one writer of a partition: the place that gives every event its position and its place in the stream.
+//
+// The store that leads a partition's log stream runs an Owner for it (package bus decides when). An owner works in terms. A
+// term begins with a take-over: read the newest checkpoint, then the stream's tail behind it. From then on, on a single
+// goroutine, commands become events (package chatlog), events are appended, pipelined, each expecting the sequence of the one
+// before it, and what the stream acknowledges is answered and announced live. The first outcome that is not the expected one
+// ends the term; the next begins by reading what is really there.
+//
+// # Why nothing is lost, doubled or out of order
+//
+// The fence: an append names the stream's last sequence, and the stream refuses it if that is not so. Whoever appends has
+// therefore seen everything before. Only what is acknowledged is answered or announced. What is unknown at the end of a term is
+// neither; if it reached the stream, the next take-over finds it there, and the repeat of its command finds it among the
+// recent ids.
+//
+// The chain: appends are pipelined, so the fence alone would leave a gap. A stopped owner that goes on may have events 1 and 2
+// on the way; if another owner appended exactly one event meanwhile, 1 is refused, but 2 now names the right sequence and
+// is stored, without 1. So every event names the term that wrote it, and the first of a term the term before it. An event
+// whose predecessor in the stream is not the one its writer meant is void: every reader of the stream (a take-over) sees that
+// from the stream alone and passes over it. Its writer never answered for it, because the refusal of 1 ended its term.
+//
+// # State and checkpoints
+//
+// A log's state is kept in memory while it is in use and, as a snapshot, in the partition's state stream. A checkpoint
+// (seq) says that every log's snapshot holds at least its events up to seq; so a log without an event in the tail behind the checkpoint
+// is exactly what its snapshot says, and the log stream, whose blocks may be cold, is not touched to load it. Snapshots are
+// made only of acknowledged events. A reader of the state stream takes no replica that is behind the checkpoint that it
+// began with; an older checkpoint is as good, its tail is longer. Snapshots and checkpoints carry the revision that they replace, so a
+// stopped owner that goes on cannot put an old one over a new one.
+//
+// # Reading
+//
+// Each event points back to the log's event before it, and to its last event at a multiple of chatlog.SkipEvery: a difference
+// needs no index, and its cost does not grow with the partition.
+package owner

@@ -1,0 +1,207 @@
+package owner
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
+	"github.com/chatfleet/chatfleet/chatd/internal/wire"
+	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
+)
+
+const (
+	// maxHeads is how many logs one request may ask for.
+	maxHeads = 1000
+	// maxLookBack is how many events are read to find out whether a late command is a repeat.
+	maxLookBack = 5000
+)
+
+// heads answers with the newest acknowledged positions of logs, once all are loaded.
+func (t *term) heads(r request, h *wire.Heads) {
+	logs := h.GetLogs()
+	if len(logs) > maxHeads {
+		t.reply(r, &wire.OwnerReply{Error: &chatv1.Error{Code: chatv1.Error_CODE_TOO_MANY, Message: "more than 1,000 logs in one request for heads"}})
+		return
+	}
+	reply := &wire.OwnerReply{Heads: make([]*wire.Head, len(logs))}
+	missing := len(logs)
+	if missing == 0 {
+		t.reply(r, reply)
+	}
+	for i, log := range logs {
+		t.withState(log, func(e *entry) {
+			reply.Heads[i] = &wire.Head{Log: log, Pts: e.settledPts}
+			if missing--; missing == 0 {
+				t.reply(r, reply)
+			}
+		})
+	}
+}
+
+// fetch answers with events of a log: from memory at once, or by a reader.
+func (t *term) fetch(r request, e *entry, f *wire.Fetch) {
+	reply := &wire.OwnerReply{Pts: e.settledPts, MayRead: e.state.MayRead(r.User)}
+	if !e.state.Exists() {
+		reply.Error = &chatv1.Error{Code: chatv1.Error_CODE_NOT_FOUND, Message: "there is no log " + e.log}
+		t.reply(r, reply)
+		return
+	}
+	reply.Info = e.info()
+	walk := t.plan(e, f)
+	if !reply.MayRead || walk.from > walk.to {
+		t.reply(r, reply)
+		return
+	}
+	if walk.run(t.recent.get) == nil {
+		reply.Events = walk.events
+		t.reply(r, reply)
+		return
+	}
+	t.read(func() func() {
+		walk.reset()
+		err := walk.run(t.readEvent)
+		return func() {
+			if err != nil {
+				reply.Error = &chatv1.Error{Code: chatv1.Error_CODE_UNAVAILABLE, Message: "the log cannot be read just now", RetryAfterMs: 250}
+				t.cfg.Logger.Warn("fetch failed", "log", e.log, "after", f.GetAfterPts(), "err", err)
+			}
+			reply.Events = walk.events
+			t.reply(r, reply)
+		}
+	})
+}
+
+// plan says which positions a fetch is answered with.
+func (t *term) plan(e *entry, f *wire.Fetch) *walk {
+	limit := uint64(t.cfg.MaxFetchEvents)
+	if n := uint64(f.GetLimit()); n < limit {
+		limit = n
+	}
+	w := &walk{seq: e.settledSeq, from: f.GetAfterPts() + 1, to: e.settledPts, maxBytes: t.cfg.MaxFetchBytes, forward: !f.GetNewest()}
+	if limit == 0 {
+		w.to = 0
+		return w
+	}
+	if f.GetNewest() {
+		if e.settledPts > limit {
+			w.from = max(w.from, e.settledPts-limit+1)
+		}
+	} else {
+		w.to = min(w.to, f.GetAfterPts()+limit)
+	}
+	return w
+}
+
+// readEvent reads an event from memory, else from the stream. It runs on a reader's goroutine.
+func (t *term) readEvent(seq uint64) ([]byte, error) {
+	if data, err := t.recent.get(seq); err == nil {
+		return data, nil
+	}
+	t.cfg.Metrics.reads.Inc()
+	for tries := 0; ; tries++ {
+		data, err := t.cfg.Journal.At(t.ctx, seq)
+		if err == nil || tries == 3 || t.ctx.Err() != nil {
+			return data, err
+		}
+		sleep(t.ctx, 10*time.Millisecond<<tries)
+	}
+}
+
+// walk collects a log's events at positions from..to by following the pointers back from the event at seq.
+type walk struct {
+	seq      uint64
+	from, to uint64
+	// maxBytes bounds the answer: of a forward walk the oldest stay, else the newest.
+	maxBytes int
+	forward  bool
+	// sinceMs, if not 0, ends the walk at the first event that is older.
+	sinceMs int64
+
+	events [][]byte // ascending
+	parsed []*wire.StoredEvent
+}
+
+var errBroken = errors.New("the log's chain of events is broken")
+
+func (w *walk) reset() { w.events, w.parsed = nil, nil }
+
+func (w *walk) run(get func(seq uint64) ([]byte, error)) error {
+	size := 0
+	for seq, last := w.seq, uint64(0); seq != 0; {
+		data, err := get(seq)
+		if err != nil {
+			return err
+		}
+		e := new(wire.StoredEvent)
+		if err := proto.Unmarshal(data, e); err != nil {
+			return err
+		}
+		if last != 0 && e.Pts >= last {
+			return errBroken
+		}
+		last = e.Pts
+		if e.Pts < w.from || e.TimeMs < w.sinceMs {
+			break
+		}
+		// The newest multiple below e; while that is at or above the range, the events between are passed over.
+		if skipTo := (e.Pts - 1) / chatlog.SkipEvery * chatlog.SkipEvery; e.Pts > w.to && skipTo >= w.to && e.SkipSeq != 0 {
+			seq = e.SkipSeq
+			continue
+		}
+		if e.Pts <= w.to {
+			if size += len(data); size > w.maxBytes && !w.forward && len(w.events) > 0 {
+				break
+			}
+			w.events, w.parsed = append(w.events, data), append(w.parsed, e)
+		}
+		seq = e.PrevSeq
+	}
+	slices.Reverse(w.events)
+	slices.Reverse(w.parsed)
+	if len(w.parsed) > 0 && w.sinceMs == 0 && w.forward && w.parsed[0].Pts != w.from {
+		return errBroken
+	}
+	w.cut()
+	return nil
+}
+
+// cut keeps, of a forward walk, the oldest events that fit.
+func (w *walk) cut() {
+	if !w.forward {
+		return
+	}
+	size := 0
+	for i, data := range w.events {
+		if size += len(data); size > w.maxBytes && i > 0 {
+			w.events, w.parsed = w.events[:i], w.parsed[:i]
+			return
+		}
+	}
+}
+
+// lookBack reads a log back to a time, for a command that may be the repeat of a forgotten one, and decides it again.
+func (t *term) lookBack(r request, e *entry, sinceMs int64) {
+	w := &walk{seq: e.settledSeq, from: 1, to: e.settledPts, sinceMs: sinceMs, maxBytes: 64 << 20}
+	if e.settledPts > maxLookBack {
+		w.from = e.settledPts - maxLookBack + 1
+	}
+	t.read(func() func() {
+		err := w.run(t.readEvent)
+		return func() {
+			if err != nil {
+				// The shard asks again.
+				t.cfg.Logger.Warn("reading a log back failed", "log", e.log, "err", err)
+				return
+			}
+			since := sinceMs
+			if w.from > 1 && len(w.parsed) > 0 && w.parsed[0].Pts == w.from {
+				since = w.parsed[0].TimeMs
+			}
+			e.state.Recall(w.parsed, since)
+			t.command(r, e, true)
+		}
+	})
+}

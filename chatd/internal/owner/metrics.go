@@ -1,0 +1,58 @@
+package owner
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/wire"
+)
+
+// Metrics of all owners of a store.
+type Metrics struct {
+	requests    *prometheus.CounterVec
+	takeOvers   prometheus.Histogram
+	termsEnded  prometheus.Counter
+	voids       prometheus.Counter
+	events      prometheus.Counter
+	loads       prometheus.Counter
+	reads       prometheus.Counter
+	checkpoints prometheus.Counter
+	snapshots   prometheus.Counter
+	dropped     prometheus.Counter
+}
+
+// NewMetrics makes the owners' metrics and registers them.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "chatd", Subsystem: "owner", Name: name, Help: help})
+	}
+	m := &Metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "chatd", Subsystem: "owner", Name: "requests_total",
+			Help: "Requests answered, by kind and outcome: done, repeated, or the code of the error."}, []string{"kind", "outcome"}),
+		takeOvers: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "chatd", Subsystem: "owner", Name: "take_over_seconds",
+			Help: "From the begin of a take-over until requests are taken.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14)}),
+		termsEnded:  counter("terms_ended_total", "Terms ended by an outcome that was not the expected one."),
+		voids:       counter("void_events_total", "Messages passed over in take-overs, because they were written out of turn."),
+		events:      counter("events_total", "Events acknowledged by the stream."),
+		loads:       counter("loads_total", "States loaded from the state stream."),
+		reads:       counter("reads_total", "Events read one by one from the log stream, for fetches and late repeats."),
+		checkpoints: counter("checkpoints_total", "Checkpoints written."),
+		snapshots:   counter("snapshots_total", "Snapshots written."),
+		dropped:     counter("requests_dropped_total", "Requests not taken because too many waited; shards repeat them."),
+	}
+	r.MustRegister(m.requests, m.takeOvers, m.termsEnded, m.voids, m.events, m.loads, m.reads, m.checkpoints, m.snapshots, m.dropped)
+	return m
+}
+
+func (m *Metrics) takeOver(d time.Duration) { m.takeOvers.Observe(d.Seconds()) }
+
+func (m *Metrics) answered(kind string, r *wire.OwnerReply) {
+	outcome := "done"
+	if r.Error != nil {
+		outcome = r.Error.Code.String()
+	} else if r.Repeated {
+		outcome = "repeated"
+	}
+	m.requests.WithLabelValues(kind, outcome).Inc()
+}

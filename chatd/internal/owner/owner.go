@@ -1,0 +1,169 @@
+package owner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/wire"
+)
+
+// Journal is a partition's two streams, as far as its owner needs them.
+type Journal interface {
+	// Appender begins a pipeline of appends to the log stream. The one before it is no longer used.
+	Appender() (Appender, error)
+	// Tail visits every message of the log stream after the sequence, in order, and returns the last sequence of the stream. It reads
+	// what this store has; if that is not all, the fence will say so.
+	Tail(ctx context.Context, after uint64, visit func(seq uint64, event []byte) error) (last uint64, err error)
+	// At reads one message of the log stream; ErrNotFound if it is not there.
+	At(ctx context.Context, seq uint64) ([]byte, error)
+	// State reads a log's snapshot and the checkpoint, both from one replica at one moment. What is not there is nil.
+	// An empty log reads the checkpoint alone.
+	State(ctx context.Context, log string) (snapshot, checkpoint Revision, err error)
+	// PutState replaces a log's snapshot (of an empty log: the checkpoint) of the given revision, 0 if there is none;
+	// ErrRevision if that is not the revision that is there.
+	PutState(ctx context.Context, log string, replaces uint64, data []byte) (revision uint64, err error)
+}
+
+// Revision is a stored value and the number that names it among its predecessors.
+type Revision struct {
+	Data   []byte
+	Number uint64
+}
+
+// ErrRevision says that a snapshot has another revision than the one to be replaced.
+var ErrRevision = errors.New("the revision to be replaced is not the newest")
+
+// ErrNotFound says that a message is not in the stream, or not yet on the replica that was asked.
+var ErrNotFound = errors.New("not found")
+
+// Appender appends to the log stream.
+type Appender interface {
+	// Append asks for event to be stored right after the sequence, and nowhere else. The outcome arrives on Outcomes.
+	Append(log string, event []byte, after uint64) error
+	// Outcomes says what became of the appends, in the order in which the stream answered.
+	Outcomes() <-chan Outcome
+	Close()
+}
+
+// Outcome is what became of an append: the sequence at which the event is stored, or why it is not.
+type Outcome struct {
+	Seq uint64
+	Err error
+}
+
+// Link is how an owner speaks with the shards.
+type Link interface {
+	// Live publishes a stored event.
+	Live(log string, event []byte)
+	// Digest publishes a digest.
+	Digest(*wire.Digest)
+	// Listen brings requests to ask until stop is called. Each reply may be called once, from any goroutine, or never.
+	Listen(ask func(req *wire.OwnerRequest, reply func(*wire.OwnerReply))) (stop func(), err error)
+}
+
+// Config of an Owner. All but the fields with a default are required.
+type Config struct {
+	Partition int
+	Epoch     uint32
+	Journal   Journal
+	Link      Link
+	Logger    *slog.Logger
+	Metrics   *Metrics
+	// Now is the clock that stamps events. Default time.Now.
+	Now func() time.Time
+
+	// Window is how many appends may be on the way at once. Default 512.
+	Window int
+	// AckTimeout: an append without an outcome for so long ends the term. Default 3 s.
+	AckTimeout time.Duration
+	// DigestEvery is the time between digests. Default 500 ms.
+	DigestEvery time.Duration
+	// CheckpointEvents and CheckpointEvery say when a checkpoint is due: so many events, or so long, after the last one.
+	// The first bounds what a take-over reads. Defaults 4,096 and 15 s.
+	CheckpointEvents int
+	CheckpointEvery  time.Duration
+	// MaxStates is how many logs' states are kept in memory. Default 65,536.
+	MaxStates int
+	// RecentBytes of the newest events are kept in memory for fetches. Default 8 MiB.
+	RecentBytes int
+	// MaxFetchEvents and MaxFetchBytes bound the answer to one fetch. Defaults 500 and 512 KiB.
+	MaxFetchEvents, MaxFetchBytes int
+	// Readers bounds how many loads and fetches read the streams at once. Default 64.
+	Readers int
+}
+
+func (c Config) withDefaults() Config {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	c.Window = orDefault(c.Window, 512)
+	c.AckTimeout = orDefault(c.AckTimeout, 3*time.Second)
+	c.DigestEvery = orDefault(c.DigestEvery, 500*time.Millisecond)
+	c.CheckpointEvents = orDefault(c.CheckpointEvents, 4096)
+	c.CheckpointEvery = orDefault(c.CheckpointEvery, 15*time.Second)
+	c.MaxStates = orDefault(c.MaxStates, 65_536)
+	c.RecentBytes = orDefault(c.RecentBytes, 8<<20)
+	c.MaxFetchEvents = orDefault(c.MaxFetchEvents, 500)
+	c.MaxFetchBytes = orDefault(c.MaxFetchBytes, 512<<10)
+	c.Readers = orDefault(c.Readers, 64)
+	return c
+}
+
+func orDefault[T int | time.Duration](v, d T) T {
+	if v == 0 {
+		return d
+	}
+	return v
+}
+
+// Owner writes a partition while its store leads it.
+type Owner struct {
+	cfg Config
+}
+
+// New makes an owner, which does nothing before Lead.
+func New(cfg Config) *Owner {
+	return &Owner{cfg: cfg.withDefaults()}
+}
+
+// Lead owns the partition until ctx ends: term after term. It returns when everything that it started has ended.
+// active is told when the owner begins and ceases to take requests.
+func (o *Owner) Lead(ctx context.Context, active func(bool)) {
+	log := o.cfg.Logger.With("partition", o.cfg.Partition)
+	for pause := time.Duration(0); ctx.Err() == nil; {
+		begun := time.Now()
+		t, err := o.takeOver(ctx, rand.Uint64())
+		if err == nil {
+			log.Info("took over", "term", t.id, "lastSeq", t.lastSeq, "tail", t.tailLen, "took", time.Since(begun))
+			o.cfg.Metrics.takeOver(time.Since(begun))
+			pause = 0
+			err = t.run(ctx, active)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		log.Warn("term ended; reading what the stream holds", "err", err)
+		o.cfg.Metrics.termsEnded.Inc()
+		// At once the first time, since posts are waiting; then with care.
+		pause = min(max(2*pause, 5*time.Millisecond), 500*time.Millisecond)
+		sleep(ctx, pause)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+func wrap(err error, doing string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", fmt.Sprintf(doing, args...), err)
+}

@@ -1,0 +1,197 @@
+package owner
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
+	"github.com/chatfleet/chatfleet/chatd/internal/wire"
+	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
+)
+
+// entry is a log that the term knows: its state, once loaded, and what has happened to it since the checkpoint.
+type entry struct {
+	log string
+	// state holds also what is not yet acknowledged; nil until loaded.
+	state *chatlog.State
+	// settledPts and settledSeq are of the newest acknowledged event.
+	settledPts, settledSeq uint64
+	// revision of the log's snapshot in the state stream, 0 if it has none.
+	revision uint64
+	// dirty: it has events that its snapshot lacks. saving: a snapshot is on its way.
+	dirty, saving bool
+	// used since the last sweep.
+	used bool
+
+	loading bool
+	// inherited events are in the tail that the term took over, and not yet in state.
+	inherited []stored
+	parked    []func(*entry)
+}
+
+func (e *entry) info() *chatv1.LogInfo {
+	info := e.state.Info()
+	info.Pts = e.settledPts
+	return info
+}
+
+func (t *term) entry(log string) *entry {
+	e := t.logs[log]
+	if e == nil {
+		e = &entry{log: log}
+		t.logs[log] = e
+	}
+	return e
+}
+
+// touch notes that a log has moved.
+func (t *term) touch(e *entry) { e.dirty, e.used = true, true }
+
+// inherit takes an event of the tail.
+func (t *term) inherit(s stored) {
+	e := t.entry(s.event.Log)
+	e.inherited = append(e.inherited, s)
+	e.dirty = true
+	t.recent.add(s.seq, s.data)
+	t.tailLen++
+	t.cp.events++
+}
+
+// loadInherited loads the logs of the tail without waiting to be asked: they are the ones in use.
+func (t *term) loadInherited() {
+	for _, e := range t.logs {
+		t.load(e)
+	}
+}
+
+// withState calls use with the log's entry once its state is loaded: at once, or later on this goroutine.
+func (t *term) withState(log string, use func(*entry)) {
+	e := t.entry(log)
+	if e.state != nil {
+		e.used = true
+		use(e)
+		return
+	}
+	e.parked = append(e.parked, use)
+	t.load(e)
+}
+
+// read runs a reader of the streams on a goroutine of its own, at most Readers at once, and then calls what it returns on the
+// term's goroutine.
+func (t *term) read(reader func() func()) {
+	go func() {
+		select {
+		case t.readers <- struct{}{}:
+		case <-t.ctx.Done():
+			return
+		}
+		found := reader()
+		<-t.readers
+		select {
+		case t.later <- found:
+		case <-t.ctx.Done():
+		}
+	}()
+}
+
+// awaitReaders returns when no reader reads any more.
+func (t *term) awaitReaders() {
+	for range cap(t.readers) {
+		t.readers <- struct{}{}
+	}
+}
+
+func (t *term) load(e *entry) {
+	if e.loading || e.state != nil {
+		return
+	}
+	e.loading = true
+	base := t.cp.base
+	t.read(func() func() {
+		snapshot, err := t.readState(e.log, base)
+		return func() { t.loaded(e, snapshot, err) }
+	})
+}
+
+// readState reads a log's snapshot from a replica that has the checkpoint.
+func (t *term) readState(log string, base uint64) (Revision, error) {
+	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		snapshot, checkpoint, err := t.cfg.Journal.State(t.ctx, log)
+		cp := new(wire.Checkpoint)
+		switch {
+		case t.ctx.Err() != nil:
+			return snapshot, t.ctx.Err()
+		case err != nil:
+			t.cfg.Logger.Debug("reading a snapshot; trying again", "log", log, "err", err)
+		case proto.Unmarshal(checkpoint.Data, cp) != nil:
+			return snapshot, errors.New("the checkpoint is damaged")
+		case cp.Seq >= base:
+			return snapshot, nil
+		}
+		sleep(t.ctx, pause)
+	}
+}
+
+func (t *term) loaded(e *entry, snapshot Revision, err error) {
+	t.cfg.Metrics.loads.Inc()
+	if err != nil {
+		t.err = wrap(err, "loading the state of log %s", e.log)
+		return
+	}
+	state := &chatlog.State{ID: e.log}
+	if snapshot.Data != nil {
+		w := new(wire.LogState)
+		if err := proto.Unmarshal(snapshot.Data, w); err != nil {
+			t.err = wrap(err, "the snapshot of log %s is damaged", e.log)
+			return
+		}
+		state = chatlog.Restore(w)
+	}
+	for _, s := range e.inherited {
+		if s.event.Pts <= state.Pts {
+			continue // the snapshot is newer than the checkpoint
+		}
+		content, err := chatlog.Content(s.event)
+		if err == nil && s.event.Pts != state.Pts+1 {
+			err = fmt.Errorf("position %d follows %d", s.event.Pts, state.Pts)
+		}
+		if err != nil {
+			t.err = wrap(err, "folding the event of log %s at sequence %d", e.log, s.seq)
+			return
+		}
+		state.Apply(s.event, content, s.seq)
+	}
+	e.state, e.loading, e.inherited, e.revision = state, false, nil, snapshot.Number
+	e.settledPts, e.settledSeq, e.used = state.Pts, state.LastSeq, true
+	parked := e.parked
+	e.parked = nil
+	for _, use := range parked {
+		if t.err == nil {
+			use(e)
+		}
+	}
+}
+
+// evict drops the states of logs that have not been used for a while, if there are too many. What has events that its snapshot
+// lacks stays.
+func (t *term) evict() {
+	over := len(t.logs) - t.cfg.MaxStates
+	if over <= 0 {
+		return
+	}
+	for log, e := range t.logs {
+		switch {
+		case over <= 0:
+			return
+		case e.dirty || e.saving || e.loading || e.state == nil || e.settledPts != e.state.Pts:
+		case e.used:
+			e.used = false
+		default:
+			delete(t.logs, log)
+			over--
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package owner
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/wire"
+)
+
+// stored is an event and where it stands.
+type stored struct {
+	seq   uint64
+	event *wire.StoredEvent
+	data  []byte
+}
+
+// chain follows the stream's messages in order and tells which are void.
+type chain struct {
+	term uint64 // of the message before
+	void bool   // whether that message is void
+}
+
+// next reports whether e, the next message of the stream, is part of its log.
+func (c *chain) next(e *wire.StoredEvent) bool {
+	valid := e.Term == c.term && !c.void
+	if e.FirstOfTerm {
+		valid = e.PrevTerm == c.term
+	}
+	c.term, c.void = e.Term, !valid
+	return valid
+}
+
+// takeOver reads the partition's checkpoint and the tail behind it and begins a term.
+func (o *Owner) takeOver(ctx context.Context, id uint64) (*term, error) {
+	_, checkpoint, err := o.cfg.Journal.State(ctx, "")
+	if err != nil {
+		return nil, wrap(err, "reading the checkpoint of partition %d", o.cfg.Partition)
+	}
+	base := new(wire.Checkpoint)
+	if err := proto.Unmarshal(checkpoint.Data, base); err != nil {
+		return nil, wrap(err, "the checkpoint of partition %d is damaged", o.cfg.Partition)
+	}
+	t := newTerm(o, id, base, checkpoint.Number)
+	links := chain{base.Term, base.Void}
+	last, err := o.cfg.Journal.Tail(ctx, base.Seq, func(seq uint64, data []byte) error {
+		e := new(wire.StoredEvent)
+		if err := proto.Unmarshal(data, e); err != nil {
+			return fmt.Errorf("the event at sequence %d is damaged: %w", seq, err)
+		}
+		if !links.next(e) {
+			o.cfg.Logger.Warn("passed over a void event", "partition", o.cfg.Partition, "seq", seq, "log", e.Log, "term", e.Term)
+			o.cfg.Metrics.voids.Inc()
+			return nil
+		}
+		t.inherit(stored{seq, e, data})
+		return nil
+	})
+	if err != nil {
+		return nil, wrap(err, "reading the tail of partition %d after sequence %d", o.cfg.Partition, base.Seq)
+	}
+	t.lastSeq, t.settledSeq, t.prev = last, last, links
+	t.appender, err = o.cfg.Journal.Appender()
+	return t, wrap(err, "preparing to append to partition %d", o.cfg.Partition)
+}

@@ -1,0 +1,305 @@
+package owner
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
+	"github.com/chatfleet/chatfleet/chatd/internal/wire"
+	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
+)
+
+// requestQueue is how many requests wait for the owner's goroutine at most; shards repeat what is not taken.
+const requestQueue = 4096
+
+// term is one term of ownership. All of it belongs to the goroutine of run, but for what says otherwise.
+type term struct {
+	*Owner
+	id uint64
+	// prev is the stream's message before this term's first.
+	prev  chain
+	begun bool // whether this term has appended
+
+	// lastSeq is the sequence given to the newest event, acknowledged or not; settledSeq that of the newest acknowledged one.
+	lastSeq, settledSeq uint64
+	appender            Appender
+	pending             []pending // not yet acknowledged, ascending sequences
+	oldest              time.Time // when the first of pending was sent
+
+	logs    map[string]*entry
+	recent  *recentEvents
+	moved   map[string]uint64
+	digests uint64
+	tailLen int
+
+	cp checkpointer
+
+	requests chan request
+	// later brings what readers found back to the term's goroutine.
+	later   chan func()
+	readers chan struct{}
+	ctx     context.Context
+	err     error // ends the term
+}
+
+// request is a shard's request and the way back.
+type request struct {
+	*wire.OwnerRequest
+	answer func(*wire.OwnerReply)
+}
+
+// pending is an event on its way to the stream, and who waits for it.
+type pending struct {
+	stored
+	entry   *entry
+	sent    time.Time
+	waiting []waiting
+}
+
+type waiting struct {
+	request
+	repeated bool
+}
+
+func newTerm(o *Owner, id uint64, base *wire.Checkpoint, revision uint64) *term {
+	return &term{
+		Owner:    o,
+		id:       id,
+		logs:     make(map[string]*entry),
+		recent:   newRecentEvents(o.cfg.RecentBytes),
+		moved:    make(map[string]uint64),
+		cp:       checkpointer{base: base.Seq, revision: revision, last: o.cfg.Now()},
+		requests: make(chan request, requestQueue),
+		later:    make(chan func(), 2*o.cfg.Readers),
+		readers:  make(chan struct{}, o.cfg.Readers),
+	}
+}
+
+// run takes requests until ctx ends or an outcome is not the expected one, which it returns.
+func (t *term) run(ctx context.Context, active func(bool)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	t.ctx = ctx
+	defer t.appender.Close()
+	defer t.awaitReaders()
+	defer cancel()
+
+	stop, err := t.cfg.Link.Listen(t.ask)
+	if err != nil {
+		return wrap(err, "listening for requests to partition %d", t.cfg.Partition)
+	}
+	defer stop()
+	active(true)
+	defer active(false)
+
+	t.loadInherited()
+	digest := time.NewTicker(t.cfg.DigestEvery)
+	defer digest.Stop()
+	for t.err == nil {
+		requests := t.requests
+		if len(t.pending) >= t.cfg.Window {
+			requests = nil // until the stream has acknowledged some
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case r := <-requests:
+			t.handle(r)
+		case out := <-t.appender.Outcomes():
+			t.settle(out)
+		case found := <-t.later:
+			found()
+		case <-digest.C:
+			t.tick()
+		}
+	}
+	return t.err
+}
+
+// ask takes a request from any goroutine.
+func (t *term) ask(req *wire.OwnerRequest, reply func(*wire.OwnerReply)) {
+	select {
+	case t.requests <- request{req, reply}:
+	default:
+		t.cfg.Metrics.dropped.Inc()
+	}
+}
+
+// tick is what an owner does twice a second, asked or not.
+func (t *term) tick() {
+	if len(t.pending) > 0 && time.Since(t.pending[0].sent) > t.cfg.AckTimeout {
+		t.err = fmt.Errorf("no outcome of the append at sequence %d for %v", t.pending[0].seq, t.cfg.AckTimeout)
+		return
+	}
+	t.sendDigest()
+	t.checkpoint()
+	t.evict()
+}
+
+func (t *term) handle(r request) {
+	switch body := r.Body.(type) {
+	case *wire.OwnerRequest_Heads:
+		t.heads(r, body.Heads)
+	case *wire.OwnerRequest_Fetch:
+		t.withState(body.Fetch.GetLog(), func(e *entry) { t.fetch(r, e, body.Fetch) })
+	default:
+		log := logOf(r.OwnerRequest)
+		if log == "" {
+			t.reply(r, &wire.OwnerReply{Error: &chatv1.Error{Code: chatv1.Error_CODE_UNSUPPORTED, Message: "the owner does not know this request; is the store older than the shard?"}})
+			return
+		}
+		t.withState(log, func(e *entry) { t.command(r, e, false) })
+	}
+}
+
+// command decides what becomes of a request that may append. lookedBack: the log has been read back for it already.
+func (t *term) command(r request, e *entry, lookedBack bool) {
+	d, failed := e.state.Decide(commandOf(r.OwnerRequest, t.cfg.Now().UnixMilli()))
+	switch {
+	case failed != nil:
+		t.reply(r, &wire.OwnerReply{Error: failed})
+	case d.LookBackMs != 0 && lookedBack:
+		t.reply(r, &wire.OwnerReply{Error: &chatv1.Error{Code: chatv1.Error_CODE_TOO_OLD,
+			Message: "the log has moved too far since first_sent_ms to tell whether this is a repeat; look for the message before posting it anew"}})
+	case d.LookBackMs != 0:
+		t.lookBack(r, e, d.LookBackMs)
+	case d.Event != nil:
+		t.append(e, d, waiting{request: r})
+	case d.Pts > e.settledPts:
+		// It repeats what is still on its way.
+		for i := range t.pending {
+			if p := &t.pending[i]; p.entry == e && p.event.Pts == d.Pts {
+				p.waiting = append(p.waiting, waiting{r, true})
+			}
+		}
+	default:
+		t.reply(r, t.done(e, d.Pts, true))
+	}
+}
+
+// append sends an event on its way.
+func (t *term) append(e *entry, d chatlog.Decision, w waiting) {
+	event := d.Event
+	event.Term = t.id
+	if !t.begun {
+		event.FirstOfTerm, event.PrevTerm, t.begun = true, t.prev.term, true
+	}
+	data, err := proto.Marshal(event)
+	if err == nil {
+		err = t.appender.Append(event.Log, data, t.lastSeq)
+	}
+	if err != nil {
+		t.err = wrap(err, "appending to log %s", event.Log)
+		return
+	}
+	t.lastSeq++
+	e.state.Apply(event, d.Content, t.lastSeq)
+	t.touch(e)
+	t.pending = append(t.pending, pending{stored{t.lastSeq, event, data}, e, time.Now(), []waiting{w}})
+}
+
+// settle takes the outcome of the oldest append that has none.
+func (t *term) settle(out Outcome) {
+	switch {
+	case out.Err != nil:
+		t.err = wrap(out.Err, "the stream refused an append")
+		return
+	case len(t.pending) == 0 || out.Seq != t.pending[0].seq:
+		t.err = fmt.Errorf("the stream acknowledged sequence %d out of turn", out.Seq)
+		return
+	}
+	p := t.pending[0]
+	t.pending[0] = pending{}
+	if t.pending = t.pending[1:]; len(t.pending) == 0 {
+		t.pending = nil
+	}
+	t.settledSeq = p.seq
+	t.settled(p.entry, p.stored)
+	t.cfg.Metrics.events.Inc()
+	// The authors' answers last: who reads on hearing one finds the event announced.
+	t.cfg.Link.Live(p.event.Log, p.data)
+	for _, w := range p.waiting {
+		t.reply(w.request, t.done(p.entry, p.event.Pts, w.repeated))
+	}
+}
+
+// settled notes that an event is in the stream for good.
+func (t *term) settled(e *entry, s stored) {
+	e.settledPts, e.settledSeq = s.event.Pts, s.seq
+	t.recent.add(s.seq, s.data)
+	t.moved[s.event.Log] = s.event.Pts
+	t.cp.events++
+}
+
+func (t *term) done(e *entry, pts uint64, repeated bool) *wire.OwnerReply {
+	return &wire.OwnerReply{Epoch: t.cfg.Epoch, Pts: pts, Repeated: repeated, Info: e.info()}
+}
+
+func (t *term) reply(r request, reply *wire.OwnerReply) {
+	reply.Epoch = t.cfg.Epoch
+	t.cfg.Metrics.answered(kindOf(r.OwnerRequest), reply)
+	r.answer(reply)
+}
+
+// sendDigest says which logs have moved since the last digest; also if none has, since the numbers tell a shard that it
+// has missed nothing.
+func (t *term) sendDigest() {
+	const most = 4096
+	moved := make([]*wire.Head, 0, min(len(t.moved), most))
+	send := func() {
+		t.digests++
+		t.cfg.Link.Digest(&wire.Digest{Epoch: t.cfg.Epoch, Term: t.id, Number: t.digests, Moved: moved})
+		moved = nil
+	}
+	for log, pts := range t.moved {
+		if moved = append(moved, &wire.Head{Log: log, Pts: pts}); len(moved) == most {
+			send()
+		}
+	}
+	if len(moved) > 0 || len(t.moved) == 0 {
+		send()
+	}
+	clear(t.moved)
+}
+
+func commandOf(r *wire.OwnerRequest, nowMs int64) chatlog.Command {
+	return chatlog.Command{User: r.User, NowMs: nowMs, Create: r.GetCreate(), Join: r.GetJoin(), Leave: r.GetLeave(), Post: r.GetPost(), Note: r.GetNote()}
+}
+
+func logOf(r *wire.OwnerRequest) string {
+	switch b := r.Body.(type) {
+	case *wire.OwnerRequest_Create:
+		return b.Create.GetLog()
+	case *wire.OwnerRequest_Join:
+		return b.Join.GetLog()
+	case *wire.OwnerRequest_Leave:
+		return b.Leave.GetLog()
+	case *wire.OwnerRequest_Post:
+		return b.Post.GetLog()
+	case *wire.OwnerRequest_Note:
+		return b.Note.GetUserLog()
+	}
+	return ""
+}
+
+func kindOf(r *wire.OwnerRequest) string {
+	switch r.Body.(type) {
+	case *wire.OwnerRequest_Create:
+		return "create"
+	case *wire.OwnerRequest_Join:
+		return "join"
+	case *wire.OwnerRequest_Leave:
+		return "leave"
+	case *wire.OwnerRequest_Post:
+		return "post"
+	case *wire.OwnerRequest_Note:
+		return "note"
+	case *wire.OwnerRequest_Heads:
+		return "heads"
+	case *wire.OwnerRequest_Fetch:
+		return "fetch"
+	}
+	return "unknown"
+}
