@@ -1,0 +1,76 @@
+# chatfleet: every command that a contributor types. `make` prints this file as a table of contents.
+
+# What this checkout needs besides Go, git and make, it builds from pinned Go modules.
+GO       ?= go
+BUF       = $(GO) tool -modfile=.ci/tools/buf/go.mod buf
+LINT      = $(GO) tool -modfile=.ci/tools/lint/go.mod golangci-lint
+BIN       = bin
+OUT       = out
+
+# Where the demo's and other scenarios' fleets run.
+LOCAL    ?= stores=3,shards=4
+
+export CGO_ENABLED ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## Print this table
+	@echo 'chatfleet: a chat service as a fleet, and the proof of what it can take'
+	@echo
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ First
+
+.PHONY: demo
+demo: build ## Run a broadcast to 20,000 subscribers on a local fleet, about 2 minutes; report in out/demo
+	@echo 'demo: a fleet of real processes on loopback ($(LOCAL)), 20,000 WebSocket sessions, about 2 minutes'
+	$(BIN)/simulator run scenarios/broadcast-20k.yaml --local $(LOCAL) --out $(OUT)/demo
+
+.PHONY: test
+test: ## Run all tests with the race detector, about 8 minutes on 2 cores, less when nothing has changed
+	@echo 'test: compiling with the race detector, then running; about 8 minutes from nothing on 2 cores'
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+
+##@ While working
+
+.PHONY: build
+build: ## Build chatd and the simulator into bin/
+	@echo 'build: $(BIN)/chatd and $(BIN)/simulator, about 2 minutes the first time'
+	@mkdir -p $(BIN)
+	$(GO) build -trimpath -o $(BIN)/ ./chatd ./simulator
+
+.PHONY: lint
+lint: ## Check formatting, generated code, module files and the linters' findings
+	@echo 'lint: building the pinned linters takes about 5 minutes the first time'
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -d $$(git ls-files '*.go'); echo 'lint: run `make fmt`' >&2; exit 1; }
+	$(GO) mod tidy -diff
+	$(GO) vet ./...
+	$(BUF) lint
+	$(LINT) run
+
+.PHONY: fmt
+fmt: ## Format all Go code
+	gofmt -w $$(git ls-files '*.go')
+
+.PHONY: generate
+generate: ## Regenerate what is generated: protocol code and the scenarios' schema
+	@mkdir -p $(BIN)/tools
+	cd .ci/tools/buf && $(GO) build -o ../../../$(BIN)/tools/ tool
+	PATH="$(CURDIR)/$(BIN)/tools:$$PATH" $(BIN)/tools/buf generate
+	$(GO) run ./simulator schema > docs/scenario.schema.json
+
+.PHONY: scenario
+scenario: build ## Run one scenario on a local fleet: make scenario NAME=smoke [LOCAL=stores=3,shards=4]
+	$(BIN)/simulator run scenarios/$(NAME).yaml --local $(LOCAL) --out $(OUT)/$(NAME)
+
+.PHONY: bench
+bench: ## Run the Go benchmarks of the hot paths
+	$(GO) test -run '^$$' -bench . -benchmem ./chatd/... ./simulator/... ./client/...
+
+.PHONY: fuzz
+fuzz: ## Fuzz what strangers can send: make fuzz [FUZZTIME=10m]
+	.ci/fuzz $(or $(FUZZTIME),1m)
+
+.PHONY: clean
+clean: ## Remove what these commands have made
+	rm -rf $(BIN) $(OUT)
