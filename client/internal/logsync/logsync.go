@@ -46,8 +46,8 @@ type Ask struct {
 
 // Effects is what an input leads to, to be carried out in the order of the fields.
 type Effects struct {
-	// Started: the device had no cursor and has one now, which is worth keeping even before the first event.
-	Started bool
+	// Started is the cursor of a device that had none until now, worth keeping even before the first event; else zero.
+	Started Cursor
 	Updates []Update
 	// Ask, if not nil, wants an Answer or a Failed, unless the connection is Lost first.
 	Ask *Ask
@@ -124,12 +124,12 @@ func (l *Log) Attached(now time.Time, state *chatv1.LogState) Effects {
 	at := Cursor{state.GetEpoch(), state.GetPts()}
 	switch {
 	case l.cursor.Epoch == 0:
-		out.Started = true
 		l.cursor = at
 		if l.fromBeginning {
 			l.cursor.PTS = 0
 			l.must = at.PTS > 0
 		}
+		out.Started = l.cursor
 		l.want = at.PTS
 		l.wantHeld()
 	case at.Epoch != l.cursor.Epoch:

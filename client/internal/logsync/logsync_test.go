@@ -77,7 +77,7 @@ func lost(l *Log, _ time.Time) Effects {
 
 func (e Effects) String() string {
 	var s []string
-	if e.Started {
+	if e.Started.Epoch != 0 {
 		s = append(s, "started")
 	}
 	for _, u := range e.Updates {

@@ -228,11 +228,8 @@ func (d *device) deliverAnswer() {
 }
 
 func (d *device) carryOut(e Effects) {
-	if e.Started {
-		d.cursor = d.log.Cursor()
-		if len(e.Updates) > 0 {
-			d.cursor.PTS = 0 // FromBeginning: whatever came starts there
-		}
+	if e.Started.Epoch != 0 {
+		d.cursor = e.Started
 	}
 	d.queue = append(d.queue, e.Updates...)
 	if e.Ask != nil {
