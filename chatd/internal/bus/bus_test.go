@@ -19,13 +19,13 @@ import (
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
-const partitions = 4
-
 // region is a running fleet of stores and one shard, all in this process.
 type region struct {
-	stores []*bus.Store
-	shard  *bus.Shard
-	seen   *seen
+	partitions int
+	configs    []bus.Config
+	stores     []*bus.Store
+	shard      *bus.Shard
+	seen       *seen
 }
 
 // seen collects what the shard was told.
@@ -63,7 +63,8 @@ func (s *seen) get(log string) (live []uint64, head uint64) {
 	return append([]uint64(nil), s.live[log]...), s.heads[log]
 }
 
-func startRegion(t *testing.T, stores int) *region {
+// startRegion starts a fleet; change, if not nil, has a say in each store's configuration.
+func startRegion(t testing.TB, stores, partitions int, change func(*bus.Config)) *region {
 	t.Helper()
 	dir := t.TempDir()
 	var cluster, leaf []string
@@ -74,21 +75,18 @@ func startRegion(t *testing.T, stores int) *region {
 		Region: "test", Partitions: partitions, Secret: []byte("sixteen bytes at least"),
 		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})),
 	}
-	r := &region{seen: &seen{live: map[string][]uint64{}, digests: map[int]uint64{}, heads: map[string]uint64{}}}
+	r := &region{partitions: partitions, seen: &seen{live: map[string][]uint64{}, digests: map[int]uint64{}, heads: map[string]uint64{}}}
 	for i := range stores {
 		c := base
 		c.Name, c.Dir, c.Durability, c.Replicas = fmt.Sprintf("store-%d", i), filepath.Join(dir, fmt.Sprint(i)), bus.Replicated, min(stores, 3)
-		c.Registerer = prometheus.NewRegistry()
 		if stores > 1 {
 			c.ClusterListen, c.Peers = cluster[i], cluster
 		}
 		c.LeafListen = leaf[i]
-		s, err := bus.StartStore(c)
-		if err != nil {
-			t.Fatal(err)
+		if change != nil {
+			change(&c)
 		}
-		r.stores = append(r.stores, s)
-		t.Cleanup(s.Stop)
+		r.configs = append(r.configs, c)
 	}
 	c := base
 	c.Name, c.Stores, c.Registerer = "shard-0", leaf, prometheus.NewRegistry()
@@ -100,14 +98,38 @@ func startRegion(t *testing.T, stores int) *region {
 	if err := r.shard.Start(r.seen); err != nil {
 		t.Fatal(err)
 	}
+	r.startStores(t)
+	t.Cleanup(r.stopStores)
+	return r
+}
+
+// startStores starts all stores, again if they ran before, and waits until they are of use.
+func (r *region) startStores(t testing.TB) {
+	t.Helper()
+	for _, c := range r.configs {
+		c.Registerer = prometheus.NewRegistry()
+		s, err := bus.StartStore(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.stores = append(r.stores, s)
+	}
 	for _, s := range r.stores {
 		eventually(t, s.Ready)
 	}
 	eventually(t, r.shard.Ready)
-	return r
 }
 
-func freeAddress(t *testing.T) string {
+func (r *region) stopStores() {
+	var all sync.WaitGroup
+	for _, s := range r.stores {
+		all.Go(s.Stop)
+	}
+	all.Wait()
+	r.stores = nil
+}
+
+func freeAddress(t testing.TB) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +139,7 @@ func freeAddress(t *testing.T) string {
 }
 
 // eventually waits for check to say nil; a fleet that never gets there fails the test.
-func eventually(t *testing.T, check func() error) {
+func eventually(t testing.TB, check func() error) {
 	t.Helper()
 	var err error
 	for begun := time.Now(); time.Since(begun) < 30*time.Second; time.Sleep(10 * time.Millisecond) {
@@ -128,11 +150,11 @@ func eventually(t *testing.T, check func() error) {
 	t.Fatal("not within 30 s: ", err)
 }
 
-func (r *region) ask(t *testing.T, log string, req *wire.OwnerRequest) *wire.OwnerReply {
+func (r *region) ask(t testing.TB, log string, req *wire.OwnerRequest) *wire.OwnerReply {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	reply, err := r.shard.Ask(ctx, logid.Partition(log, partitions), req)
+	reply, err := r.shard.Ask(ctx, logid.Partition(log, r.partitions), req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +164,7 @@ func (r *region) ask(t *testing.T, log string, req *wire.OwnerRequest) *wire.Own
 	return reply
 }
 
-func (r *region) create(t *testing.T, user string, id uint64) string {
+func (r *region) create(t testing.TB, user string, id uint64) string {
 	t.Helper()
 	log := logid.Create(chatv1.LogKind_LOG_KIND_CHANNEL, user, id)
 	r.ask(t, log, &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Create{Create: &wire.Create{
@@ -150,13 +172,13 @@ func (r *region) create(t *testing.T, user string, id uint64) string {
 	return log
 }
 
-func (r *region) post(t *testing.T, user, log string, id uint64) *wire.OwnerReply {
+func (r *region) post(t testing.TB, user, log string, id uint64) *wire.OwnerReply {
 	t.Helper()
 	return r.ask(t, log, &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Post{Post: &chatv1.PostRequest{
 		Log: log, RandomId: id, Message: &chatv1.Message{Text: fmt.Sprint("post ", id)}}}})
 }
 
-func (r *region) fetch(t *testing.T, log string, after uint64, limit uint32) []uint64 {
+func (r *region) fetch(t testing.TB, log string, after uint64, limit uint32) []uint64 {
 	t.Helper()
 	reply := r.ask(t, log, &wire.OwnerRequest{User: "reader", Body: &wire.OwnerRequest_Fetch{Fetch: &wire.Fetch{Log: log, AfterPts: after, Limit: limit}}})
 	var got []uint64
@@ -174,9 +196,9 @@ func (r *region) fetch(t *testing.T, log string, after uint64, limit uint32) []u
 func TestPost(t *testing.T) {
 	for _, stores := range []int{1, 3} {
 		t.Run(fmt.Sprintf("stores=%d", stores), func(t *testing.T) {
-			r := startRegion(t, stores)
+			r := startRegion(t, stores, 4, nil)
 			log := r.create(t, "ann", 1)
-			if err := r.shard.Follow(logid.Partition(log, partitions), log); err != nil {
+			if err := r.shard.Follow(logid.Partition(log, r.partitions), log); err != nil {
 				t.Fatal(err)
 			}
 			r.fetch(t, log, 0, 1) // the interest is in force

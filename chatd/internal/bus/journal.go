@@ -138,14 +138,13 @@ func (j *journal) Tail(ctx context.Context, after uint64, visit func(uint64, []b
 
 // batch reads several messages and returns how many more there are.
 func (j *journal) batch(ctx context.Context, api string, req getRequest, visit func(*nats.Msg) error) (pending uint64, err error) {
-	sub, err := j.reads.SubscribeSync(nats.NewInbox())
+	// A queue for what may come: the messages, and the batch's end. What did not fit would be lost.
+	messages := make(chan *nats.Msg, max(req.Batch, len(req.MultiLast))+1)
+	sub, err := j.reads.ChanSubscribe(nats.NewInbox(), messages)
 	if err != nil {
 		return 0, err
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // fails only with the connection
-	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		return 0, err
-	}
 	body, err := json.Marshal(req)
 	if err != nil {
 		return 0, err
@@ -156,9 +155,11 @@ func (j *journal) batch(ctx context.Context, api string, req getRequest, visit f
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	for {
-		m, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return 0, err
+		var m *nats.Msg
+		select {
+		case m = <-messages:
+		case <-ctx.Done():
+			return 0, ctx.Err()
 		}
 		switch status := m.Header.Get("Status"); status {
 		case "":
