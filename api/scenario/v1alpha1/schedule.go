@@ -44,7 +44,8 @@ func (p Population) Sessions() int { return p.Subscribers * max(p.DevicesPerUser
 // ConnectsOver returns the time over which n sessions begin to connect.
 func (c Connect) ConnectsOver(n int) time.Duration {
 	if c.RatePerSecond > 0 {
-		return time.Duration(float64(n) / c.RatePerSecond * float64(time.Second))
+		const most = float64(1 << 62)
+		return time.Duration(min(float64(n)/c.RatePerSecond*float64(time.Second), most))
 	}
 	return c.Duration.Std()
 }

@@ -37,7 +37,7 @@ type Scenario struct {
 	// The processes that hold the sessions.
 	Workers Workers `json:"workers,omitzero"`
 	// The files to write beside report.json. Default: all of them.
-	Outputs []Output `json:"outputs,omitempty" jsonschema:"uniqueItems=true,maxItems=3"`
+	Outputs []Output `json:"outputs,omitempty" jsonschema:"enum=html,enum=junit,enum=hlog,uniqueItems=true,maxItems=3"`
 }
 
 // Target is the fleet to run against where the command line names none.

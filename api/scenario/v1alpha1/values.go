@@ -22,14 +22,13 @@ func (d Duration) String() string { return time.Duration(d).String() }
 // MarshalText writes it the way it is read.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
+var durationForm = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
+
 // UnmarshalText reads a duration of at least 0.
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
-	switch {
-	case err != nil:
+	if err != nil || !durationForm.Match(text) {
 		return fmt.Errorf("%q is not a duration; write a number with its unit, such as 500ms, 4s or 1m30s", text)
-	case v < 0:
-		return fmt.Errorf("%q is negative; durations here are at least 0s", text)
 	}
 	*d = Duration(v)
 	return nil

@@ -1,0 +1,49 @@
+package scenario
+
+import (
+	"time"
+
+	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
+)
+
+// Expected is what a scenario comes to when everything goes well. Poisson arrivals make the chatter's part a mean.
+type Expected struct {
+	Sessions   int64
+	Broadcasts int64
+	// Posts of the measure phase, broadcasts included.
+	Posts int64
+	// Their deliveries.
+	Deliveries int64
+	// Faults by title.
+	Faults map[string]int64
+	// From the first dial to the end of the settle phase.
+	Duration time.Duration
+}
+
+// Expect computes what a scenario comes to.
+func Expect(s *v1alpha1.Scenario) Expected {
+	sessions := s.Population.Sessions()
+	e := Expected{Sessions: int64(sessions), Faults: map[string]int64{}}
+	for _, b := range s.Broadcasts {
+		e.Broadcasts += int64(max(b.Count, 1))
+	}
+	e.Posts = e.Broadcasts
+	e.Deliveries = e.Broadcasts * e.Sessions
+	if c := s.Chatter; c != nil && s.Population.Channels > 0 {
+		posts := c.RatePerSecond * s.Phases.Measure.Std().Seconds()
+		e.Posts += int64(posts)
+		e.Deliveries += int64(posts * float64(sessions) * float64(s.Population.AttachPerSession) / float64(s.Population.Channels))
+	}
+	for _, f := range s.Faults {
+		e.Faults[f.Title()] += int64(max(f.Count, 1))
+	}
+	e.Duration = s.Phases.Connect.ConnectsOver(sessions) + s.Phases.Warmup.Std() + s.Phases.Measure.Std() + settle(s)
+	return e
+}
+
+func settle(s *v1alpha1.Scenario) time.Duration {
+	if s.Phases.Settle == nil {
+		return defaultSettle
+	}
+	return s.Phases.Settle.Std()
+}

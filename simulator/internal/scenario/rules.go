@@ -1,0 +1,187 @@
+package scenario
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
+)
+
+const (
+	maxSessions = 10_000_000
+	maxPosts    = 20_000_000
+	maxPhase    = 24 * time.Hour
+	maxWithin   = 10 * time.Minute
+
+	// A simulated post carries a header that says which post of which run it is.
+	minMessageBytes = 32
+	maxMessageBytes = 64 << 10
+)
+
+// rules finds what fields may not say together. The structure is known to be right.
+type rules struct {
+	s         *v1alpha1.Scenario
+	positions map[string]position
+	problems  Problems
+}
+
+// report notes a problem at a field, or where the nearest field around it stands if it is not in the document.
+func (r *rules) report(path, format string, args ...any) {
+	p := Problem{Path: path, Message: fmt.Sprintf(format, args...)}
+	for at := path; ; {
+		if pos, ok := r.positions[at]; ok {
+			p.Line, p.Column = pos.line, pos.column
+			break
+		}
+		i := strings.LastIndexAny(at, ".[")
+		if i < 0 {
+			i = 0
+		}
+		at = at[:i]
+	}
+	r.problems = append(r.problems, p)
+}
+
+// given says whether a field stands in the document.
+func (r *rules) given(path string) bool {
+	_, ok := r.positions[path]
+	return ok
+}
+
+func (r *rules) check() {
+	r.target()
+	r.population()
+	r.phases()
+	r.posts()
+	for i := range r.s.Broadcasts {
+		r.broadcast(i)
+	}
+	r.faults()
+	r.thresholds()
+	r.workers()
+}
+
+func (r *rules) target() {
+	l := r.s.Target.Local
+	if l == nil {
+		if r.given("target") {
+			r.report("target", "it says nothing; name a local fleet or remove it")
+		}
+		return
+	}
+	if l.Replicas > l.Stores {
+		r.report("target.local.replicas", "%d copies do not fit in %d stores; a store keeps one at most", l.Replicas, l.Stores)
+	}
+}
+
+func (r *rules) population() {
+	p := r.s.Population
+	if n := p.Sessions(); n > maxSessions {
+		r.report("population", "%d subscribers with %d devices are %d sessions; at most %d are allowed", p.Subscribers, p.DevicesPerUser, n, maxSessions)
+	}
+	if p.AttachPerSession > p.Channels {
+		r.report("population.attachPerSession", "a session cannot read %d of %d channels; raise channels or lower it", p.AttachPerSession, p.Channels)
+	}
+}
+
+func (r *rules) phases() {
+	p := r.s.Phases
+	switch rate, over := p.Connect.RatePerSecond > 0, p.Connect.Duration > 0; {
+	case rate && over:
+		r.report("phases.connect", "ratePerSecond and duration contradict each other; keep one")
+	case !rate && !over:
+		r.report("phases.connect", "say how fast sessions connect: ratePerSecond or a duration above 0s")
+	case p.Connect.ConnectsOver(r.s.Population.Sessions()) > maxPhase:
+		r.report("phases.connect", "connecting %d sessions takes longer than %s", r.s.Population.Sessions(), maxPhase)
+	}
+	if p.Measure == 0 {
+		r.report("phases.measure", "it must be above 0s: only what is posted in it is measured")
+	}
+	for path, d := range map[string]time.Duration{"phases.warmup": p.Warmup.Std(), "phases.measure": p.Measure.Std(), "phases.settle": settle(r.s)} {
+		if d > maxPhase {
+			r.report(path, "%s is too long; at most %s is allowed", d, maxPhase)
+		}
+	}
+}
+
+func (r *rules) posts() {
+	c := r.s.Chatter
+	if c == nil && len(r.s.Broadcasts) == 0 {
+		r.report("", "nothing is posted; add broadcasts or chatter")
+	}
+	if c != nil {
+		if r.s.Population.Channels == 0 {
+			r.report("chatter", "there is no channel for it; give population.channels")
+		}
+		r.content("chatter", c.MessageBytes, c.DeliverWithin)
+	}
+	e := Expect(r.s)
+	if e.Posts > 0 && e.Deliveries == 0 {
+		r.report("population", "nobody reads what is posted; give attachPerSession, or more chatter")
+	}
+	posts := e.Posts
+	if c != nil {
+		posts += int64(c.RatePerSecond * r.s.Phases.Warmup.Std().Seconds())
+	}
+	if posts > maxPosts {
+		r.report("phases.measure", "that is %d posts in all; a run keeps account of at most %d", posts, maxPosts)
+	}
+}
+
+func (r *rules) content(path string, size v1alpha1.Size, within v1alpha1.Duration) {
+	if at := path + ".messageBytes"; r.given(at) && (size < minMessageBytes || size > maxMessageBytes) {
+		r.report(at, "%s is out of range; a simulated post has %d to %d bytes", size, minMessageBytes, maxMessageBytes)
+	}
+	at := path + ".deliverWithin"
+	switch {
+	case r.given(at) && within == 0:
+		r.report(at, "nothing is delivered within 0s")
+	case within.Std() > maxWithin:
+		r.report(at, "%s is too long; at most %s is measured", within, maxWithin)
+	case within.Std() > settle(r.s):
+		r.report(at, "what is posted last has only the settle phase, %s, to arrive in; raise phases.settle to at least %s", settle(r.s), within)
+	}
+}
+
+func (r *rules) broadcast(i int) {
+	path := fmt.Sprintf("broadcasts[%d]", i)
+	b := r.s.Broadcasts[i]
+	r.schedule(path, b.Schedule, 0)
+	r.content(path, b.MessageBytes, b.DeliverWithin)
+}
+
+// schedule checks when something happens, each time for a while that must be over before the measure phase is.
+func (r *rules) schedule(path string, s v1alpha1.Schedule, lasts time.Duration) {
+	switch {
+	case s.Count > 1 && s.Every == 0:
+		r.report(path+".count", "%d times need every: the time from one to the next", s.Count)
+		return
+	case s.Every > 0 && s.Count <= 1:
+		r.report(path+".every", "it needs count: how many times")
+		return
+	}
+	measure := r.s.Phases.Measure.Std()
+	// Not Moments: the count is large and the sum may overflow.
+	times := max(s.Count, 1) - 1
+	last := s.At.Std() + time.Duration(times)*s.Every.Std()
+	if s.At.Std() > maxPhase || s.Every.Std() > maxPhase || float64(times)*float64(s.Every) > float64(maxPhase) {
+		last = maxPhase
+	}
+	switch {
+	case last >= measure:
+		r.report(path, "the last one is at %s, after the measure phase of %s", last, measure)
+	case lasts > 0 && last+lasts > measure:
+		r.report(path, "the last one is at %s and over at %s, after the measure phase of %s", last, last+lasts, measure)
+	}
+}
+
+func (r *rules) workers() {
+	for i, text := range r.s.Workers.SourceAddresses {
+		if _, err := netip.ParseAddr(text); err != nil {
+			r.report(fmt.Sprintf("workers.sourceAddresses[%d]", i), "%s is not an IP address", strconv.Quote(text))
+		}
+	}
+}

@@ -1,0 +1,146 @@
+package scenario
+
+import (
+	"strings"
+	"testing"
+)
+
+// Each case changes the smallest scenario in one way and says what must be in the error: where, which field, what to do.
+func TestWhatIsWrongIsSaid(t *testing.T) {
+	tests := []struct {
+		name     string
+		old, new string // "" as old appends
+		want     string
+	}{
+		// Structure.
+		{"another version", "v1alpha1", "v2", `1:13: apiVersion: "chatfleet.io/v2" is not one of chatfleet.io/v1alpha1`},
+		{"another kind", "kind: Scenario", "kind: Scenrio", `did you mean Scenario?`},
+		{"a name that is no name", "name: small", "name: Not Small", `3:7: name: "Not Small" does not have the form`},
+		{"a number for a name", "name: small", "name: 12", `name: want text, found 12; put it in quotes`},
+		{"no name", "name: small\n", "", `name: it is missing`},
+		{"an unknown key with no neighbour", "name: small", "name: small\nengine: live", `4:1: engine: unknown key; known are apiVersion,`},
+		{"a key twice", "name: small", "name: small\nname: large", `4:1: mapping key "name" already defined`},
+		{"a text for a number", "subscribers: 10", "subscribers: many", `5:16: population.subscribers: want a number, found the text "many"`},
+		{"a fraction for a whole number", "subscribers: 10", "subscribers: 10.5", `10.5 is not a whole decimal number`},
+		{"too few", "subscribers: 10", "subscribers: 0", `0 is too small; it must be at least 1`},
+		{"too many", "subscribers: 10", "subscribers: 99999999", `at most 10000000`},
+		{"not above", "ratePerSecond: 5", "ratePerSecond: 0", `it must be above 0`},
+		{"a negative seed", "name: small", "name: small\nseed: -1", `seed: -1 is not a whole decimal number of at least 0`},
+		{"an infinite rate", "ratePerSecond: 5", "ratePerSecond: .inf", `want a number, found .inf`},
+		{"a duration without its unit", "at: 1s", "at: 1", `11:9: broadcasts[0].at: "1" is not a duration`},
+		{"a negative duration", "at: 1s", "at: -1s", `"-1s" is not a duration`},
+		{"a list for a mapping", "  subscribers: 10", "  - 10", `want keys and values, found a list`},
+		{"a mapping for a list", "  - at: 1s", "  at: 1s", `broadcasts: want a list, found keys and values`},
+		{"an empty list", "  - metric: delivery\n    bound: 1s\n", "  []\n", `thresholds: the list is empty; it needs at least 1`},
+		{"nothing for something", "subscribers: 10", "subscribers:", `it is empty; give it a value or remove it`},
+		{"an anchor", "subscribers: 10", "subscribers: &n 10", `anchors, aliases and tags are not allowed`},
+		{"a tag", "subscribers: 10", "subscribers: !!int 10", `anchors, aliases and tags are not allowed`},
+		{"a merge key", "  subscribers: 10", "  <<: {subscribers: 10}", `anchors, aliases and tags are not allowed`},
+		{"an output twice", "", "outputs: [html, html]\n", `outputs[1]: "html" is given twice`},
+		{"an unknown output", "", "outputs: [pdf]\n", `outputs[0]: "pdf" is not one of html, junit, hlog`},
+
+		// What fields may not say together.
+		{"a target of nothing", "", "target: {}\n", `target: it says nothing`},
+		{"copies without stores", "", "target: {local: {stores: 1, shards: 1, replicas: 3}}\n", `target.local.replicas: 3 copies do not fit in 1 stores`},
+		{"two stores", "", "target: {local: {stores: 2, shards: 1}}\n", `2 is not one of 1, 3, 5`},
+		{"more channels read than there are", "subscribers: 10", "subscribers: 10\n  attachPerSession: 3", `a session cannot read 3 of 0 channels`},
+		{"too many sessions", "subscribers: 10", "subscribers: 9000000\n  devicesPerUser: 16", `144000000 sessions; at most 10000000`},
+		{"two speeds", "ratePerSecond: 5", "ratePerSecond: 5\n    duration: 1s", `contradict each other`},
+		{"no speed", "    ratePerSecond: 5", "    duration: 0s", `say how fast sessions connect`},
+		{"an endless connect", "ratePerSecond: 5", "ratePerSecond: 0.0000000000000000001", `takes longer than 24h`},
+		{"no measuring", "measure: 10s", "measure: 0s", `phases.measure: it must be above 0s`},
+		{"a phase of days", "measure: 10s", "measure: 100h", `100h0m0s is too long`},
+		{"nothing to measure", "broadcasts:\n  - at: 1s\n", "", `nothing is posted`},
+		{"chatter nowhere", "", "chatter: {ratePerSecond: 5}\n", `chatter: there is no channel for it`},
+		{"chatter for nobody", "broadcasts:\n  - at: 1s\n", "chatter: {ratePerSecond: 0.05}\n", `there is no channel`},
+		{"chatter that nobody reads", "  subscribers: 10\nphases:\n  connect:\n    ratePerSecond: 5\n  measure: 10s\nbroadcasts:\n  - at: 1s\n",
+			"  subscribers: 10\n  channels: 2\nphases:\n  connect:\n    ratePerSecond: 5\n  measure: 10s\nchatter: {ratePerSecond: 5}\n", `nobody reads what is posted`},
+		{"too many posts", "subscribers: 10\nphases:", "subscribers: 10\n  channels: 1\nchatter: {ratePerSecond: 90000}\nphases:\n  warmup: 24h", `a run keeps account of at most`},
+		{"a post too small", "at: 1s", "at: 1s\n    messageBytes: 8", `8B is out of range; a simulated post has 32 to 65536 bytes`},
+		{"a size that is none", "at: 1s", "at: 1s\n    messageBytes: 1 kilo", `"1 kilo" is not a size`},
+		{"no time to deliver", "at: 1s", "at: 1s\n    deliverWithin: 0s", `nothing is delivered within 0s`},
+		{"settling too short", "at: 1s", "at: 1s\n    deliverWithin: 6s", `raise phases.settle to at least 6s`},
+		{"a broadcast after the measuring", "at: 1s", "at: 10s", `11:5: broadcasts[0]: the last one is at 10s, after the measure phase of 10s`},
+		{"the last after the measuring", "at: 1s", "at: 1s\n    every: 3s\n    count: 4", `the last one is at 10s`},
+		{"count without every", "at: 1s", "at: 1s\n    count: 3", `broadcasts[0].count: 3 times need every`},
+		{"every without count", "at: 1s", "at: 1s\n    every: 3s", `broadcasts[0].every: it needs count`},
+		{"a schedule that overflows", "at: 1s", "at: 1s\n    every: 2000000h\n    count: 9999", `after the measure phase`},
+
+		// Faults.
+		{"a stop without an end", "", "faults: [{action: stop, target: shard}]\n", `stop needs for`},
+		{"a kill with an end", "", "faults: [{action: kill, target: shard, for: 1s}]\n", `faults[0].for: it belongs to stop, not to kill`},
+		{"a restart twice", "", "faults: [{action: restart, target: shard, restartAfter: 1s}]\n", `it belongs to kill, not to restart`},
+		{"all dead for good", "", "faults: [{action: kill, target: all-stores}]\n", `without restartAfter no store ever comes back`},
+		{"killed again while dead", "", "faults: [{action: kill, target: shard, every: 1s, count: 3}]\n", `killed 3 times, it needs restartAfter`},
+		{"struck again too soon", "", "faults: [{action: kill, target: shard, restartAfter: 2s, every: 2s, count: 3}]\n", `faults[0].every: the next one comes before`},
+		{"over too late", "", "faults: [{action: kill, target: shard, restartAfter: 2s, at: 9s}]\n", `over at 11s, after the measure phase`},
+		{"one name for two", "", "faults: [{action: kill, target: shard}, {action: kill, target: shard, at: 1s}]\n", `the same name, "kill shard", as faults[0]`},
+		{"an unknown target", "", "faults: [{action: kill, target: store-leader}]\n", `faults[0].target: "store-leader" does not have the form`},
+		{"a store that is not there", "", "target: {local: {stores: 3, shards: 1}}\nfaults: [{action: kill, target: store-3}]\n", `there is no store-3; target.local has store-0 to store-2`},
+
+		// Thresholds.
+		{"an unknown metric", "metric: delivery", "metric: delivrey", `13:13: thresholds[0].metric: there is no metric "delivrey"; did you mean delivery?`},
+		{"a number for a time", "bound: 1s", "bound: 1", `thresholds[0].bound: delivery wants a time, such as 1s, not 1`},
+		{"a time for a number", "", "  - {metric: late, bound: 1s}\n", `late wants a number`},
+		{"a bound that cannot be met", "bound: 1s", "bound: 0s", `no time is below 0s; the bound cannot be met`},
+		{"a bound that cannot be missed", "", "  - {metric: lateShare, bound: 1.5}\n", `a share is never above 1`},
+		{"a bound beyond what is measured", "bound: 1s", "bound: 1h", `at most 10m0s is measured`},
+		{"a negative bound", "bound: 1s", "bound: -1", `"-1" is not a bound`},
+		{"the same twice", "", "  - {metric: delivery, bound: 2s}\n", `thresholds[0] bounds the same; keep one`},
+		{"an aggregation that is none", "bound: 1s", "bound: 1s\n    aggregation: p101", `"p101" is not an aggregation`},
+		{"an aggregation of one number", "", "  - {metric: late, aggregation: max, bound: 0}\n", `late is one number and has none`},
+		{"a fault for a delivery", "bound: 1s", "bound: 1s\n    fault: x", `delivery is not about faults`},
+		{"a fault that is not there", "", "  - {metric: faultAckWait, fault: kill shrad, bound: 1s}\nfaults: [{action: kill, target: shard}]\n", `there is no fault "kill shrad"; did you mean kill shard?`},
+		{"no faults at all", "", "  - {metric: faultAckWait, bound: 1s}\n", `the scenario gives it no samples: it has no faults`},
+		{"a wait shorter than the outage", "", "  - {metric: faultAckWait, bound: 1s}\nfaults: [{action: kill, target: all-stores, restartAfter: 1s}]\n", `leaves no store for 1s, so no wait after it is below 1s`},
+		{"more samples than there will be", "bound: 1s", "bound: 1s\n    minSamples: 11", `the scenario gives 10 samples (deliveries), not 11`},
+		{"confidence without samples", "bound: 1s", "bound: 1s\n    confidence: 0.95", `p99.9 at 0.95 takes 2995 samples; the scenario gives 10`},
+		{"confidence in a maximum", "bound: 1s", "bound: 1s\n    aggregation: max\n    confidence: 0.95", `it is for percentiles, not for the max`},
+		{"confidence in a count", "", "  - {metric: late, bound: 0, confidence: 0.95}\n", `only delivery has it`},
+
+		{"a number of workers that is none", "", "workers: {count: lots}\n", `"lots" is neither auto nor a number from 1 to 256`},
+		{"an address that is none", "", "workers: {sourceAddresses: [localhost]}\n", `workers.sourceAddresses[0]: "localhost" is not an IP address`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			text := base + tt.new
+			if tt.old != "" {
+				if !strings.Contains(base, tt.old) {
+					t.Fatalf("the smallest scenario has no %q", tt.old)
+				}
+				text = strings.Replace(base, tt.old, tt.new, 1)
+			}
+			_, err := Read("f", strings.NewReader(text))
+			if err == nil {
+				t.Fatalf("it was accepted:\n%s", text)
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got\n%v\nwant %q in it", err, tt.want)
+			}
+			for line := range strings.Lines(err.Error()) {
+				if !strings.HasPrefix(line, "f:") || strings.HasPrefix(line, "f:0") {
+					t.Errorf("%q does not say where", line)
+				}
+			}
+		})
+	}
+}
+
+func TestLongListsOfProblemsAreCut(t *testing.T) {
+	_, err := Read("f", strings.NewReader(base+strings.Repeat("  - {metric: nothing, bound: 1s}\n", 50)))
+	if err == nil || !strings.HasSuffix(err.Error(), "f: and 30 more problems") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDidYouMean(t *testing.T) {
+	known := []string{"subscribers", "channels", "every", "at"}
+	for word, want := range map[string]string{
+		"subscriber": "subscribers", "chanels": "channels", "Every": "every", "evrey": "every", "ta": "at", "zebra": "", strings.Repeat("x", 999): "",
+	} {
+		got := didYouMean(word, known)
+		if want == "" && got != "" || want != "" && got != "; did you mean "+want+"?" {
+			t.Errorf("%s: %q, want %q", word, got, want)
+		}
+	}
+}
