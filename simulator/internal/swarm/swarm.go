@@ -1,0 +1,303 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
+	"github.com/chatfleet/chatfleet/simulator/internal/measure"
+)
+
+// Swarm is a crowd of subscribers. Its life: New, Run in a goroutine, Start, Progress as often as wanted, Settle, the end
+// of Run's context, Result.
+type Swarm struct {
+	cfg      Config
+	loops    []*loop
+	logIndex map[string]int32
+	ended    bool
+}
+
+// New lays out the sessions, mints their tokens and resolves the endpoints. It opens no socket.
+func New(ctx context.Context, cfg Config) (*Swarm, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Swarm{cfg: cfg, logIndex: make(map[string]int32, len(cfg.Logs))}
+	for i, log := range cfg.Logs {
+		s.logIndex[log] = int32(i)
+	}
+	endpoints := make([]endpoint, len(cfg.Endpoints))
+	for i, e := range cfg.Endpoints {
+		if endpoints[i], err = resolve(ctx, e); err != nil {
+			return nil, err
+		}
+	}
+	groups := newGrouping(cfg.Groups, cfg.Posts)
+	loops := min(cfg.Loops, cfg.Sessions)
+	for k := range loops {
+		from, to := cfg.Sessions*k/loops, cfg.Sessions*(k+1)/loops
+		l, err := s.newLoop(k, loops, cfg.FirstSession+from, to-from, groups)
+		if err != nil {
+			return nil, err
+		}
+		l.endpoints = endpoints
+		s.loops = append(s.loops, l)
+	}
+	return s, nil
+}
+
+func (s *Swarm) newLoop(index, of, first, n int, groups grouping) (*loop, error) {
+	c, cursors, err := newCrowd(&s.cfg, first, n)
+	if err != nil {
+		return nil, err
+	}
+	l := &loop{
+		crowd:     c,
+		behaviour: s.cfg.Behaviour,
+		clock:     s.cfg.Clock,
+		index:     index,
+		of:        of,
+		seed:      s.cfg.Seed,
+		rate:      s.cfg.ConnectPerSecond,
+		maxUnder:  (s.cfg.MaxConnecting + of - 1) / of,
+		logs:      s.cfg.Logs,
+		logIndex:  s.logIndex,
+		wheel:     newWheel(n),
+		random:    rand.New(rand.NewPCG(s.cfg.Seed, uint64(first))),
+		in:        make([]byte, readBytes),
+		pingEvery: s.cfg.Behaviour.PingEvery,
+		errors:    errorCounts{},
+		hiccups:   measure.NewHistogram(),
+		online:    measure.NewSeries(measure.DefaultWidth),
+		runNs:     s.cfg.StartNs,
+	}
+	l.counters.Wanted = int64(n)
+	l.ping.Body = &chatv1.ClientFrame_Ping{Ping: &chatv1.PingRequest{}}
+	l.book = &book{
+		run:        s.cfg.Run,
+		cursors:    cursors,
+		tallies:    make([]tally, len(s.cfg.Logs)),
+		deviations: map[deviation]int64{},
+		count:      &l.counters,
+		meter:      newMeter(groups, s.cfg.StartNs),
+	}
+	l.publish()
+	return l, nil
+}
+
+// Run drives the sessions until ctx ends, then closes them. It returns an error only if the swarm itself could not go on.
+func (s *Swarm) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, l := range s.loops {
+		g.Go(func() error { return l.run(ctx) })
+	}
+	err := g.Wait()
+	s.ended = true
+	return err
+}
+
+// Start begins the first connects, at the rate of the configuration.
+func (s *Swarm) Start() {
+	for _, l := range s.loops {
+		l.control.start.Store(true)
+	}
+}
+
+// Progress is where a swarm stands, at most some 50 ms ago.
+type Progress struct {
+	Counters Counters         `json:"counters"`
+	Errors   map[string]int64 `json:"errors"`
+}
+
+// Progress may be called at any time, from any goroutine.
+func (s *Swarm) Progress() Progress {
+	p := Progress{Errors: map[string]int64{}}
+	for _, l := range s.loops {
+		l.shared.Lock()
+		p.Counters.Add(l.shared.counters)
+		errorCounts(p.Errors).merge(l.shared.errors)
+		l.shared.Unlock()
+	}
+	return p
+}
+
+// Settle waits until every session that ever attached a log has come to the given head of it, at most until ctx ends. It
+// returns how many (session, log) pairs are still behind. It asks nobody for anything: who is behind has to catch up by
+// the same rule as all the time.
+func (s *Swarm) Settle(ctx context.Context, heads map[string]uint64) (behind int64, err error) {
+	byLog := make([]uint64, len(s.cfg.Logs))
+	for log, pts := range heads {
+		i, ok := s.logIndex[log]
+		if !ok {
+			return 0, fmt.Errorf("swarm: settle: no session follows log %s", log)
+		}
+		byLog[i] = pts
+	}
+	for _, l := range s.loops {
+		l.control.heads.Store(&byLog)
+	}
+	tick := time.NewTicker(publishEvery)
+	defer tick.Stop()
+	for {
+		behind, known := s.behind(&byLog)
+		if known && behind == 0 {
+			return 0, nil
+		}
+		select {
+		case <-ctx.Done():
+			return behind, nil
+		case <-tick.C:
+		}
+	}
+}
+
+// behind adds up what the loops have published for these heads; known is false while one of them has not.
+func (s *Swarm) behind(heads *[]uint64) (behind int64, known bool) {
+	known = true
+	for _, l := range s.loops {
+		l.shared.Lock()
+		behind += l.shared.behind
+		known = known && l.shared.heads == heads
+		l.shared.Unlock()
+	}
+	return behind, known
+}
+
+// Result is everything that a swarm has to say when it is over. Results of several swarms merge.
+type Result struct {
+	Counters Counters         `json:"counters"`
+	Errors   map[string]int64 `json:"errors"`
+	// Groups has one entry for each of Config.Groups. Latency is that of all groups that are Measured, together.
+	Groups  []GroupResult      `json:"groups"`
+	Latency *measure.Histogram `json:"latency"`
+	// Heat counts the latencies of all groups by the intended moment; Peaks has the longest of them.
+	Heat  *measure.HeatMap `json:"heat"`
+	Peaks *Peaks           `json:"peaks"`
+	// Deliveries counts by the moment of delivery. Sessions are the changes in how many are signed in.
+	Deliveries *measure.Series `json:"deliveries"`
+	Sessions   *measure.Series `json:"sessions"`
+	// Hiccups is how late the loops' ticks of a millisecond ran.
+	Hiccups *measure.Histogram `json:"hiccups"`
+	// CPU is what the process used, in all, and BytesPerSubscriber what its sessions hold on average (BytesPerSubscriber).
+	CPU                time.Duration `json:"cpu"`
+	BytesPerSubscriber int           `json:"bytesPerSubscriber"`
+	Verification       Verification  `json:"verification"`
+}
+
+// GroupResult is what was measured of one group's posts.
+type GroupResult struct {
+	Name    string             `json:"name"`
+	Latency *measure.Histogram `json:"latency"`
+	// Max is exact. Arrived counts the deliveries, Late those among them that took longer than DeliverWithin.
+	Max     time.Duration `json:"max"`
+	Arrived int64         `json:"arrived"`
+	Late    int64         `json:"late"`
+}
+
+// Result judges the sessions by what the logs really hold. Run must have returned.
+func (s *Swarm) Result(lists []LogList) (Result, error) {
+	if !s.ended {
+		return Result{}, errors.New("swarm: Result before Run has returned")
+	}
+	truths := make([]*truth, len(s.cfg.Logs))
+	for _, list := range lists {
+		i, ok := s.logIndex[list.Log]
+		if !ok || list.First < 1 {
+			return Result{}, fmt.Errorf("swarm: the list of log %q from %d on: no session follows it, or positions begin at 1", list.Log, list.First)
+		}
+		truths[i] = newTruth(list)
+	}
+	var sum Result
+	for _, l := range s.loops {
+		r, err := l.result(truths)
+		if err != nil {
+			return Result{}, err
+		}
+		if err := sum.Merge(r); err != nil {
+			return Result{}, err
+		}
+	}
+	sum.CPU = processCPU()
+	sum.BytesPerSubscriber = s.bytesPerSubscriber()
+	return sum, nil
+}
+
+func (l *loop) result(truths []*truth) (Result, error) {
+	v, err := l.book.verify(truths, l.logs, func(ci int32) int { return l.number(l.sessionOf(ci)) })
+	if err != nil {
+		return Result{}, err
+	}
+	m := l.book.meter
+	r := Result{
+		Counters: l.counters, Errors: l.errors.clone(), Latency: measure.NewHistogram(), Heat: m.heat, Peaks: m.peaks,
+		Deliveries: m.deliveries, Sessions: l.online, Hiccups: l.hiccups, Verification: v,
+	}
+	for i, g := range m.groups {
+		h := &m.latency[i]
+		if g.Measured {
+			r.Latency.Merge(h)
+		}
+		r.Groups = append(r.Groups, GroupResult{g.Name, h, time.Duration(m.exact[i].maxNs), h.Count(), m.exact[i].late})
+	}
+	return r, nil
+}
+
+func (s *Swarm) bytesPerSubscriber() int {
+	cursors, tokens := 0, 0
+	for _, l := range s.loops {
+		cursors += len(l.book.cursors)
+		tokens += len(l.tokens)
+	}
+	n := s.cfg.Sessions
+	return BytesPerSubscriber(0, 0) + (BytesPerSubscriber(1, 0)-BytesPerSubscriber(0, 0))*cursors/n + tokens/n
+}
+
+// Merge adds the result of another swarm with the same groups. The zero Result takes on o's.
+func (r *Result) Merge(o Result) error {
+	if r.Groups == nil {
+		r.Groups = make([]GroupResult, len(o.Groups))
+		for i, g := range o.Groups {
+			r.Groups[i] = GroupResult{Name: g.Name, Latency: measure.NewHistogram()}
+		}
+		r.Errors = map[string]int64{}
+		r.Latency, r.Hiccups = measure.NewHistogram(), measure.NewHistogram()
+		r.Heat, r.Peaks = measure.NewHeatMap(measure.DefaultWidth), NewPeaks(measure.DefaultWidth)
+		r.Deliveries, r.Sessions = measure.NewSeries(measure.DefaultWidth), measure.NewSeries(measure.DefaultWidth)
+	}
+	if len(r.Groups) != len(o.Groups) {
+		return fmt.Errorf("merge results: %d groups and %d", len(r.Groups), len(o.Groups))
+	}
+	if wanted := r.Counters.Wanted + o.Counters.Wanted; wanted > 0 {
+		r.BytesPerSubscriber = int((int64(r.BytesPerSubscriber)*r.Counters.Wanted + int64(o.BytesPerSubscriber)*o.Counters.Wanted) / wanted)
+	}
+	r.Counters.Add(o.Counters)
+	errorCounts(r.Errors).merge(o.Errors)
+	for i, g := range o.Groups {
+		to := &r.Groups[i]
+		to.Latency.Merge(g.Latency)
+		to.Max = max(to.Max, g.Max)
+		to.Arrived += g.Arrived
+		to.Late += g.Late
+	}
+	r.Latency.Merge(o.Latency)
+	r.Hiccups.Merge(o.Hiccups)
+	r.CPU += o.CPU
+	return errors.Join(r.Heat.Merge(o.Heat), r.Peaks.Merge(o.Peaks), r.Deliveries.Merge(o.Deliveries),
+		r.Sessions.Merge(o.Sessions), r.Verification.Merge(o.Verification))
+}
+
+// processCPU is the user and system time of this process so far.
+func processCPU() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
