@@ -1,0 +1,191 @@
+package fault
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
+	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
+)
+
+// Moment is one thing to break, once.
+type Moment struct {
+	// The scenario's fault that this is one of.
+	v1alpha1.Fault
+	// From the start of the measure phase.
+	Due time.Duration
+}
+
+// Moments lists everything that a scenario breaks, in the order in which it is due.
+func Moments(faults []v1alpha1.Fault) []Moment {
+	var moments []Moment
+	for _, f := range faults {
+		for _, at := range f.Moments() {
+			moments = append(moments, Moment{f, at})
+		}
+	}
+	slices.SortStableFunc(moments, func(a, b Moment) int { return cmp.Compare(a.Due, b.Due) })
+	return moments
+}
+
+// Record is what came of a moment.
+type Record struct {
+	Moment
+	// The processes that it was done to.
+	Processes []string
+	// What they were just before, such as "store, leads 6 of 16 partitions".
+	Role string
+	// By the clock: when the signal went out, and when all processes were ready again; 0 if it did not, or they were not.
+	BeganNs, BackNs int64
+	// How much later than due it was, because the fleet had not got over the one before.
+	Late time.Duration
+	// Why it could not be done, or not be undone.
+	Err error
+}
+
+// Config says what to break and when.
+type Config struct {
+	Fleet   Fleet
+	Moments []Moment
+	// When the measure phase starts, by Clock.
+	StartNs int64
+	// nil is stamp.Now.
+	Clock stamp.Clock
+	// How long the fleet may take to be ready, before each fault and after. 0 is 30 s.
+	HealthyWithin time.Duration
+	// Told of what is done. May be nil.
+	Say func(format string, args ...any)
+}
+
+// breaker carries out a Config.
+type breaker struct {
+	Config
+	stores, shards []string
+	// How often each process was hit, so that targets rotate.
+	hits map[string]int
+	// Killed and not to come back.
+	gone map[string]bool
+}
+
+// Run carries out the moments one after the other and returns when the last one is over, or ctx ends. No process is left
+// standing still; what was killed when ctx ended stays dead.
+func Run(ctx context.Context, c Config) []Record {
+	if c.Clock == nil {
+		c.Clock = stamp.Now
+	}
+	if c.HealthyWithin == 0 {
+		c.HealthyWithin = 30 * time.Second
+	}
+	if c.Say == nil {
+		c.Say = func(string, ...any) {}
+	}
+	b := &breaker{Config: c, hits: map[string]int{}, gone: map[string]bool{}}
+	b.stores, b.shards = c.Fleet.Names()
+	var records []Record
+	for _, m := range c.Moments {
+		if !b.wait(ctx, time.Duration(c.StartNs+int64(m.Due)-c.Clock())) {
+			break
+		}
+		records = append(records, b.carryOut(ctx, m))
+	}
+	return records
+}
+
+func (b *breaker) carryOut(ctx context.Context, m Moment) Record {
+	r := Record{Moment: m}
+	if r.Err = b.healthy(ctx); r.Err == nil {
+		r.Processes, r.Role, r.Err = b.pick(ctx, m.Target)
+	}
+	if r.Err != nil {
+		b.Say("%s: not done: %v", m.Title(), r.Err)
+		return r
+	}
+	r.Late = max(0, time.Duration(b.Clock()-b.StartNs)-m.Due)
+	b.Say("%s: %s (%s)", m.Title(), join(r.Processes), r.Role)
+	r.Err = b.breakAndMend(ctx, &r)
+	for _, name := range r.Processes {
+		b.hits[name]++
+	}
+	if r.Err != nil {
+		b.Say("%s: %v", m.Title(), r.Err)
+	}
+	return r
+}
+
+// healthy waits until all processes that are meant to be there are ready: a fault is to hit a whole fleet.
+func (b *breaker) healthy(ctx context.Context) error {
+	var names []string
+	for _, name := range slices.Concat(b.stores, b.shards) {
+		if !b.gone[name] {
+			names = append(names, name)
+		}
+	}
+	if err := b.Fleet.Ready(ctx, b.HealthyWithin, names...); err != nil {
+		return fmt.Errorf("the fleet had not got over what was before: %w", err)
+	}
+	return nil
+}
+
+// breakAndMend does the fault to the processes of the record and brings them back.
+func (b *breaker) breakAndMend(ctx context.Context, r *Record) error {
+	lasts, returns := r.Lasts()
+	first, then := Kill, Start
+	switch r.Action {
+	case v1alpha1.Stop:
+		first, then = Stop, Continue
+	case v1alpha1.Restart:
+		first = Terminate
+	}
+	r.BeganNs = b.Clock()
+	if err := b.all(ctx, first, r.Processes); err != nil {
+		if first == Stop {
+			return errors.Join(err, b.all(ctx, Continue, r.Processes))
+		}
+		return err
+	}
+	if !returns {
+		for _, name := range r.Processes {
+			b.gone[name] = true
+		}
+		return nil
+	}
+	// From when it struck: how long it took to strike is part of the time for which the process is away.
+	waited := b.wait(ctx, lasts-time.Duration(b.Clock()-r.BeganNs))
+	if !waited && then == Start {
+		return context.Cause(ctx)
+	}
+	if err := b.all(ctx, then, r.Processes); err != nil {
+		return err
+	}
+	if err := b.Fleet.Ready(ctx, b.HealthyWithin, r.Processes...); err != nil {
+		return fmt.Errorf("not ready again: %w", err)
+	}
+	r.BackNs = b.Clock()
+	return nil
+}
+
+// all does the same to some processes at once.
+func (b *breaker) all(ctx context.Context, op Op, names []string) error {
+	var group errgroup.Group
+	for _, name := range names {
+		group.Go(func() error { return b.Fleet.Do(ctx, op, name) })
+	}
+	return group.Wait()
+}
+
+func (b *breaker) wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(max(d, 0))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}

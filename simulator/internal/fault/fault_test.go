@@ -1,0 +1,221 @@
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
+	"github.com/chatfleet/chatfleet/simulator/internal/fleet"
+)
+
+// fake is a fleet that writes down what is done to it. Who leads moves on with each store that is hit.
+type fake struct {
+	mu     sync.Mutex
+	began  time.Time
+	did    []string
+	roles  fleet.Roles
+	down   map[string]bool
+	breaks map[string]error // by op and name
+	// How long a process takes to be ready.
+	readyAfter time.Duration
+}
+
+func newFake() *fake {
+	return &fake{
+		began: time.Now(), down: map[string]bool{}, breaks: map[string]error{}, readyAfter: 500 * time.Millisecond,
+		roles: fleet.Roles{Led: map[string]int{"store-0": 5, "store-1": 6, "store-2": 5}, MetaLeader: "store-2"},
+	}
+}
+
+func (f *fake) Names() (stores, shards []string) {
+	return []string{"store-0", "store-1", "store-2"}, []string{"shard-0", "shard-1"}
+}
+
+func (f *fake) Roles(context.Context) (fleet.Roles, error) { return f.roles, nil }
+
+func (f *fake) Do(_ context.Context, op Op, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.did = append(f.did, fmt.Sprintf("%s %s %s", time.Since(f.began), op, name))
+	f.down[name] = op == Kill || op == Terminate || op == Stop
+	return f.breaks[string(op)+" "+name]
+}
+
+func (f *fake) Ready(ctx context.Context, within time.Duration, names ...string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, name := range names {
+		if f.down[name] {
+			time.Sleep(within)
+			return errors.New(name + " is not ready")
+		}
+	}
+	if len(names) <= 3 { // After a fault; before one, more are asked for, and are ready.
+		time.Sleep(f.readyAfter)
+	}
+	return ctx.Err()
+}
+
+// carryOut runs the faults on the fake by its clock, in which nothing takes time but what waits.
+func (f *fake) carryOut(ctx context.Context, faults ...v1alpha1.Fault) []Record {
+	return Run(ctx, Config{
+		Fleet: f, Moments: Moments(faults), StartNs: 1000,
+		Clock: func() int64 { return 1000 + int64(time.Since(f.began)) },
+	})
+}
+
+func seconds(s float64) v1alpha1.Duration { return v1alpha1.Duration(s * float64(time.Second)) }
+
+func schedule(at, every float64, count int) v1alpha1.Schedule {
+	return v1alpha1.Schedule{At: seconds(at), Every: seconds(every), Count: count}
+}
+
+func TestKillRotatesAndComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		records := f.carryOut(t.Context(), v1alpha1.Fault{
+			Schedule: schedule(4, 8, 3), Action: v1alpha1.Kill, Target: v1alpha1.StoreLeading, RestartAfter: seconds(2),
+		})
+		want := []string{
+			"4s kill store-1", "6s start store-1", // the one that leads most, then those that were not hit
+			"12s kill store-0", "14s start store-0",
+			"20s kill store-2", "22s start store-2",
+		}
+		if !slices.Equal(f.did, want) {
+			t.Errorf("did %q\nwant %q", f.did, want)
+		}
+		r := records[0]
+		if r.BeganNs != 1000+4e9 || r.BackNs != 1000+6.5e9 || r.Late != 0 || r.Err != nil {
+			t.Errorf("record %+v", r)
+		}
+		if r.Role != "store, leads 6 of 16 partitions" || records[2].Role != "store, leads 5 of 16 partitions and the stores" {
+			t.Errorf("roles %q, %q", r.Role, records[2].Role)
+		}
+	})
+}
+
+func TestTargets(t *testing.T) {
+	for target, want := range map[v1alpha1.FaultTarget]string{
+		v1alpha1.MetaLeader: "store-2",
+		v1alpha1.AnyShard:   "shard-0 shard-1 shard-0",
+		"store-0":           "store-0 store-0 store-0",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake()
+			records := f.carryOut(t.Context(), v1alpha1.Fault{Schedule: schedule(0, 9, 3), Action: v1alpha1.Kill, Target: target, RestartAfter: seconds(1)})
+			var hit []string
+			for _, r := range records {
+				hit = append(hit, r.Processes...)
+			}
+			if got := strings.Join(hit, " "); !strings.HasPrefix(got, want) {
+				t.Errorf("%s hit %s, want %s", target, got, want)
+			}
+		})
+	}
+}
+
+func TestAllStoresAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		records := f.carryOut(t.Context(), v1alpha1.Fault{Schedule: schedule(1, 0, 1), Action: v1alpha1.Kill, Target: v1alpha1.AllStores, RestartAfter: seconds(1)})
+		slices.Sort(f.did)
+		want := []string{"1s kill store-0", "1s kill store-1", "1s kill store-2", "2s start store-0", "2s start store-1", "2s start store-2"}
+		if !slices.Equal(f.did, want) || records[0].Role != "3 stores" {
+			t.Errorf("did %q as %q", f.did, records[0].Role)
+		}
+	})
+}
+
+func TestStopAndRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.carryOut(t.Context(),
+			v1alpha1.Fault{Schedule: schedule(1, 0, 1), Action: v1alpha1.Stop, Target: "store-1", For: seconds(4)},
+			v1alpha1.Fault{Schedule: schedule(9, 0, 1), Action: v1alpha1.Restart, Target: "shard-1"})
+		want := []string{"1s stop store-1", "5s continue store-1", "9s terminate shard-1", "9s start shard-1"}
+		if !slices.Equal(f.did, want) {
+			t.Errorf("did %q\nwant %q", f.did, want)
+		}
+	})
+}
+
+// A process that is to stay dead is not waited for, and not hit again.
+func TestKilledForGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		records := f.carryOut(t.Context(),
+			v1alpha1.Fault{Name: "for good", Schedule: schedule(1, 0, 1), Action: v1alpha1.Kill, Target: "shard-0"},
+			v1alpha1.Fault{Schedule: schedule(2, 2, 2), Action: v1alpha1.Kill, Target: v1alpha1.AnyShard, RestartAfter: seconds(0.5)})
+		want := []string{"1s kill shard-0", "2s kill shard-1", "2.5s start shard-1", "4s kill shard-1", "4.5s start shard-1"}
+		if !slices.Equal(f.did, want) || records[0].BackNs != 0 {
+			t.Errorf("did %q\nwant %q", f.did, want)
+		}
+	})
+}
+
+// A fleet that does not heal is not broken further, and the record says so.
+func TestWaitsForAHealthyFleet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.breaks["start store-1"] = errors.New("no room")
+		records := f.carryOut(t.Context(), v1alpha1.Fault{
+			Schedule: schedule(1, 5, 2), Action: v1alpha1.Kill, Target: v1alpha1.StoreLeading, RestartAfter: seconds(1),
+		})
+		f.down["store-1"] = true
+		if records[0].Err == nil || !strings.Contains(records[0].Err.Error(), "no room") || records[0].BeganNs == 0 {
+			t.Errorf("first %+v", records[0])
+		}
+		f = newFake()
+		f.down["shard-1"] = true
+		records = f.carryOut(t.Context(), v1alpha1.Fault{Schedule: schedule(1, 0, 1), Action: v1alpha1.Kill, Target: "store-0", RestartAfter: seconds(1)})
+		if r := records[0]; r.Err == nil || !strings.Contains(r.Err.Error(), "shard-1 is not ready") || r.BeganNs != 0 || len(f.did) > 0 {
+			t.Errorf("record %+v, did %q", r, f.did)
+		}
+	})
+}
+
+// What is due while the one before is still being mended comes late, and says by how much.
+func TestLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.readyAfter = 10 * time.Second
+		records := f.carryOut(t.Context(), v1alpha1.Fault{Schedule: schedule(1, 5, 2), Action: v1alpha1.Kill, Target: "store-0", RestartAfter: seconds(1)})
+		if records[1].Late != 6*time.Second {
+			t.Errorf("late by %s, want 6s", records[1].Late)
+		}
+	})
+}
+
+// When the run is ended, what stands still goes on and what is not due is not done.
+func TestInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		records := f.carryOut(ctx,
+			v1alpha1.Fault{Schedule: schedule(1, 0, 1), Action: v1alpha1.Stop, Target: "store-1", For: seconds(4)},
+			v1alpha1.Fault{Schedule: schedule(9, 0, 1), Action: v1alpha1.Kill, Target: "shard-1"})
+		want := []string{"1s stop store-1", "3s continue store-1"}
+		if !slices.Equal(f.did, want) || len(records) != 1 || records[0].Err == nil {
+			t.Errorf("did %q, records %+v", f.did, records)
+		}
+	})
+}
+
+func TestUnknownProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.breaks["kill shard-9"] = errors.New("the local fleet has no shard-9")
+		records := f.carryOut(t.Context(), v1alpha1.Fault{Schedule: schedule(1, 0, 1), Action: v1alpha1.Kill, Target: "shard-9"})
+		if records[0].Err == nil {
+			t.Error("no error")
+		}
+	})
+}
