@@ -39,7 +39,8 @@ type Store struct {
 	js            jetstream.JetStream
 	metrics       *owner.Metrics
 	led           atomic.Int64
-	made          atomic.Bool // the partitions' streams are there
+	epochs        []uint32    // of the partitions
+	made          atomic.Bool // the partitions' streams are there, and epochs is read
 	ready         atomic.Pointer[error]
 
 	cancel context.CancelFunc
@@ -115,11 +116,14 @@ func (s *Store) lead(ctx context.Context) {
 		}
 		if !s.made.Load() {
 			made, err := s.makeStreams(ctx)
+			if made {
+				err = s.readEpochs(ctx)
+			}
 			if err != nil && ctx.Err() == nil {
 				s.cfg.Logger.Info("waiting for the partitions' streams", "err", err)
 				time.Sleep(200 * time.Millisecond)
 			}
-			s.made.Store(made)
+			s.made.Store(made && err == nil)
 			continue
 		}
 		for p := range terms {
@@ -154,12 +158,8 @@ func (s *Store) begin(ctx context.Context, partition int) *leading {
 	s.done.Go(func() {
 		defer close(l.done)
 		defer cancel()
-		epoch, err := s.epoch(ctx, partition)
-		if err != nil {
-			return // the store no longer leads
-		}
 		owner.New(owner.Config{
-			Partition: partition, Epoch: epoch,
+			Partition: partition, Epoch: s.epochs[partition],
 			Journal: newJournal(s.subjects, partition, s.appends, s.read),
 			Link:    &link{s.subjects, partition, s.appends},
 			Logger:  s.cfg.Logger, Metrics: s.metrics,
@@ -174,25 +174,30 @@ func (s *Store) begin(ctx context.Context, partition int) *leading {
 	return l
 }
 
-// epoch reads a partition's epoch, as often as it takes.
-func (s *Store) epoch(ctx context.Context, partition int) (uint32, error) {
-	for {
-		try, cancel := context.WithTimeout(ctx, readTimeout)
-		stream, err := s.js.Stream(try, s.subjects.logStream(partition))
-		cancel()
-		if err == nil {
-			epoch, err := strconv.ParseUint(stream.CachedInfo().Config.Metadata[epochKey], 10, 32)
-			if err == nil && epoch != 0 {
-				return uint32(epoch), nil
+// readEpochs reads all partitions' epochs. They are needed for take-overs, when the API may have no leader to ask.
+func (s *Store) readEpochs(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(4)
+	epochs := make([]uint32, s.cfg.Partitions)
+	for p := range epochs {
+		group.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, readTimeout)
+			defer cancel()
+			stream, err := s.js.Stream(ctx, s.subjects.logStream(p))
+			if err != nil {
+				return fmt.Errorf("reading the epoch of partition %d: %w", p, err)
 			}
-			s.cfg.Logger.Error("the stream has no epoch; was it made by hand?", "stream", s.subjects.logStream(partition))
-			time.Sleep(time.Second)
-		}
-		if ctx.Err() != nil {
-			return 0, ctx.Err()
-		}
-		time.Sleep(10 * time.Millisecond)
+			epoch, err := strconv.ParseUint(stream.CachedInfo().Config.Metadata[epochKey], 10, 32)
+			if err != nil || epoch == 0 {
+				return fmt.Errorf("the stream %s has no epoch; was it made by hand?", s.subjects.logStream(p))
+			}
+			epochs[p] = uint32(epoch)
+			return nil
+		})
 	}
+	err := group.Wait()
+	s.epochs = epochs
+	return err
 }
 
 // makeStreams reports whether all streams are there; the store that leads the metadata group makes what is missing.

@@ -36,7 +36,8 @@ type snapshot struct {
 func (t *term) checkpoint() {
 	c := &t.cp
 	if c.taken == nil {
-		due := c.events >= t.cfg.CheckpointEvents || c.events > 0 && t.cfg.Now().Sub(c.last) >= t.cfg.CheckpointEvery
+		// The first one at once: where there is none, a take-over has to ask the state stream's leader whether that is so.
+		due := c.revision == 0 || c.events >= t.cfg.CheckpointEvents || c.events > 0 && t.cfg.Now().Sub(c.last) >= t.cfg.CheckpointEvery
 		if !due || !t.take() {
 			return
 		}
