@@ -1,0 +1,124 @@
+package engine
+
+import "sync/atomic"
+
+// Ring holds the newest events of one incarnation of a log, for the engines. One goroutine at a time appends; any number
+// read, without a lock. It grows with what it holds, up to its bounds, so that a quiet log costs little.
+type Ring struct {
+	log       string
+	epoch     uint32
+	maxFrames int
+	maxBytes  int
+
+	// head is stored after the frame, and slots before: who sees a head finds the slots that hold it.
+	head  atomic.Uint64
+	slots atomic.Pointer[[]atomic.Pointer[Frame]]
+
+	// The appender's own: the oldest position held, and the bytes of all held.
+	first uint64
+	bytes int
+
+	tooLong atomic.Pointer[Frame]
+}
+
+const firstSlots = 8
+
+// NewRing makes an empty ring: its next event is head+1.
+func NewRing(log string, epoch uint32, head uint64, cfg Config) *Ring {
+	cfg = cfg.WithDefaults()
+	r := &Ring{log: log, epoch: epoch, maxFrames: cfg.RingFrames, maxBytes: cfg.RingBytes, first: head + 1}
+	slots := make([]atomic.Pointer[Frame], min(firstSlots, cfg.RingFrames))
+	r.slots.Store(&slots)
+	r.head.Store(head)
+	return r
+}
+
+// Epoch is the log's incarnation.
+func (r *Ring) Epoch() uint32 { return r.epoch }
+
+// Head is the position of the newest event.
+func (r *Ring) Head() uint64 { return r.head.Load() }
+
+// Append adds the next event; false, if f is not that.
+func (r *Ring) Append(f *Frame) bool {
+	head := r.head.Load()
+	if f.pts != head+1 {
+		return false
+	}
+	slots := *r.slots.Load()
+	if held := int(f.pts - r.first); held == len(slots) {
+		if len(slots) < r.maxFrames {
+			slots = r.grow(slots)
+		} else {
+			r.evict(slots)
+		}
+	}
+	r.bytes += f.Size()
+	for r.bytes > r.maxBytes && r.first < f.pts {
+		r.evict(slots)
+	}
+	slots[f.pts%uint64(len(slots))].Store(f)
+	r.head.Store(f.pts)
+	return true
+}
+
+func (r *Ring) grow(old []atomic.Pointer[Frame]) []atomic.Pointer[Frame] {
+	slots := make([]atomic.Pointer[Frame], min(2*len(old), r.maxFrames))
+	for pts := r.first; pts <= r.head.Load(); pts++ {
+		slots[pts%uint64(len(slots))].Store(old[pts%uint64(len(old))].Load())
+	}
+	r.slots.Store(&slots)
+	return slots
+}
+
+func (r *Ring) evict(slots []atomic.Pointer[Frame]) {
+	r.bytes -= slots[r.first%uint64(len(slots))].Swap(nil).Size()
+	r.first++
+}
+
+// At is the event at a position up to Head, or nil if the ring does not hold it any more.
+func (r *Ring) At(pts uint64) *Frame {
+	slots := *r.slots.Load()
+	f := slots[pts%uint64(len(slots))].Load()
+	if f == nil || f.pts != pts {
+		return nil
+	}
+	return f
+}
+
+// Start says where a session with this cursor begins: see Fanout.Attach.
+func (r *Ring) Start(cursor uint64) (from uint64, covered bool) {
+	head := r.Head()
+	switch {
+	case cursor == Newest:
+		return head, true
+	case cursor >= head || r.At(cursor+1) != nil:
+		return cursor, true
+	}
+	return head, false
+}
+
+// Recent returns held events: see Fanout.Recent.
+func (r *Ring) Recent(cursor uint64, limit int) (frames []*Frame, head uint64, ok bool) {
+	head = r.Head()
+	for pts := cursor; pts < head && len(frames) < limit; pts++ {
+		f := r.At(pts + 1)
+		if f == nil {
+			return nil, head, false
+		}
+		frames = append(frames, f)
+	}
+	return frames, head, true
+}
+
+// TooLong is the frame that tells a session that it has missed events up to the newest one, whose position is the frame's.
+// Sessions that fall behind together share it.
+func (r *Ring) TooLong() *Frame {
+	head := r.Head()
+	if f := r.tooLong.Load(); f != nil && f.pts == head {
+		return f
+	}
+	f := newTooLong(r.log, r.epoch, head)
+	r.tooLong.Store(f)
+	return f
+}
