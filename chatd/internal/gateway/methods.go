@@ -1,0 +1,104 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
+)
+
+// methods serves ChatService.
+type methods struct{ Config }
+
+// Create implements chatv1connect.ChatServiceHandler.
+func (m *methods) Create(ctx context.Context, r *connect.Request[chatv1.CreateRequest]) (*connect.Response[chatv1.CreateResponse], error) {
+	return call(ctx, m, r, m.Shard.Create)
+}
+
+// Join implements chatv1connect.ChatServiceHandler.
+func (m *methods) Join(ctx context.Context, r *connect.Request[chatv1.JoinRequest]) (*connect.Response[chatv1.JoinResponse], error) {
+	return call(ctx, m, r, m.Shard.Join)
+}
+
+// Leave implements chatv1connect.ChatServiceHandler.
+func (m *methods) Leave(ctx context.Context, r *connect.Request[chatv1.LeaveRequest]) (*connect.Response[chatv1.LeaveResponse], error) {
+	return call(ctx, m, r, m.Shard.Leave)
+}
+
+// Post implements chatv1connect.ChatServiceHandler.
+func (m *methods) Post(ctx context.Context, r *connect.Request[chatv1.PostRequest]) (*connect.Response[chatv1.PostResponse], error) {
+	return call(ctx, m, r, m.Shard.Post)
+}
+
+// Difference implements chatv1connect.ChatServiceHandler.
+func (m *methods) Difference(ctx context.Context, r *connect.Request[chatv1.DifferenceRequest]) (*connect.Response[chatv1.DifferenceResponse], error) {
+	return call(ctx, m, r, m.Shard.Difference)
+}
+
+// call carries out one request of whoever the token names.
+func call[Req, Res any](ctx context.Context, m *methods, r *connect.Request[Req],
+	do func(context.Context, string, *Req) (*Res, *chatv1.Error)) (*connect.Response[Res], error) {
+	ctx, cancel := context.WithTimeout(ctx, m.RequestTimeout)
+	defer cancel()
+	user, failed := m.Shard.Authenticate(bearer(r.Header()))
+	if failed != nil {
+		return nil, asConnect(failed)
+	}
+	res, failed := do(ctx, user, r.Msg)
+	if failed != nil {
+		return nil, asConnect(failed)
+	}
+	return connect.NewResponse(res), nil
+}
+
+func bearer(h http.Header) string {
+	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// codes is how an error of the protocol reads in connect's terms; the error itself is among the details.
+var codes = map[chatv1.Error_Code]connect.Code{
+	chatv1.Error_CODE_INVALID:         connect.CodeInvalidArgument,
+	chatv1.Error_CODE_UNAUTHENTICATED: connect.CodeUnauthenticated,
+	chatv1.Error_CODE_TOKEN_EXPIRED:   connect.CodeUnauthenticated,
+	chatv1.Error_CODE_DENIED:          connect.CodePermissionDenied,
+	chatv1.Error_CODE_NOT_MEMBER:      connect.CodePermissionDenied,
+	chatv1.Error_CODE_NOT_FOUND:       connect.CodeNotFound,
+	chatv1.Error_CODE_TOO_LARGE:       connect.CodeInvalidArgument,
+	chatv1.Error_CODE_TOO_MANY:        connect.CodeResourceExhausted,
+	chatv1.Error_CODE_TOO_OLD:         connect.CodeFailedPrecondition,
+	chatv1.Error_CODE_ID_REUSED:       connect.CodeAlreadyExists,
+	chatv1.Error_CODE_FULL:            connect.CodeResourceExhausted,
+	chatv1.Error_CODE_UNAVAILABLE:     connect.CodeUnavailable,
+	chatv1.Error_CODE_DRAINING:        connect.CodeUnavailable,
+	chatv1.Error_CODE_UNSUPPORTED:     connect.CodeUnimplemented,
+	chatv1.Error_CODE_INTERNAL:        connect.CodeInternal,
+}
+
+func asConnect(e *chatv1.Error) error {
+	code, ok := codes[e.Code]
+	if !ok {
+		code = connect.CodeUnknown
+	}
+	err := connect.NewError(code, errors.New(e.Message))
+	if detail, failed := connect.NewErrorDetail(e); failed == nil {
+		err.AddDetail(detail)
+	}
+	setRetryAfter(err.Meta(), e)
+	return err
+}
+
+// setRetryAfter says in whole seconds what the error says in milliseconds.
+func setRetryAfter(h http.Header, e *chatv1.Error) {
+	if ms := e.GetRetryAfterMs(); ms > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(ms+999)/1000))
+	}
+}

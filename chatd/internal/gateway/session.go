@@ -1,0 +1,87 @@
+package gateway
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/engine"
+	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
+)
+
+// sessions shakes hands with WebSocket clients.
+type sessions struct{ Config }
+
+func (s *sessions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		w.Header().Set("Upgrade", "websocket")
+		refuse(w, http.StatusUpgradeRequired, invalid("a WebSocket client connects here"))
+		return
+	}
+	enc, ok := offered(r.Header.Values("Sec-WebSocket-Protocol"))
+	if !ok {
+		refuse(w, http.StatusBadRequest, invalid("offer the sub-protocol "+engine.SubprotocolProtobuf+" or "+engine.SubprotocolJSON))
+		return
+	}
+	if !s.mayConnect(r) {
+		refuse(w, http.StatusForbidden, &chatv1.Error{Code: chatv1.Error_CODE_DENIED,
+			Message: "pages of " + r.Header.Get("Origin") + " may not connect here; --allow-origin lets them"})
+		return
+	}
+	if failed := s.Shard.Accepting(); failed != nil {
+		refuse(w, http.StatusServiceUnavailable, failed)
+		return
+	}
+	upgrader := ws.HTTPUpgrader{
+		Timeout:  5 * time.Second,
+		Protocol: func(p string) bool { e, ok := engine.EncodingOf(p); return ok && e == enc },
+	}
+	conn, buffered, _, err := upgrader.Upgrade(r, w)
+	if err != nil {
+		s.Logger.Debug("handshake failed", "remote", r.RemoteAddr, "err", err)
+		return // the upgrader has answered
+	}
+	var early []byte
+	if n := buffered.Reader.Buffered(); n > 0 {
+		peeked, _ := buffered.Peek(n) // cannot fail: n bytes are there
+		early = slices.Clone(peeked)
+	}
+	// The server's deadlines were for the request; the engine sets its own.
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		conn.Close()
+		return
+	}
+	if err := s.Shard.Connect(conn, early, enc); err != nil {
+		s.Logger.Debug("connection not taken", "remote", r.RemoteAddr, "err", err)
+	}
+}
+
+// offered is the first sub-protocol that the client offers and the server speaks.
+func offered(headers []string) (engine.Encoding, bool) {
+	for _, header := range headers {
+		for p := range strings.SplitSeq(header, ",") {
+			if enc, ok := engine.EncodingOf(strings.TrimSpace(p)); ok {
+				return enc, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// mayConnect keeps foreign web pages from using a visitor's network position. A client that is no browser sends no Origin.
+func (s *sessions) mayConnect(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" || slices.Contains(s.AllowedOrigins, origin) {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && strings.EqualFold(u.Host, r.Host)
+}
+
+func invalid(message string) *chatv1.Error {
+	return &chatv1.Error{Code: chatv1.Error_CODE_INVALID, Message: message}
+}
