@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
@@ -248,6 +249,47 @@ func TestResumeAfterLostConnections(t *testing.T) {
 		}
 	}
 	r.want(posts...)
+}
+
+// Everything at once: pushes lost and doubled, connections cut, sessions told that they were too slow, handlers that dawdle.
+func TestChaos(t *testing.T) {
+	f := newFleet(t)
+	f.log("c1")
+	random := rand.New(rand.NewPCG(1, 2)) // under f.mu
+	var readers []*reader
+	for i := range 3 {
+		o := options(f, "alice", fmt.Sprintf("device%d", i))
+		o.QueueEvents = 5
+		o.Encoding = client.Encoding(i % 2)
+		r := newReader(t)
+		readers = append(readers, r)
+		ready(t, attach(t, open(t, o), "c1", client.AttachOptions{FromBeginning: true, Handler: func(ctx context.Context, u client.Update) error {
+			if u.Cursor.PTS%50 == 0 {
+				time.Sleep(5 * time.Millisecond)
+			}
+			return r.handle(ctx, u)
+		}}))
+	}
+	f.lock(func() {
+		f.push = func(*serverSession, *chatv1.Event) int { return []int{1, 1, 1, 1, 1, 1, 0, 2}[random.IntN(8)] }
+	})
+	author := open(t, options(f, "bob", "phone"))
+	for i, text := range numbered(400) {
+		if _, err := author.Post(testContext(t), message("c1", text)); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case i%90 == 89:
+			f.cut()
+		case i%70 == 69:
+			f.sendAll(&chatv1.ServerFrame{Body: &chatv1.ServerFrame_TooLong{TooLong: &chatv1.TooLong{Log: "c1", Epoch: 1, Pts: uint64(i + 1)}}})
+		}
+	}
+	f.lock(func() { f.push = nil })
+	f.post("c1", "the end")
+	for _, r := range readers {
+		r.want(append(numbered(400), "the end")...)
+	}
 }
 
 func TestTooLongIsAReset(t *testing.T) {

@@ -2,9 +2,12 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/coder/websocket"
@@ -74,12 +77,12 @@ func (c *Client) oneSession(endpoint string, token *string) (time.Duration, erro
 		}
 		*token = t
 	}
-	conn, _, err := websocket.Dial(ctx, endpoint, &websocket.DialOptions{
+	conn, response, err := websocket.Dial(ctx, endpoint, &websocket.DialOptions{
 		HTTPClient:   c.opt.HTTPClient,
 		Subprotocols: []string{c.codec.subprotocol},
 	})
 	if err != nil {
-		return 0, fmt.Errorf("chatfleet: connect: %w", err)
+		return 0, handshakeError(response, err)
 	}
 	if conn.Subprotocol() != c.codec.subprotocol {
 		conn.CloseNow()
@@ -99,6 +102,22 @@ func (c *Client) oneSession(endpoint string, token *string) (time.Duration, erro
 		return 0, err
 	}
 	return max(time.Since(began), 1), err
+}
+
+// handshakeError makes an Error of a refused handshake whose answer says why.
+func handshakeError(r *http.Response, err error) error {
+	if r == nil || r.StatusCode == http.StatusSwitchingProtocols {
+		return fmt.Errorf("chatfleet: connect: %w", err)
+	}
+	var body struct{ Code, Message string }
+	if json.NewDecoder(r.Body).Decode(&body) != nil { // something in between has answered, in HTML
+		body.Message = "connect: " + err.Error()
+	}
+	e := &Error{Code: Code(chatv1.Error_Code_value[body.Code]), Message: body.Message}
+	if seconds, err := strconv.Atoi(r.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		e.RetryAfter = time.Duration(seconds) * time.Second
+	}
+	return e
 }
 
 // signIn sends the first frame, with the cursors of the logs that are attached, and what did not fit in it. mu is held.

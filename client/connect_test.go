@@ -163,6 +163,38 @@ func TestEndpointsAreTriedInTurn(t *testing.T) {
 	}
 }
 
+func TestRefusedHandshakeSaysWhyAndWhen(t *testing.T) {
+	for name, test := range map[string]struct {
+		status       int
+		header, body string
+		code         chatv1.Error_Code
+		retry        time.Duration
+	}{
+		"the fleet":       {503, "2", `{"code":"CODE_DRAINING","message":"this shard is leaving"}`, chatv1.Error_CODE_DRAINING, 2 * time.Second},
+		"a proxy":         {503, "3", "<html>", chatv1.Error_CODE_UNSPECIFIED, 3 * time.Second},
+		"a wrong address": {404, "", `{"code":"CODE_UNSUPPORTED","message":"nothing is at this path"}`, chatv1.Error_CODE_UNSUPPORTED, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if test.header != "" {
+					w.Header().Set("Retry-After", test.header)
+				}
+				w.WriteHeader(test.status)
+				_, _ = w.Write([]byte(test.body))
+			}))
+			defer server.Close()
+			told := make(chan client.Status, 100)
+			open(t, client.Options{Endpoints: []string{server.URL}, Token: client.StaticToken("good:x"), Device: "d",
+				OnStatus: func(s client.Status) { told <- s }})
+			s := <-told
+			var e *client.Error
+			if !errors.As(s.Err, &e) || e.Code != test.code || e.RetryAfter != test.retry || s.RetryIn < test.retry {
+				t.Fatalf("told %+v", s)
+			}
+		})
+	}
+}
+
 func TestSilentServerIsNoticed(t *testing.T) {
 	f := newFleet(t)
 	f.log("c1")

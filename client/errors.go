@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
@@ -22,6 +23,7 @@ var (
 
 // Error is an error that the fleet answered with.
 type Error struct {
+	// Code is 0 where something between the fleet and the client has answered.
 	Code Code
 	// Message says, for people, what is wrong, where, and what to do.
 	Message string
@@ -32,6 +34,9 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
+	if e.Code == chatv1.Error_CODE_UNSPECIFIED {
+		return "chatfleet: " + e.Message
+	}
 	s := fmt.Sprintf("chatfleet: %s: %s", codeName(e.Code), e.Message)
 	if e.Field != "" {
 		s += " (" + e.Field + ")"
@@ -64,9 +69,8 @@ func newError(e *chatv1.Error) *Error {
 }
 
 func codeName(c Code) string {
-	const prefix = len("CODE_")
-	if name := c.String(); len(name) > prefix && name[:prefix] == "CODE_" {
-		return name[prefix:]
+	if name, ok := strings.CutPrefix(c.String(), "CODE_"); ok {
+		return name
 	}
 	return "code " + c.String() // of a newer server
 }
