@@ -6,10 +6,14 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/wire"
 )
+
+// snapshotsPerSecond is the least pace at which a checkpoint's snapshots are stored.
+const snapshotsPerSecond = 1000
 
 // checkpointer moves the checkpoint along: it bounds what a take-over reads, and lets states leave memory.
 type checkpointer struct {
@@ -88,10 +92,15 @@ func (t *term) take() bool {
 func (t *term) save(taken []*snapshot, cp *wire.Checkpoint, revision uint64) (uint64, error) {
 	group, ctx := errgroup.WithContext(t.ctx)
 	group.SetLimit(t.cfg.Readers / 2)
+	// Spread out, since posts share disks and stores with them; but never slower than logs move.
+	pace := rate.NewLimiter(rate.Limit(max(snapshotsPerSecond, len(taken)/2)), 32)
 	for _, s := range taken {
+		if err := pace.Wait(ctx); err != nil {
+			break // the group's error, or the end of the term
+		}
 		group.Go(func() error { return t.saveOne(ctx, s) })
 	}
-	if err := group.Wait(); err != nil {
+	if err := errors.Join(group.Wait(), t.ctx.Err()); err != nil {
 		return 0, wrap(err, "storing snapshots")
 	}
 	data, err := proto.Marshal(cp)

@@ -27,7 +27,6 @@ type term struct {
 	lastSeq, settledSeq uint64
 	appender            Appender
 	pending             []pending // not yet acknowledged, ascending sequences
-	oldest              time.Time // when the first of pending was sent
 
 	logs    map[string]*entry
 	recent  *recentEvents
