@@ -234,6 +234,22 @@ func TestServerThatDoesNotAnswerTheSignIn(t *testing.T) {
 	}
 }
 
+func TestConnectTimeoutDoesNotBoundTheSession(t *testing.T) {
+	f := newFleet(t)
+	f.log("c1")
+	o := options(f, "alice", "phone")
+	o.ConnectTimeout = time.Second
+	c := open(t, o)
+	r := newReader(t)
+	ready(t, attach(t, c, "c1", client.AttachOptions{Handler: r.handle}))
+	time.Sleep(o.ConnectTimeout + 100*time.Millisecond)
+	f.post("c1", "still here")
+	r.want("still here")
+	if f.joined != 1 {
+		t.Fatalf("%d sessions, want the first one to go on", f.joined)
+	}
+}
+
 func TestManyLogsAreAttachedInSeveralFrames(t *testing.T) {
 	f := newFleet(t)
 	o := options(f, "alice", "phone")
