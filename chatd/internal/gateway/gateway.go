@@ -130,7 +130,7 @@ func (l *limited) Accept() (net.Conn, error) {
 		}
 		select {
 		case l.free <- struct{}{}:
-			return &held{Conn: conn, release: sync.OnceFunc(func() { <-l.free })}, nil
+			return hold(conn, sync.OnceFunc(func() { <-l.free })), nil
 		default:
 			// A best effort that must not block: what fits in a fresh socket's buffer.
 			_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
@@ -140,7 +140,15 @@ func (l *limited) Accept() (net.Conn, error) {
 	}
 }
 
-// held gives its place back when it is closed.
+// hold makes a connection give its place back when it is closed.
+func hold(conn net.Conn, release func()) net.Conn {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		// The engine sets its buffers and writes to its descriptor.
+		return &heldTCP{tcp, release}
+	}
+	return &held{conn, release}
+}
+
 type held struct {
 	net.Conn
 	release func()
@@ -151,5 +159,12 @@ func (h *held) Close() error {
 	return h.Conn.Close()
 }
 
-// NetConn is the connection itself.
-func (h *held) NetConn() net.Conn { return h.Conn }
+type heldTCP struct {
+	*net.TCPConn
+	release func()
+}
+
+func (h *heldTCP) Close() error {
+	h.release()
+	return h.TCPConn.Close()
+}

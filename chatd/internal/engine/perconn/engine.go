@@ -67,9 +67,9 @@ func (e *Engine) OpenLog(log string, epoch uint32, head uint64) engine.Fanout {
 func (e *Engine) Adopt(conn net.Conn, early []byte, enc engine.Encoding, h engine.Handler) (engine.Session, error) {
 	s := &session{e: e, conn: conn, enc: enc, h: h}
 	s.in.conn, s.in.early = conn, early
-	if tcp, ok := conn.(*net.TCPConn); ok && e.cfg.SendBufferBytes > 0 {
+	if b, ok := conn.(interface{ SetWriteBuffer(bytes int) error }); ok && e.cfg.SendBufferBytes > 0 {
 		// A connection whose buffer cannot be set is broken, and its first Read will say so better.
-		_ = tcp.SetWriteBuffer(e.cfg.SendBufferBytes)
+		_ = b.SetWriteBuffer(e.cfg.SendBufferBytes)
 	}
 	if sc, ok := conn.(syscall.Conn); ok && canWriteNow {
 		s.raw, _ = sc.SyscallConn()
