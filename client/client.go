@@ -14,6 +14,10 @@ import (
 // requestBackoffBase is Backoff.Base for requests that are repeated on a session that lives.
 const requestBackoffBase = 250 * time.Millisecond
 
+// maxCalls is how many requests of the application are under way at once, and keeps below what any server takes from a session.
+// Others wait their turn.
+const maxCalls = 16
+
 // Client is one device of one user, over as many connections as it takes. Its methods may be called from any goroutine.
 type Client struct {
 	opt   Options
@@ -25,6 +29,8 @@ type Client struct {
 	// work are all goroutines but the keeper, which outlives them to keep their last cursors.
 	work   sync.WaitGroup
 	keeper *keeper
+	// calls has a place for each request of the application that may be under way.
+	calls chan struct{}
 
 	// mu guards everything below, in sessions and in logs too. Nothing that waits is done under it.
 	mu      sync.Mutex
@@ -64,6 +70,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	c := &Client{
 		opt:     o,
 		codec:   codecOf(o.Encoding),
+		calls:   make(chan struct{}, maxCalls),
 		changed: make(chan struct{}),
 		logs:    make(map[string]*Log),
 		byID:    make(map[string]*Log),

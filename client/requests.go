@@ -93,29 +93,30 @@ func (c *Client) Difference(ctx context.Context, from Cursor, limit uint32) (*ch
 
 // do sends a request, and sends it again until it has an answer that stands. request is called for each try, under mu. sent
 // says whether the request may have reached a server.
-func (c *Client) do(ctx context.Context, request func() *chatv1.ClientFrame) (frame *chatv1.ServerFrame, sent bool, err error) {
+func (c *Client) do(ctx context.Context, request func() *chatv1.ClientFrame) (_ *chatv1.ServerFrame, sent bool, _ error) {
+	var last error
 	for failures := 0; ; failures++ {
-		s, werr := c.anySession(ctx, err)
-		if werr != nil {
-			return nil, sent, werr
+		s, err := c.anySession(ctx, last)
+		if err != nil {
+			return nil, sent, err
 		}
-		sent = true
-		frame, err = c.call(ctx, s, request)
+		frame, called, err := c.call(ctx, s, request)
+		sent, last = sent || called, err
 		var e *Error
 		switch {
 		case err == nil:
-			return frame, true, nil
+			return frame, sent, nil
 		case errors.Is(err, errSessionLost):
 			continue // anySession waits for the next one
 		case !errors.As(err, &e) || !e.passes():
-			return nil, true, err
+			return nil, sent, err
 		case e.Code == chatv1.Error_CODE_TOKEN_EXPIRED || e.Code == chatv1.Error_CODE_DRAINING:
 			s.end(e) // the next session has a new token, on another shard
 			continue
 		}
 		pause := Backoff{Base: requestBackoffBase, Most: c.opt.Backoff.Most}.fullJitter(failures)
-		if serr := c.sleep(ctx, atLeast(pause, e.RetryAfter), err); serr != nil {
-			return nil, true, serr
+		if err := c.sleep(ctx, atLeast(pause, e.RetryAfter), last); err != nil {
+			return nil, sent, err
 		}
 	}
 }
@@ -138,8 +139,16 @@ func (c *Client) anySession(ctx context.Context, last error) (*session, error) {
 	}
 }
 
-// call sends one request on a session and waits for its answer.
-func (c *Client) call(ctx context.Context, s *session, request func() *chatv1.ClientFrame) (*chatv1.ServerFrame, error) {
+// call waits for its turn, sends one request on a session and waits for its answer. sent says whether the turn came.
+func (c *Client) call(ctx context.Context, s *session, request func() *chatv1.ClientFrame) (_ *chatv1.ServerFrame, sent bool, _ error) {
+	select {
+	case c.calls <- struct{}{}:
+		defer func() { <-c.calls }()
+	case <-s.ended:
+		return nil, false, errSessionLost
+	case <-ctx.Done():
+		return nil, false, context.Cause(ctx)
+	}
 	type result struct {
 		frame *chatv1.ServerFrame
 		err   error
@@ -150,12 +159,12 @@ func (c *Client) call(ctx context.Context, s *session, request func() *chatv1.Cl
 	c.mu.Unlock()
 	select {
 	case r := <-answered:
-		return r.frame, r.err
+		return r.frame, true, r.err
 	case <-ctx.Done():
 		c.mu.Lock()
 		delete(s.pending, ref)
 		c.mu.Unlock()
-		return nil, context.Cause(ctx)
+		return nil, true, context.Cause(ctx)
 	}
 }
 

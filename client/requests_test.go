@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,6 +90,43 @@ func TestPostIsRepeatedUntilItHasAnOutcome(t *testing.T) {
 	}
 	f.post("c1", "end")
 	r.want("once", "end")
+}
+
+func TestManyPostsAtOnceWaitTheirTurn(t *testing.T) {
+	f := newFleet(t)
+	f.log("c1")
+	c := open(t, options(f, "alice", "phone"))
+	open, most := 0, 0 // under f.mu
+	f.lock(func() {
+		f.onRequest = func(s *serverSession, frame *chatv1.ClientFrame) bool {
+			post := frame.GetPost()
+			if post == nil {
+				return false
+			}
+			open++
+			most = max(most, open)
+			time.AfterFunc(time.Millisecond, func() {
+				f.lock(func() {
+					open--
+					posted, _ := f.posted(s.user, post)
+					s.send(&chatv1.ServerFrame{Ref: frame.Ref, Body: &chatv1.ServerFrame_Posted{Posted: posted}})
+				})
+			})
+			return true
+		}
+	})
+	var posts sync.WaitGroup
+	for _, text := range numbered(300) {
+		posts.Go(func() {
+			if _, err := c.Post(testContext(t), message("c1", text)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	posts.Wait()
+	if most > 16 {
+		t.Errorf("%d posts were under way at once", most)
+	}
 }
 
 func TestPostErrorsThatStand(t *testing.T) {
