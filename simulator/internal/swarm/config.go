@@ -17,6 +17,7 @@ const (
 	maxGroups     = 4096
 	maxPosts      = 1 << 26
 	maxEndpoints  = 1 << 12
+	maxSources    = 1 << 16
 	maxLoops      = 64
 	maxTokenBytes = 16 << 10
 )
@@ -31,6 +32,9 @@ type Config struct {
 	FirstSession, Sessions int
 	// Endpoints are the shards as HOST:PORT. A session begins at one by its number and goes round them by an order of its own.
 	Endpoints []string
+	// SourceAddresses are local addresses to connect from, in turn (optional). Without, targets on 127.0.0.0/8 are reached from
+	// as many addresses there as the sessions need ports, and others from the address that the kernel takes.
+	SourceAddresses []string
 	// JSONShare is the share of sessions, 0 to 1, that speak the JSON sub-protocol. They cost many times as much.
 	JSONShare float64
 	// Token returns the token that the user signs in with. It is called once for each session, by New, concurrently.
@@ -136,6 +140,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("swarm: firstSession: %d is out of range", c.FirstSession)
 	case len(c.Endpoints) == 0 || len(c.Endpoints) > maxEndpoints:
 		return c, fmt.Errorf("swarm: endpoints: %d; want 1 to %d", len(c.Endpoints), maxEndpoints)
+	case len(c.SourceAddresses) > maxSources:
+		return c, fmt.Errorf("swarm: sourceAddresses: %d; want at most %d", len(c.SourceAddresses), maxSources)
 	case !(c.JSONShare >= 0 && c.JSONShare <= 1):
 		return c, fmt.Errorf("swarm: jsonShare: %v; want 0 to 1", c.JSONShare)
 	case c.Token == nil:

@@ -19,12 +19,13 @@ func TestWhatCannotRunIsRefusedByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	for field, spoil := range map[string]func(c *Config){
-		"sessions":     func(c *Config) { c.Sessions = 0 },
-		"firstSession": func(c *Config) { c.FirstSession = math.MaxInt32 },
-		"endpoints":    func(c *Config) { c.Endpoints = nil },
-		"endpoint":     func(c *Config) { c.Endpoints = []string{"nowhere"} },
-		"jsonShare":    func(c *Config) { c.JSONShare = math.NaN() },
-		"token":        func(c *Config) { c.Token = nil },
+		"sessions":           func(c *Config) { c.Sessions = 0 },
+		"firstSession":       func(c *Config) { c.FirstSession = math.MaxInt32 },
+		"endpoints":          func(c *Config) { c.Endpoints = nil },
+		"endpoint":           func(c *Config) { c.Endpoints = []string{"nowhere"} },
+		"sourceAddresses[0]": func(c *Config) { c.SourceAddresses = []string{"here"} },
+		"jsonShare":          func(c *Config) { c.JSONShare = math.NaN() },
+		"token":              func(c *Config) { c.Token = nil },
 		"token for sim-3": func(c *Config) {
 			c.Token = func(u string) (string, error) { return strings.TrimPrefix(u, "sim-3"), nil }
 		},

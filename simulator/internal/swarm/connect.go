@@ -46,7 +46,7 @@ func (l *loop) dial(i int32, now int64) {
 	if s.is(flagSignedIn) {
 		l.counters.Reconnects++
 	}
-	fd, done, err := openSocket(l.endpointOf(i).addr, l.number(i))
+	fd, done, err := openSocket(l.endpointOf(i).addr, l.sources, l.number(i))
 	s.conn++
 	s.state = connecting
 	l.under++

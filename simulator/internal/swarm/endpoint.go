@@ -44,10 +44,28 @@ func sockaddr(a netip.AddrPort) (unix.Sockaddr, int) {
 // which linger after a close do not run out either.
 const sessionsPerSource = 8192
 
-// sourceOf spreads the sessions towards a loopback target over 127.64.0.0/10, by their run-wide number. Other targets are
-// reached from whatever address the kernel takes.
-func sourceOf(target netip.Addr, number int) (source netip.Addr, bind bool) {
-	if !target.Is4() || !target.IsLoopback() {
+// sources are the local addresses to connect from.
+type sources []netip.Addr
+
+func parseSources(texts []string) (sources, error) {
+	all := make(sources, len(texts))
+	for i, text := range texts {
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, fmt.Errorf("swarm: sourceAddresses[%d]: %w", i, err)
+		}
+		all[i] = a.Unmap()
+	}
+	return all, nil
+}
+
+// of returns the source of the session with that run-wide number. Where none are given, sessions towards a loopback target
+// spread over 127.64.0.0/10, and other targets are reached from whatever address the kernel takes.
+func (s sources) of(target netip.Addr, number int) (source netip.Addr, bind bool) {
+	switch {
+	case len(s) > 0:
+		return s[number%len(s)], true
+	case !target.Is4() || !target.IsLoopback():
 		return netip.Addr{}, false
 	}
 	block := number / sessionsPerSource
@@ -55,7 +73,7 @@ func sourceOf(target netip.Addr, number int) (source netip.Addr, bind bool) {
 }
 
 // openSocket starts to connect without waiting. done says that the connection stands already.
-func openSocket(target netip.AddrPort, number int) (fd int, done bool, err error) {
+func openSocket(target netip.AddrPort, from sources, number int) (fd int, done bool, err error) {
 	to, family := sockaddr(target)
 	fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -69,14 +87,14 @@ func openSocket(target netip.AddrPort, number int) (fd int, done bool, err error
 	if err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		return -1, false, fmt.Errorf("connect: TCP_NODELAY: %w", err)
 	}
-	if source, bind := sourceOf(target.Addr(), number); bind {
+	if source, bind := from.of(target.Addr(), number); bind {
 		// The port is chosen at connect, when the target is known: only so can two connections share a source port.
 		if err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 			return -1, false, fmt.Errorf("connect: IP_BIND_ADDRESS_NO_PORT: %w", err)
 		}
-		from, _ := sockaddr(netip.AddrPortFrom(source, 0))
-		if err = unix.Bind(fd, from); err != nil {
-			return -1, false, fmt.Errorf("connect: bind: %w", err)
+		local, _ := sockaddr(netip.AddrPortFrom(source, 0))
+		if err = unix.Bind(fd, local); err != nil {
+			return -1, false, fmt.Errorf("connect: bind to %s: %w", source, err)
 		}
 	}
 	switch err = unix.Connect(fd, to); err {

@@ -109,12 +109,12 @@ func TestSourcesAreSpreadOnLoopbackOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, bind := sourceOf(far.addr.Addr(), 5); bind {
+	if _, bind := (sources)(nil).of(far.addr.Addr(), 5); bind {
 		t.Error("a source is chosen for a target that is not on this host")
 	}
 	use := map[string]int{}
 	for number := 0; number < 2_500_000; number += 100 {
-		source, bind := sourceOf(local.addr.Addr(), number)
+		source, bind := (sources)(nil).of(local.addr.Addr(), number)
 		if !bind || !source.IsLoopback() {
 			t.Fatalf("session %d: %v, %v", number, source, bind)
 		}
@@ -124,6 +124,13 @@ func TestSourcesAreSpreadOnLoopbackOnly(t *testing.T) {
 		if n > sessionsPerSource+100 {
 			t.Errorf("%s has %d sessions", source, n)
 		}
+	}
+	given, err := parseSources([]string{"127.0.0.9", "192.0.2.7"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if source, bind := given.of(far.addr.Addr(), 5); !bind || source.String() != "192.0.2.7" {
+		t.Errorf("session 5 comes from %v, want the second of those given", source)
 	}
 	for _, bad := range []string{"", "host", "127.0.0.1", "127.0.0.1:no-such-port"} {
 		if _, err := resolve(t.Context(), bad); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", bad)) {

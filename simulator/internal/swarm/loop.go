@@ -34,6 +34,7 @@ type loop struct {
 	maxUnder  int     // first connects under way
 
 	endpoints []endpoint
+	sources   sources
 	logs      []string
 	logIndex  map[string]int32
 

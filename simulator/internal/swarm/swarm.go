@@ -39,15 +39,19 @@ func New(ctx context.Context, cfg Config) (*Swarm, error) {
 			return nil, err
 		}
 	}
+	from, err := parseSources(cfg.SourceAddresses)
+	if err != nil {
+		return nil, err
+	}
 	groups := newGrouping(cfg.Groups, cfg.Posts)
 	loops := min(cfg.Loops, cfg.Sessions)
 	for k := range loops {
-		from, to := cfg.Sessions*k/loops, cfg.Sessions*(k+1)/loops
-		l, err := s.newLoop(k, loops, cfg.FirstSession+from, to-from, groups)
+		first, end := cfg.Sessions*k/loops, cfg.Sessions*(k+1)/loops
+		l, err := s.newLoop(k, loops, cfg.FirstSession+first, end-first, groups)
 		if err != nil {
 			return nil, err
 		}
-		l.endpoints = endpoints
+		l.endpoints, l.sources = endpoints, from
 		s.loops = append(s.loops, l)
 	}
 	return s, nil
