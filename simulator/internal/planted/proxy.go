@@ -14,6 +14,9 @@ import (
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
+// maxFaults bounds the list of faults, not their number.
+const maxFaults = 100_000
+
 // Config is what a Proxy is started with.
 type Config struct {
 	// Listen is the address to listen at; "127.0.0.1:0" if empty.
@@ -134,7 +137,7 @@ func (p *Proxy) Counts() Counts {
 	return p.counts
 }
 
-// Faults lists what was planted so far.
+// Faults lists what was planted so far, the first 100,000.
 func (p *Proxy) Faults() []Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -236,7 +239,9 @@ func (p *Proxy) planted(k kind, f Fault) {
 	f.What = [kinds]string{"drop", "cut", "swap", "double", "delay", "swallow"}[k]
 	*[kinds]*uint64{&p.counts.Dropped, &p.counts.CutOff, &p.counts.Swapped, &p.counts.Doubled, &p.counts.Delayed,
 		&p.counts.Swallowed}[k]++
-	p.faults = append(p.faults, f)
+	if len(p.faults) < maxFaults {
+		p.faults = append(p.faults, f)
+	}
 }
 
 // keepBack takes the events that are lost for good to a device out of a difference, and says whether there were any.
