@@ -26,26 +26,95 @@ func (c *Client) follow(cursors []Cursor) error {
 // followUpdate is the handler of the user's own log. The cursor of a log that was joined is kept before that of the event
 // that says so, so no crash between the two forgets the log.
 func (c *Client) followUpdate(ctx context.Context, u Update) error {
-	events := []*chatv1.Event{u.Event}
+	var err error
 	if u.Reset != nil {
+		err = c.followReset(ctx, u)
+	} else {
+		err = c.followEvent(ctx, u.Event)
+	}
+	if err == nil && c.opt.Follow.Handler != nil {
+		err = c.opt.Follow.Handler(ctx, u)
+	}
+	return err
+}
+
+func (c *Client) followEvent(ctx context.Context, e *chatv1.Event) error {
+	switch content := e.GetContent().(type) {
+	case *chatv1.Event_LogJoined:
+		return c.followJoined(content.LogJoined.GetLog(), content.LogJoined.GetKind())
+	case *chatv1.Event_LogLeft:
+		return c.followLeft(ctx, content.LogLeft.GetLog())
+	}
+	return nil
+}
+
+// followReset follows what the user has joined by the whole of his log, and leaves the rest. Where even that is too long, the
+// newest events have to do: what was joined before is followed as it was.
+func (c *Client) followReset(ctx context.Context, u Update) error {
+	events, whole, err := c.readAll(ctx, Cursor{Log: UserLog, Epoch: u.Cursor.Epoch}, u.Cursor.PTS)
+	if err != nil {
+		return fmt.Errorf("read back what the user has joined: %w", err)
+	}
+	if !whole {
 		events = u.Reset.Events
 	}
+	joined := make(map[string]bool)
 	for _, e := range events {
-		var err error
 		switch content := e.GetContent().(type) {
 		case *chatv1.Event_LogJoined:
-			err = c.followJoined(content.LogJoined.GetLog(), content.LogJoined.GetKind())
+			joined[content.LogJoined.GetLog()] = true
 		case *chatv1.Event_LogLeft:
-			err = c.followLeft(ctx, content.LogLeft.GetLog())
+			delete(joined, content.LogLeft.GetLog())
 		}
-		if err != nil {
+	}
+	if whole {
+		for _, log := range c.allJoined() {
+			if joined[log] {
+				continue
+			}
+			if err := c.followLeft(ctx, log); err != nil {
+				return err
+			}
+		}
+	}
+	for _, e := range events {
+		if j := e.GetLogJoined(); j != nil && !joined[j.GetLog()] {
+			continue // and left later
+		}
+		if err := c.followEvent(ctx, e); err != nil {
 			return err
 		}
 	}
-	if h := c.opt.Follow.Handler; h != nil {
-		return h(ctx, u)
-	}
 	return nil
+}
+
+// readAll reads the events after a cursor up to a position. whole is false if that is too long.
+func (c *Client) readAll(ctx context.Context, from Cursor, to uint64) (events []*chatv1.Event, whole bool, err error) {
+	for from.PTS < to {
+		d, err := c.Difference(ctx, from, 0)
+		if err != nil {
+			return nil, false, err
+		}
+		if d.GetKind() == chatv1.DifferenceResponse_KIND_TOO_LONG || len(d.GetEvents()) == 0 {
+			return nil, false, nil
+		}
+		events = append(events, d.GetEvents()...)
+		from.PTS = d.GetCursor().GetPts()
+	}
+	return events, true, nil
+}
+
+// allJoined are the logs that the user is known to have joined.
+func (c *Client) allJoined() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var logs []string
+	for log, cursor := range c.cursors {
+		if cursor.Joined != 0 {
+			logs = append(logs, log)
+		}
+	}
+	return logs
 }
 
 // followJoined attaches a log that the user has joined, unless it is attached.

@@ -116,6 +116,51 @@ func TestWhatOneDeviceJoinsAllDevicesFollow(t *testing.T) {
 	first.of("g1").want("welcome to g1")
 }
 
+// When the user's own log is restored from an older state, devices follow what he has joined by that.
+func TestFollowAfterTheUserLogWasRestored(t *testing.T) {
+	f := newFleet(t)
+	ctx := testContext(t)
+	f.lock(func() { f.sliceEvents = 2 }) // so that the newest events do not tell it all
+	for _, id := range []string{"g1", "g2", "g3", "g4", "g5"} {
+		f.lock(func() { f.logLocked(id, chatv1.LogKind_LOG_KIND_GROUP) })
+	}
+	follow := newFollowers(t)
+	o := options(f, "alice", "desk")
+	o.Follow = follow.options()
+	c := open(t, o)
+	for _, log := range []string{"g1", "g2", "g3", "g4"} {
+		if _, err := c.Join(ctx, log); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Leave(ctx, "g2"); err != nil {
+		t.Fatal(err)
+	}
+	follow.user.want("joined g1", "joined g2", "joined g3", "joined g4", "left g2")
+	f.lock(func() { // as it was before g4 was joined and g2 left
+		me := f.logs["ualice"]
+		me.events, me.epoch = me.events[:3], 2
+	})
+	if _, err := c.Join(ctx, "g5"); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"g1", "g2", "g3", "g5"}
+	attached := func() (logs []string) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for s := range f.sessions {
+			for log := range s.attached {
+				if log != "ualice" {
+					logs = append(logs, log)
+				}
+			}
+		}
+		slices.Sort(logs)
+		return logs
+	}
+	eventually(t, "follows what was joined", func() bool { return slices.Equal(attached(), want) })
+}
+
 // A crash between the note that a log was joined and the first cursor in it must not forget the log.
 func TestFollowSurvivesACrashAfterTheJoin(t *testing.T) {
 	f := newFleet(t)
