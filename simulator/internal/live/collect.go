@@ -1,0 +1,228 @@
+package live
+
+import (
+	"strings"
+	"time"
+
+	"github.com/chatfleet/chatfleet/simulator/internal/measure"
+	"github.com/chatfleet/chatfleet/simulator/internal/poster"
+	"github.com/chatfleet/chatfleet/simulator/internal/report"
+	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
+)
+
+// collect puts everything that was found out into the form that it is judged and reported in.
+func (e *engine) collect(end ended) report.Run {
+	run := report.Run{
+		Scenario: e.Scenario, Label: report.Measured, StartedAt: e.started, Duration: e.now(),
+		Measurements: verdict.Measurements{
+			Unreachable: end.unreachable, Interrupted: end.interrupted,
+			Clock: verdict.Clock{Source: "CLOCK_MONOTONIC of one host", Trusted: true, Step: e.watch.largest()},
+			Fleet: verdict.Fleet{RSSBytesPerSession: e.usage.memoryPerSession(), CPUPerDelivery: e.usage.cpuPerDelivery()},
+		},
+		Fleet: e.describeFleet(), Simulator: e.simulator(),
+	}
+	for _, p := range e.phases {
+		if p.Name != "prepare" { // It was before the run's moment 0.
+			run.Phases = append(run.Phases, report.MakePhase(p.Name, p.From, p.To))
+		}
+	}
+	m := &run.Measurements
+	m.Sessions.Wanted = int64(e.Scenario.Population.Sessions())
+	m.Generator.SharesCores = e.local()
+	if e.crowd != nil {
+		e.collectCrowd(&run)
+	}
+	if e.poster != nil {
+		e.collectPosts(&run)
+		m.Generator.CapsReached = e.poster.Caps()
+		m.Faults = e.collectFaults()
+	}
+	if e.verified {
+		e.collectDeliveries(m)
+	}
+	return run
+}
+
+func (e *engine) describeFleet() report.Fleet {
+	if e.Local.Chatd == "" {
+		return report.Fleet{Where: strings.Join(e.Endpoints, ", "), Shards: len(e.Endpoints)}
+	}
+	spec := e.Local.Spec
+	return report.Fleet{
+		Where: "local", Stores: spec.Stores, Shards: spec.Shards, Partitions: spec.Partitions, Replicas: spec.Replicas,
+		Durability: string(spec.Durability), Processes: e.usage.processes(e.fleet),
+	}
+}
+
+func (e *engine) collectCrowd(run *report.Run) {
+	// After the finish the result has the final counts; a run that did not come so far has those of the last progress.
+	c := e.crowd.Progress().Counters
+	if e.verified {
+		c = e.result.Counters
+	}
+	m := &run.Measurements
+	m.Sessions.Dialled, m.Sessions.Established, m.Sessions.SignedIn, m.Sessions.Dropped = c.Dials, c.Established, c.Subscribed, c.Cuts
+	m.Generator.LostWorkers = e.crowd.Lost()
+	m.Generator.Hiccup = e.hiccup.Clone()
+	if c.ConnectsHeld > 0 {
+		e.note("the sessions came slower than was asked for: too many were between dial and sign-in %d times", c.ConnectsHeld)
+	}
+	if !e.verified {
+		return
+	}
+	m.Generator.Hiccup.Merge(e.result.Hiccups)
+	run.WorkerRSSBytesPerSession = float64(e.result.BytesPerSubscriber)
+	run.Series.SignedIn, run.Series.Delivered, run.Series.Heat = e.result.Sessions, e.result.Deliveries, e.result.Heat
+}
+
+// collectPosts takes the posts of the measure phase.
+func (e *engine) collectPosts(run *report.Run) {
+	warmup := e.Scenario.Phases.Warmup.Std()
+	outcomes := e.poster.Outcomes()
+	t := poster.TallyDue(e.posts, outcomes, warmup, warmup+e.Scenario.Phases.Measure.Std())
+	run.Measurements.Posts = verdict.Posts{
+		Intended: t.Intended, Sent: t.Sent, Acknowledged: t.Acknowledged, Failed: t.Failed, Errors: t.Errors,
+		Missing: e.findings.Missing + e.findings.Misplaced, Checked: e.findings.Checked,
+		SendLag: t.SendLag, Service: t.Service, Response: t.Response, Unacknowledged: t.Intended - t.Acknowledged,
+	}
+	series := &run.Series
+	series.Wanted, series.Offered = measure.NewSeries(0), measure.NewSeries(0)
+	series.Sent, series.Acknowledged = measure.NewSeries(0), measure.NewSeries(0)
+	count := func(s *measure.Series, ns int64) {
+		if ns != 0 {
+			s.Add(time.Duration(ns-e.startNs), 1)
+		}
+	}
+	for i := range outcomes {
+		count(series.Offered, outcomes[i].IntendedNs)
+		count(series.Sent, outcomes[i].SentNs)
+		count(series.Acknowledged, outcomes[i].AcknowledgedNs)
+	}
+	e.wanted(series.Wanted)
+}
+
+// wanted is how many sessions should have begun to connect by when.
+func (e *engine) wanted(s *measure.Series) {
+	total := e.Scenario.Population.Sessions()
+	over := e.Scenario.Phases.Connect.ConnectsOver(total)
+	var from time.Duration
+	for _, p := range e.phases {
+		if p.Name == "connect" {
+			from = p.From
+		}
+	}
+	for at, before := time.Duration(0), int64(0); before < int64(total); at += s.Width() {
+		now := int64(total)
+		if at < over {
+			now = int64(float64(total) * float64(at+s.Width()) / float64(over))
+		}
+		s.Add(from+at, min(now, int64(total))-before)
+		before = min(now, int64(total))
+	}
+}
+
+func (e *engine) collectDeliveries(m *verdict.Measurements) {
+	r := e.result
+	m.Deliveries = verdict.Deliveries{
+		Expected: r.Verification.Expected, Delivered: r.Verification.Delivered, Lost: r.Verification.Lost,
+		Corrupt: r.Verification.Corrupt, Unordered: r.Counters.Unordered, Healed: r.Counters.Healed,
+		// A post that the log holds twice reached the sessions twice; if none was there to see it, it still is one.
+		Duplicate: r.Counters.Duplicate + max(r.Verification.Repeated, e.findings.Doubled),
+		Latency:   r.Latency,
+	}
+	for i, g := range e.grouping.groups {
+		m.Deliveries.Late += r.Groups[i].Late
+		if g.Measured {
+			m.Deliveries.LostOfLatency += r.Verification.Groups[i].Lost
+		}
+	}
+	for _, i := range e.grouping.blocks {
+		m.Blocks = append(m.Blocks, verdict.Block{Name: r.Groups[i].Name, Latency: r.Groups[i].Latency, Lost: r.Verification.Groups[i].Lost})
+	}
+	for _, example := range r.Verification.Examples {
+		e.note("%s", example)
+	}
+	m.Broadcasts = e.collectBroadcasts()
+}
+
+// collectBroadcasts takes the broadcasts that were sent. One that is not in its log reached nobody.
+func (e *engine) collectBroadcasts() []verdict.Broadcast {
+	stored := map[uint32]bool{}
+	for _, post := range e.lists[0].Posts {
+		stored[post] = true
+	}
+	var out []verdict.Broadcast
+	outcomes := e.poster.Outcomes()
+	for n, p := range e.posts {
+		if p.Broadcast == poster.NoBroadcast || outcomes[n].SentNs == 0 {
+			continue
+		}
+		group := e.grouping.broadcasts[p.Broadcast]
+		g, account := e.result.Groups[group], e.result.Verification.Groups[group]
+		b := verdict.Broadcast{
+			At: time.Duration(outcomes[n].IntendedNs - e.startNs), DeliverWithin: p.DeliverWithin,
+			Recipients: account.Expected, Late: g.Late, Lost: account.Lost, Latency: g.Latency,
+		}
+		if !stored[uint32(n)] {
+			b.Recipients = e.result.Counters.Subscribed
+			b.Lost = b.Recipients
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+// collectFaults gives each fault the waits from when it struck until the next one did.
+func (e *engine) collectFaults() []verdict.Fault {
+	outcomes := e.poster.Outcomes()
+	endNs := e.startNs + int64(e.now())
+	out := make([]verdict.Fault, len(e.faults))
+	for i := len(e.faults) - 1; i >= 0; i-- {
+		r := e.faults[i]
+		f := verdict.Fault{
+			Name: r.Title(), Action: string(r.Action), Target: string(r.Target), Processes: r.Processes, Role: r.Role,
+		}
+		if r.Err != nil {
+			f.Error = r.Err.Error()
+		}
+		if r.BeganNs != 0 {
+			f.At = time.Duration(r.BeganNs - e.startNs)
+			f.LongestAckWait, f.Posts = poster.LongestWait(outcomes, r.BeganNs, endNs)
+			f.LongestDeliveryWait, f.Deliveries = e.longestDelivery(underWay(outcomes, r.BeganNs), endNs)
+			endNs = r.BeganNs
+		}
+		if r.BackNs != 0 {
+			f.BackAt = time.Duration(r.BackNs - e.startNs)
+		}
+		out[i] = f
+	}
+	return out
+}
+
+// underWay is the intended moment of the oldest post that was under way at a moment, or that moment.
+func underWay(outcomes []poster.Outcome, ns int64) int64 {
+	oldest := ns
+	for i := range outcomes {
+		o := &outcomes[i]
+		if o.SentNs != 0 && o.SentNs <= ns && (o.AcknowledgedNs == 0 || o.AcknowledgedNs >= ns) {
+			oldest = min(oldest, o.IntendedNs)
+		}
+	}
+	return oldest
+}
+
+// longestDelivery is the longest latency of what was intended between two moments, to the width of a bucket, and how many
+// deliveries that were.
+func (e *engine) longestDelivery(fromNs, toNs int64) (longest time.Duration, deliveries int64) {
+	if !e.verified {
+		return 0, 0
+	}
+	from, to := time.Duration(fromNs-e.startNs), time.Duration(toNs-e.startNs)
+	width := e.result.Heat.Width()
+	for _, cell := range e.result.Heat.Cells() {
+		if at := time.Duration(cell.Column) * width; at+width > from && at < to {
+			deliveries += cell.Count
+		}
+	}
+	return e.result.Peaks.Longest(from, to), deliveries
+}

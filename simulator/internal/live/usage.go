@@ -1,0 +1,126 @@
+package live
+
+import (
+	"sync"
+	"time"
+
+	"github.com/chatfleet/chatfleet/simulator/internal/fleet"
+	"github.com/chatfleet/chatfleet/simulator/internal/report"
+)
+
+// usage is what the processes of a local fleet use, at the moments that matter.
+type usage struct {
+	// Resident memory of the shards, before any session and with the sessions.
+	before, after int64
+	sessions      int64
+
+	// Processor time by process when measuring began, and what was used in it.
+	beganCPU map[string]time.Duration
+	usedCPU  map[string]time.Duration
+	// Deliveries when measuring began, and in it.
+	beganDelivered, delivered int64
+
+	mu sync.Mutex
+	// Largest resident memory by process.
+	largest map[string]int64
+	exits   []string
+}
+
+func newUsage() usage {
+	return usage{beganCPU: map[string]time.Duration{}, usedCPU: map[string]time.Duration{}, largest: map[string]int64{}}
+}
+
+// shardMemory is the resident memory of all shards of a local fleet.
+func (e *engine) shardMemory() (int64, error) {
+	if e.fleet == nil {
+		return 0, nil
+	}
+	var sum int64
+	for _, p := range e.fleet.Shards() {
+		s, err := p.Stats()
+		if err != nil {
+			return 0, err
+		}
+		sum += s.RSSBytes
+	}
+	return sum, nil
+}
+
+// sample keeps the largest sizes. A process that is just gone has none.
+func (u *usage) sample(f *fleet.Fleet) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, p := range f.Processes() {
+		if s, err := p.Stats(); err == nil {
+			u.largest[p.Name] = max(u.largest[p.Name], s.RSSBytes)
+		}
+	}
+}
+
+// exited notes a process that ended by itself.
+func (u *usage) exited(name string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.exits = append(u.exits, name)
+}
+
+// begin and end enclose the measure phase. f is nil for a fleet that is elsewhere.
+func (u *usage) begin(f *fleet.Fleet, delivered int64) {
+	u.beganDelivered = delivered
+	for name, cpu := range cpuTimes(f) {
+		u.beganCPU[name] = cpu
+	}
+}
+
+func (u *usage) end(f *fleet.Fleet, delivered int64) {
+	u.delivered = delivered - u.beganDelivered
+	for name, cpu := range cpuTimes(f) {
+		u.usedCPU[name] = cpu - u.beganCPU[name]
+	}
+}
+
+func cpuTimes(f *fleet.Fleet) map[string]time.Duration {
+	times := map[string]time.Duration{}
+	if f == nil {
+		return times
+	}
+	for _, p := range f.Processes() {
+		if s, err := p.Stats(); err == nil {
+			times[p.Name] = s.CPU
+		}
+	}
+	return times
+}
+
+// memoryPerSession is what a session takes in its shard; 0 if not known.
+func (u *usage) memoryPerSession() float64 {
+	if u.sessions == 0 || u.after <= u.before {
+		return 0
+	}
+	return float64(u.after-u.before) / float64(u.sessions)
+}
+
+// cpuPerDelivery is what the whole fleet used for a delivery, posts and all; 0 if not known.
+func (u *usage) cpuPerDelivery() time.Duration {
+	if u.delivered <= 0 {
+		return 0
+	}
+	var sum time.Duration
+	for _, cpu := range u.usedCPU {
+		sum += cpu
+	}
+	return sum / time.Duration(u.delivered)
+}
+
+func (u *usage) processes(f *fleet.Fleet) []report.Process {
+	if f == nil {
+		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var out []report.Process
+	for _, p := range f.Processes() {
+		out = append(out, report.Process{Name: p.Name, Role: string(p.Role), RSSBytes: u.largest[p.Name], CPUSeconds: u.usedCPU[p.Name].Seconds()})
+	}
+	return out
+}
