@@ -207,12 +207,19 @@ func (s *session) attached(logs []*Log, states []*chatv1.LogState, err error) {
 		case l.on != s: // detached meanwhile
 		case err != nil:
 			l.refused(err)
-		case states[i].GetStatus() == chatv1.LogState_STATUS_LIVE || states[i].GetStatus() == chatv1.LogState_STATUS_BEHIND:
+		case isAttached(states[i]):
 			l.accepted(states[i])
-		default:
+		case states[i].GetError() != nil:
 			l.refused(newError(states[i].GetError()))
+		default:
+			l.refused(&Error{Code: chatv1.Error_CODE_INTERNAL, Message: "the server's answer to attach is not understood"})
 		}
 	}
+}
+
+func isAttached(s *chatv1.LogState) bool {
+	return s.GetEpoch() != 0 &&
+		(s.GetStatus() == chatv1.LogState_STATUS_LIVE || s.GetStatus() == chatv1.LogState_STATUS_BEHIND)
 }
 
 // accepted takes the server's word that the log is attached. mu is held.
