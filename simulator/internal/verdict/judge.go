@@ -77,11 +77,7 @@ func Judge(m Measurements, thresholds []v1alpha1.Threshold) Judgement {
 		}
 	}
 	j.decide(&m)
-	if doubts := runDoubts(&m); len(doubts) > 0 {
-		j.overrule(Inconclusive, doubts[0], m.Clock.Step != 0 && len(doubts) == 1)
-	} else if len(j.Health.Reasons) > 0 {
-		j.overrule(GeneratorUnhealthy, "the generator was not healthy", true)
-	}
+	j.overrule(&m)
 	return j
 }
 
@@ -93,20 +89,15 @@ func (j *Judgement) decide(m *Measurements) {
 	if len(j.Results) == 0 {
 		open = append(open, "there is no threshold")
 	}
-	doubts := runDoubts(m)
-	var workers []string
-	for _, w := range m.Generator.LostWorkers {
-		workers = append(workers, "worker lost: "+w)
-	}
 	for _, rule := range []struct {
 		reasons []string
 		verdict Verdict
 	}{
 		{wrong, Fail},
-		{doubts, Inconclusive},
+		{runDoubts(m), Inconclusive},
 		{j.Health.Reasons, GeneratorUnhealthy},
 		{missed, Fail},
-		{slices.Concat(workers, j.Health.Unknown, open), Inconclusive},
+		{slices.Concat(gaps(m, j.Health), open), Inconclusive},
 	} {
 		if len(rule.reasons) == 0 {
 			continue
@@ -137,6 +128,15 @@ func runDoubts(m *Measurements) []string {
 	return doubts
 }
 
+// gaps returns what is missing from the figures, so that nothing that held can be called a pass.
+func gaps(m *Measurements, h Health) []string {
+	var missing []string
+	for _, w := range m.Generator.LostWorkers {
+		missing = append(missing, "worker lost: "+w)
+	}
+	return append(missing, h.Unknown...)
+}
+
 func exitCode(v Verdict, m *Measurements) int {
 	switch {
 	case m.Interrupted:
@@ -163,17 +163,21 @@ func (j *Judgement) reasons(of func(Result) bool) []string {
 	return out
 }
 
-// overrule takes the verdict from every threshold that does not stand on its own. Correctness that failed always does;
-// correctness that held does where counts are still good: they are counted, not timed.
-func (j *Judgement) overrule(v Verdict, because string, countsAreGood bool) {
-	for i := range j.Results {
-		r := &j.Results[i]
-		if r.Verdict == Inconclusive || r.Correctness && (r.Verdict == Fail || countsAreGood) {
-			continue
+// overrule takes a threshold's own verdict where the run does not carry it, so that no threshold passes in a run that did
+// not. What is a fact stays.
+func (j *Judgement) overrule(m *Measurements) {
+	apply := func(v Verdict, because []string, alsoFailed bool) {
+		for i := range j.Results {
+			r := &j.Results[i]
+			if len(because) > 0 && (r.Verdict == Pass || alsoFailed && r.Verdict == Fail && !r.Correctness) {
+				r.Verdict = v
+				r.Reason = because[0] + "; it was " + r.figure()
+			}
 		}
-		r.Verdict = v
-		r.Reason = because + "; it was " + r.figure()
 	}
+	apply(Inconclusive, runDoubts(m), true)
+	apply(GeneratorUnhealthy, j.Health.Reasons, true)
+	apply(Inconclusive, gaps(m, j.Health), false)
 }
 
 func judgeThreshold(m *Measurements, h Health, t v1alpha1.Threshold) Result {

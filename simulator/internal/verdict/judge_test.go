@@ -114,17 +114,22 @@ func TestWhichVerdictWins(t *testing.T) {
 	}
 }
 
-func TestAnUnhealthyGeneratorLeavesCountsStanding(t *testing.T) {
-	m := goodRun()
-	m.Generator.CapsReached = []string{"a cap"}
-	j := Judge(m, usualThresholds())
-	for _, r := range j.Results {
-		want := GeneratorUnhealthy
-		if r.Correctness {
-			want = Pass
-		}
-		if r.Verdict != want {
-			t.Errorf("%s is %s, want %s", r.Title, r.Verdict, want)
+// A report whose verdict is no pass shows no threshold that passed, and forgets no fact.
+func TestNoThresholdPassesInARunThatDidNot(t *testing.T) {
+	for name, spoil := range map[string]func(m *Measurements){
+		"unhealthy":   func(m *Measurements) { m.Generator.CapsReached = []string{"a cap"} },
+		"stepped":     func(m *Measurements) { m.Clock.Step = time.Second },
+		"interrupted": func(m *Measurements) { m.Interrupted = true },
+		"worker lost": func(m *Measurements) { m.Generator.LostWorkers = []string{"worker 0"} },
+		"unknown":     func(m *Measurements) { m.Posts.SendLag = nil },
+	} {
+		m := goodRun()
+		m.Deliveries.Duplicate = 1
+		spoil(&m)
+		for _, r := range Judge(m, usualThresholds()).Results {
+			if r.Verdict == Pass || (r.Threshold.Metric == "duplicate") != (r.Verdict == Fail) {
+				t.Errorf("%s: %s is %s", name, r.Title, r.Verdict)
+			}
 		}
 	}
 }

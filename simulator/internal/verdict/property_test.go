@@ -153,7 +153,7 @@ func TestSlowerGoesOneWay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := run{clockError: time.Duration(rapid.Int64Range(0, int64(300*time.Millisecond)).Draw(t, "error"))}
 		last := 0
-		for d := time.Duration(0); d < 2*time.Second; d += time.Duration(rapid.Int64Range(1e6, 3e8).Draw(t, "step")) {
+		for d := time.Duration(0); d < 2*time.Second; d += time.Duration(rapid.Int64Range(5e7, 4e8).Draw(t, "step")) {
 			r.latencies = []time.Duration{d}
 			got, ok := order[Judge(r.measurements(), usualThresholds()).Verdict]
 			if !ok || got < last {
