@@ -120,13 +120,21 @@ type Progress struct {
 	Errors   map[string]int64 `json:"errors"`
 }
 
+// Merge adds another swarm's progress.
+func (p *Progress) Merge(o Progress) {
+	p.Counters.Add(o.Counters)
+	if p.Errors == nil {
+		p.Errors = map[string]int64{}
+	}
+	errorCounts(p.Errors).merge(o.Errors)
+}
+
 // Progress may be called at any time, from any goroutine.
 func (s *Swarm) Progress() Progress {
-	p := Progress{Errors: map[string]int64{}}
+	var p Progress
 	for _, l := range s.loops {
 		l.shared.Lock()
-		p.Counters.Add(l.shared.counters)
-		errorCounts(p.Errors).merge(l.shared.errors)
+		p.Merge(Progress{l.shared.counters, l.shared.errors})
 		l.shared.Unlock()
 	}
 	return p
