@@ -73,7 +73,7 @@ func startRegion(t testing.TB, stores, partitions int, change func(*bus.Config))
 	}
 	base := bus.Config{
 		Region: "test", Partitions: partitions, Secret: []byte("sixteen bytes at least"),
-		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})),
+		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	r := &region{partitions: partitions, seen: &seen{live: map[string][]uint64{}, digests: map[int]uint64{}, heads: map[string]uint64{}}}
 	for i := range stores {

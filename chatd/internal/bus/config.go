@@ -16,9 +16,9 @@ import (
 type Durability string
 
 const (
-	// Fsync: once a quorum of stores has it on disk. Nothing acknowledged is lost by a power cut of all of them.
+	// Fsync is once a quorum of stores has it on disk. Nothing acknowledged is lost by a power cut of all of them.
 	Fsync Durability = "Fsync"
-	// Replicated: once a quorum of stores has it; the disk follows within syncEvery. A power cut of a quorum within that time loses it.
+	// Replicated is once a quorum of stores has it; the disk follows within syncEvery. A power cut of a quorum within that time loses it.
 	Replicated Durability = "Replicated"
 )
 
@@ -35,8 +35,8 @@ type Config struct {
 	// Secret that all members of the region share.
 	Secret []byte
 	// Logger of the member, and of the embedded server at the levels Warn and above.
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
+	Logger     *slog.Logger          `json:"-"`
+	Registerer prometheus.Registerer `json:"-"`
 
 	// Of a store.
 

@@ -21,3 +21,8 @@ func (s *Store) Leads(partition int) bool {
 
 // Live is the subject of a log's live events.
 func (s *Store) Live(partition int, log string) string { return s.subjects.live(partition, log) }
+
+// StepDown makes another store lead a partition's stream of events.
+func (s *Store) StepDown(partition int) {
+	_ = s.srv.JetStreamStepdownStream(account, s.subjects.logStream(partition))
+}

@@ -108,6 +108,8 @@ func shardOptions(c Config) (*server.Options, error) {
 		RequestIsolation: true,
 		Compression:      server.CompressionOpts{Mode: server.CompressionOff},
 		DialTimeout:      time.Second,
+		// The kernel accepts for a store that hangs; only its silence tells.
+		FirstInfoTimeout: 300 * time.Millisecond,
 	}
 	for _, store := range c.Stores {
 		remote.URLs = append(remote.URLs, &url.URL{Scheme: "nats-leaf", Host: store, User: url.UserPassword(shardUser, c.password(shardUser))})

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// askAgain is how long an owner may take before it is asked again.
-	askAgain = 250 * time.Millisecond
+	// askAgain is how long an owner may take before it is asked again; each time a quarter longer, up to maxAskAgain.
+	askAgain    = 250 * time.Millisecond
+	maxAskAgain = 500 * time.Millisecond
 	// noOwnerPause is the pause after nobody listened: a new owner takes over within milliseconds of its election.
 	noOwnerPause = 20 * time.Millisecond
 	// liveQueue is how many live messages may wait for the shard; what does not fit is lost, and healed by the digests.
@@ -47,6 +48,8 @@ type Shard struct {
 
 	mu      sync.Mutex
 	follows map[string]*nats.Subscription
+	tries   map[uint64]context.CancelFunc // of requests that wait for their answer
+	lastTry uint64
 
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -82,7 +85,7 @@ func newShard(cfg Config, srv *server.Server, ownsSrv bool) (*Shard, error) {
 	}
 	return &Shard{
 		cfg: cfg, subjects: subjects{cfg.Region}, srv: srv, ownsSrv: ownsSrv, nc: nc,
-		incoming: make(chan *nats.Msg, liveQueue), follows: make(map[string]*nats.Subscription),
+		incoming: make(chan *nats.Msg, liveQueue), follows: make(map[string]*nats.Subscription), tries: make(map[uint64]context.CancelFunc),
 	}, nil
 }
 
@@ -110,6 +113,7 @@ func (s *Shard) pump(ctx context.Context, r Receiver) {
 		case <-poll.C:
 			now := s.linked()
 			if now && !linked {
+				s.tryAgain()
 				r.Relinked()
 			}
 			if now != linked {
@@ -156,29 +160,54 @@ func (s *Shard) Ask(ctx context.Context, partition int, req *wire.OwnerRequest) 
 		return nil, fmt.Errorf("the request cannot be sent: %w", err)
 	}
 	subject := s.subjects.owner(partition)
-	for wait := askAgain; ; wait = min(wait*3/2, 2*time.Second) {
-		try, cancel := context.WithTimeout(ctx, wait)
-		m, err := s.nc.RequestWithContext(try, subject, body)
-		cancel()
-		if err == nil {
+	for wait := askAgain; ; wait = min(wait*5/4, maxAskAgain) {
+		m, err := s.try(ctx, subject, body, wait)
+		switch {
+		case err == nil:
 			reply := new(wire.OwnerReply)
 			if err := proto.Unmarshal(m.Data, reply); err != nil {
 				return nil, fmt.Errorf("the owner's reply: %w", err)
 			}
 			return reply, nil
-		}
-		if errors.Is(err, nats.ErrNoResponders) {
+		case errors.Is(err, nats.ErrConnectionClosed):
+			return nil, errors.New("this shard is stopping")
+		case errors.Is(err, nats.ErrNoResponders):
 			wait = askAgain
 			select {
 			case <-time.After(noOwnerPause):
 			case <-ctx.Done():
 			}
-		} else if errors.Is(err, nats.ErrConnectionClosed) {
-			return nil, errors.New("this shard is stopping")
 		}
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("the owner of partition %d did not answer: %w", partition, ctx.Err())
 		}
+	}
+}
+
+// try asks once and waits for the answer: so long, or until the link to the stores is made anew, since what was sent over the
+// broken one may never arrive.
+func (s *Shard) try(ctx context.Context, subject string, body []byte, wait time.Duration) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	s.mu.Lock()
+	s.lastTry++
+	n := s.lastTry
+	s.tries[n] = cancel
+	s.mu.Unlock()
+	defer func() {
+		cancel()
+		s.mu.Lock()
+		delete(s.tries, n)
+		s.mu.Unlock()
+	}()
+	return s.nc.RequestWithContext(ctx, subject, body)
+}
+
+// tryAgain makes everybody who waits for an owner ask again at once.
+func (s *Shard) tryAgain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, cancel := range s.tries {
+		cancel()
 	}
 }
 
