@@ -43,7 +43,11 @@ func (s *sessions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	conn, buffered, _, err := upgrader.Upgrade(r, w)
 	if err != nil {
 		s.Logger.Debug("handshake failed", "remote", r.RemoteAddr, "err", err)
-		return // the upgrader has answered
+		// The upgrader has answered, but the connection that it has taken over is ours to close.
+		if conn != nil {
+			conn.Close()
+		}
+		return
 	}
 	var early []byte
 	if n := buffered.Reader.Buffered(); n > 0 {
