@@ -1,0 +1,89 @@
+package shard
+
+import (
+	"context"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/logid"
+	"github.com/chatfleet/chatfleet/chatd/internal/wire"
+	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
+)
+
+// The methods of the protocol, for sessions and for HTTP. user is who asks, whose token is checked already. Each ends by ctx's
+// deadline.
+
+// Create makes a channel or a group, and notes it in the user's own log.
+func (sh *Shard) Create(ctx context.Context, user string, req *chatv1.CreateRequest) (*chatv1.CreateResponse, *chatv1.Error) {
+	if flt := checkCreate(req); flt != nil {
+		return nil, flt
+	}
+	id := logid.Create(req.GetKind(), user, req.GetRandomId())
+	reply, flt := sh.ask(ctx, id, &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Create{Create: &wire.Create{Log: id, Request: req}}})
+	if flt != nil {
+		return nil, flt
+	}
+	if flt := sh.note(ctx, user, id, req.GetKind(), false); flt != nil {
+		return nil, flt
+	}
+	return &chatv1.CreateResponse{Log: id, Epoch: reply.GetEpoch(), Pts: reply.GetPts()}, nil
+}
+
+// Join makes the user a member: first in the log, then in the user's own log. It may be repeated when either fails.
+func (sh *Shard) Join(ctx context.Context, user string, req *chatv1.JoinRequest) (*chatv1.JoinResponse, *chatv1.Error) {
+	if flt := sharedLog(req.GetLog(), "join.log", "joined"); flt != nil {
+		return nil, flt
+	}
+	reply, flt := sh.ask(ctx, req.GetLog(), &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Join{Join: req}})
+	if flt != nil {
+		return nil, flt
+	}
+	if flt := sh.note(ctx, user, req.GetLog(), logid.Kind(req.GetLog()), false); flt != nil {
+		return nil, flt
+	}
+	return &chatv1.JoinResponse{Info: reply.GetInfo(), Epoch: reply.GetEpoch()}, nil
+}
+
+// Leave ends the user's membership, in the same way.
+func (sh *Shard) Leave(ctx context.Context, user string, req *chatv1.LeaveRequest) (*chatv1.LeaveResponse, *chatv1.Error) {
+	if flt := sharedLog(req.GetLog(), "leave.log", "left"); flt != nil {
+		return nil, flt
+	}
+	if _, flt := sh.ask(ctx, req.GetLog(), &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Leave{Leave: req}}); flt != nil {
+		return nil, flt
+	}
+	if flt := sh.note(ctx, user, req.GetLog(), logid.Kind(req.GetLog()), true); flt != nil {
+		return nil, flt
+	}
+	return &chatv1.LeaveResponse{}, nil
+}
+
+// note has the user's own log say that he has joined, or left, another.
+func (sh *Shard) note(ctx context.Context, user, log string, kind chatv1.LogKind, left bool) *chatv1.Error {
+	mine := logid.User(user)
+	_, flt := sh.ask(ctx, mine, &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Note{Note: &wire.UserNote{
+		UserLog: mine, Log: log, Kind: kind, Left: left}}})
+	return flt
+}
+
+// Post appends a message to a log.
+func (sh *Shard) Post(ctx context.Context, user string, req *chatv1.PostRequest) (resp *chatv1.PostResponse, flt *chatv1.Error) {
+	defer func() { sh.metrics.posted(resp, flt) }()
+	if flt := sh.checkPost(req); flt != nil {
+		return nil, flt
+	}
+	reply, flt := sh.ask(ctx, req.GetLog(), &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Post{Post: req}})
+	if flt != nil {
+		return nil, flt
+	}
+	return &chatv1.PostResponse{Log: req.GetLog(), Epoch: reply.GetEpoch(), Pts: reply.GetPts(), Repeated: reply.GetRepeated()}, nil
+}
+
+// ask asks the owner of a log.
+func (sh *Shard) ask(ctx context.Context, log string, req *wire.OwnerRequest) (*wire.OwnerReply, *chatv1.Error) {
+	ctx, cancel := context.WithTimeout(ctx, sh.cfg.RequestTimeout)
+	defer cancel()
+	reply, err := sh.stores.Ask(ctx, logid.Partition(log, sh.cfg.Partitions), req)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return reply, reply.GetError()
+}

@@ -1,0 +1,85 @@
+package shard
+
+import (
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
+)
+
+// Metrics of a shard. A set of them belongs to one shard.
+type Metrics struct {
+	registerer prometheus.Registerer
+	fetches    *prometheus.CounterVec
+	posts      *prometheus.CounterVec
+	requests   *prometheus.CounterVec
+	ends       *prometheus.CounterVec
+}
+
+// Reasons for which a feed is fetched.
+const (
+	reasonDigest     = "digest"
+	reasonGap        = "gap"
+	reasonAttach     = "attach"
+	reasonDifference = "difference"
+	reasonReconnect  = "reconnect"
+)
+
+// NewMetrics registers the metrics of a shard.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		registerer: r,
+		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chatd_fetches_total",
+			Help: "Fetches of events from owners, by what they were for."}, []string{"reason"}),
+		posts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chatd_posts_total",
+			Help: "Posts, by outcome: ok, repeated, or the code of the error."}, []string{"outcome"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chatd_requests_total",
+			Help: "Requests on sessions, by method."}, []string{"method"}),
+		ends: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chatd_session_ends_total",
+			Help: "Sessions that have ended, by cause."}, []string{"cause"}),
+	}
+	r.MustRegister(m.fetches, m.posts, m.requests, m.ends)
+	for _, reason := range []string{reasonDigest, reasonGap, reasonAttach, reasonDifference, reasonReconnect} {
+		m.fetches.WithLabelValues(reason)
+	}
+	return m
+}
+
+// watch registers what is read off the shard when somebody asks.
+func (m *Metrics) watch(sh *Shard) {
+	gauge := func(name, help string, f func() float64) {
+		m.registerer.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
+	}
+	counter := func(name, help string, f func() float64) {
+		m.registerer.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, f))
+	}
+	gauge("chatd_sessions", "Connections held, signed in or not.", func() float64 { return float64(sh.Sessions()) })
+	gauge("chatd_attached_logs", "Logs that are open because sessions have attached them, or had until just now.", func() float64 {
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		return float64(len(sh.feeds))
+	})
+	counter("chatd_deliveries_total", "Events written to sessions: one event to one session is one.", func() float64 {
+		return float64(sh.engine.Stats().Deliveries)
+	})
+	counter("chatd_too_long_total", "Times that a session was told that it has missed events.", func() float64 {
+		return float64(sh.engine.Stats().TooLong)
+	})
+}
+
+func (m *Metrics) posted(resp *chatv1.PostResponse, fault *chatv1.Error) {
+	switch {
+	case fault != nil:
+		m.posts.WithLabelValues(codeName(fault.GetCode())).Inc()
+	case resp.GetRepeated():
+		m.posts.WithLabelValues("repeated").Inc()
+	default:
+		m.posts.WithLabelValues("ok").Inc()
+	}
+}
+
+// codeName is an error's code as a label: too_large.
+func codeName(code chatv1.Error_Code) string {
+	return strings.ToLower(strings.TrimPrefix(code.String(), "CODE_"))
+}

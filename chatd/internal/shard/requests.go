@@ -1,0 +1,114 @@
+package shard
+
+import (
+	"context"
+	"time"
+
+	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
+)
+
+// request does what a signed-in client asks. What needs no store is done at once; the rest off the reading goroutine.
+func (s *session) request(frame *chatv1.ClientFrame) {
+	ref := frame.GetRef()
+	if flt := s.pay(frame); flt != nil {
+		s.answerFault(ref, flt)
+		return
+	}
+	method := s.sh.metrics.requests
+	switch body := frame.GetBody().(type) {
+	case *chatv1.ClientFrame_Ping:
+		method.WithLabelValues("ping").Inc()
+		s.answer(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Pong{Pong: &chatv1.PingResponse{
+			Nonce: body.Ping.GetNonce(), ServerTimeMs: s.sh.cfg.Now().UnixMilli()}}})
+	case *chatv1.ClientFrame_Ack:
+		// The device's cursors are its own. That it has acknowledged is counted, and no more.
+		method.WithLabelValues("ack").Inc()
+	case *chatv1.ClientFrame_Detach:
+		method.WithLabelValues("detach").Inc()
+		s.detach(body.Detach)
+		s.answer(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Detached{Detached: &chatv1.DetachResponse{}}})
+	case *chatv1.ClientFrame_SignIn:
+		s.answerFault(ref, fault(chatv1.Error_CODE_UNSUPPORTED, "this session is signed in already; another user needs another session"))
+	case nil:
+		s.answerFault(ref, fault(chatv1.Error_CODE_UNSUPPORTED, "the message has no request, or one that this server does not know"))
+	default:
+		if !s.begin() {
+			s.answerFault(ref, tooMany(100, "%d requests wait for their answers, as many as may; wait for one of them", s.sh.cfg.MaxInFlight))
+			return
+		}
+		s.ask(frame)
+	}
+}
+
+// pay takes what a request costs out of the session's bucket. A list of logs costs more than one.
+func (s *session) pay(frame *chatv1.ClientFrame) *chatv1.Error {
+	price := 1 + len(frame.GetAttach().GetCursors())/20
+	now := s.sh.cfg.Now()
+	if s.bucket.AllowN(now, min(price, s.sh.cfg.RequestBurst)) {
+		return nil
+	}
+	wait := time.Duration(float64(price) / s.sh.cfg.RequestsPerSecond * float64(time.Second))
+	return tooMany(uint32(max(wait, 10*time.Millisecond).Milliseconds()), "more than %v requests a second; send fewer", s.sh.cfg.RequestsPerSecond)
+}
+
+// ask does a request that may take until an owner answers.
+func (s *session) ask(frame *chatv1.ClientFrame) {
+	ref := frame.GetRef()
+	// The deadline counts from here: also while a post waits for the one before it.
+	ctx, cancel := context.WithTimeout(s.sh.ctx, s.sh.cfg.RequestTimeout)
+	method := s.sh.metrics.requests
+	switch body := frame.GetBody().(type) {
+	case *chatv1.ClientFrame_Post:
+		method.WithLabelValues("post").Inc()
+		s.runInOrder(body.Post.GetLog(), func() {
+			defer cancel()
+			resp, flt := s.sh.Post(ctx, s.user, body.Post)
+			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Posted{Posted: resp}}, flt)
+		})
+	case *chatv1.ClientFrame_Difference:
+		method.WithLabelValues("difference").Inc()
+		s.run(func() {
+			defer cancel()
+			resp, flt := s.sh.difference(ctx, s.user, body.Difference)
+			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Difference{Difference: resp}}, flt)
+		})
+	case *chatv1.ClientFrame_Attach:
+		method.WithLabelValues("attach").Inc()
+		s.run(func() {
+			defer cancel()
+			s.attach(ctx, ref, body.Attach)
+		})
+	case *chatv1.ClientFrame_Create:
+		method.WithLabelValues("create").Inc()
+		s.run(func() {
+			defer cancel()
+			resp, flt := s.sh.Create(ctx, s.user, body.Create)
+			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Created{Created: resp}}, flt)
+		})
+	case *chatv1.ClientFrame_Join:
+		method.WithLabelValues("join").Inc()
+		s.run(func() {
+			defer cancel()
+			resp, flt := s.sh.Join(ctx, s.user, body.Join)
+			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Joined{Joined: resp}}, flt)
+		})
+	case *chatv1.ClientFrame_Leave:
+		method.WithLabelValues("leave").Inc()
+		s.run(func() {
+			defer cancel()
+			resp, flt := s.sh.Leave(ctx, s.user, body.Leave)
+			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Left{Left: resp}}, flt)
+		})
+	default:
+		cancel()
+		s.finish()
+	}
+}
+
+func (s *session) reply(ref uint32, f *chatv1.ServerFrame, flt *chatv1.Error) {
+	if flt != nil {
+		s.answerFault(ref, flt)
+		return
+	}
+	s.answer(ref, f)
+}

@@ -1,0 +1,233 @@
+package shard
+
+import (
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/time/rate"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/engine"
+	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
+)
+
+// phase is how far a session has come.
+type phase uint8
+
+const (
+	fresh phase = iota
+	signingIn
+	ready
+	leaving // told to come back
+	ended
+)
+
+// session is one connection: the engine's Handler of it.
+type session struct {
+	sh *Shard
+	// conn is set once, by whoever knows it first. user is set before the phase is ready.
+	conn engine.Session
+	id   string
+	user string
+
+	bucket *rate.Limiter
+	over   atomic.Bool // ended; read without the lock
+
+	// attaching is held by a request that attaches logs: one at a time.
+	attaching sync.Mutex
+
+	mu       sync.Mutex
+	phase    phase
+	feeds    map[string]*feed
+	inFlight int
+	// posts that wait for the one before them, by log: so they keep their order. A log is in it while one is under way.
+	posts map[string][]func()
+	// idle, if not nil, is closed when no request is in flight any more.
+	idle chan struct{}
+}
+
+var _ engine.Handler = (*session)(nil)
+
+func newSession(sh *Shard) *session {
+	return &session{
+		sh: sh, id: sh.cfg.Name + "/" + strconv.FormatUint(rand.Uint64(), 36),
+		bucket: rate.NewLimiter(rate.Limit(sh.cfg.RequestsPerSecond), sh.cfg.RequestBurst),
+	}
+}
+
+func (s *session) setConn(conn engine.Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn == nil {
+		s.conn = conn
+	}
+}
+
+// Message implements engine.Handler.
+func (s *session) Message(conn engine.Session, payload []byte) {
+	var frame chatv1.ClientFrame
+	if err := conn.Encoding().Unmarshal(payload, &frame); err != nil {
+		refuse(conn, fault(chatv1.Error_CODE_INVALID, "the message is no ClientFrame in %v: %v", conn.Encoding(), err))
+		return
+	}
+	if frame.GetRef() == 0 {
+		refuse(conn, faultIn("ref", chatv1.Error_CODE_INVALID, "ref must be above 0, so that the answer can name it"))
+		return
+	}
+	s.setConn(conn)
+	s.mu.Lock()
+	at := s.phase
+	if at == fresh && frame.GetSignIn() != nil {
+		s.phase = signingIn
+		s.beginLocked()
+	}
+	s.mu.Unlock()
+	switch {
+	case at == fresh && frame.GetSignIn() != nil:
+		s.sh.metrics.requests.WithLabelValues("sign_in").Inc()
+		s.run(func() { s.signIn(frame.GetRef(), frame.GetSignIn()) })
+	case at == fresh:
+		refuse(conn, fault(chatv1.Error_CODE_UNSUPPORTED, "the first message of a session must be sign_in"))
+	case at == signingIn:
+		s.answerFault(frame.GetRef(), fault(chatv1.Error_CODE_UNSUPPORTED, "wait for the answer to sign_in"))
+	case at == leaving:
+		s.answerFault(frame.GetRef(), draining())
+	case at == ready:
+		s.request(&frame)
+	}
+}
+
+// Closed implements engine.Handler.
+func (s *session) Closed(_ engine.Session, cause error) {
+	s.mu.Lock()
+	s.phase = ended
+	feeds := s.feeds
+	s.feeds = nil
+	s.mu.Unlock()
+	s.over.Store(true)
+	for _, f := range feeds {
+		f.detached(s)
+		s.sh.release(f)
+	}
+	s.sh.sessionsMu.Lock()
+	delete(s.sh.sessions, s)
+	s.sh.sessionsMu.Unlock()
+	s.sh.metrics.ends.WithLabelValues(causeName(cause)).Inc()
+}
+
+// refuse ends a session with an error.
+func refuse(conn engine.Session, flt *chatv1.Error) {
+	conn.Close(&chatv1.ServerFrame{Body: &chatv1.ServerFrame_Error{Error: flt}}, engine.CloseFor(flt.GetCode()), codeName(flt.GetCode()))
+}
+
+// causeName is why a session has ended, as a label.
+func causeName(cause error) string {
+	var violation *engine.ViolationError
+	switch {
+	case errors.Is(cause, engine.ErrPeerClosed):
+		return "client"
+	case errors.Is(cause, engine.ErrClosed):
+		return "server"
+	case errors.Is(cause, engine.ErrSilent), errors.Is(cause, engine.ErrNoFirstMessage):
+		return "silent"
+	case errors.Is(cause, engine.ErrStuck):
+		return "stuck"
+	case errors.As(cause, &violation):
+		return "violation"
+	}
+	return "lost"
+}
+
+func (s *session) answer(ref uint32, f *chatv1.ServerFrame) {
+	f.Ref = ref
+	s.conn.Send(f)
+}
+
+func (s *session) answerFault(ref uint32, flt *chatv1.Error) {
+	s.answer(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Error{Error: flt}})
+}
+
+// begin takes a place among the requests in flight; false if there is none.
+func (s *session) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inFlight >= s.sh.cfg.MaxInFlight {
+		return false
+	}
+	s.beginLocked()
+	return true
+}
+
+func (s *session) beginLocked() { s.inFlight++ }
+
+func (s *session) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inFlight--
+	if s.inFlight == 0 && s.idle != nil {
+		close(s.idle)
+		s.idle = nil
+	}
+}
+
+// run does a request that has begun, off the reading goroutine.
+func (s *session) run(f func()) {
+	if !s.sh.tasks.spawn(func() {
+		defer s.finish()
+		f()
+	}) {
+		s.finish()
+	}
+}
+
+// runInOrder does posts to one log one after the other.
+func (s *session) runInOrder(log string, f func()) {
+	s.mu.Lock()
+	queue, underWay := s.posts[log]
+	if underWay {
+		s.posts[log] = append(queue, f)
+		s.mu.Unlock()
+		return
+	}
+	if s.posts == nil {
+		s.posts = make(map[string][]func())
+	}
+	s.posts[log] = nil
+	s.mu.Unlock()
+	s.run(func() { s.runQueue(log, f) })
+}
+
+// runQueue does f and what has been queued after it. Each of those has begun, too, and is finished here; f is by run.
+func (s *session) runQueue(log string, f func()) {
+	for first := true; ; first = false {
+		f()
+		if !first {
+			s.finish()
+		}
+		s.mu.Lock()
+		queue := s.posts[log]
+		if len(queue) == 0 {
+			delete(s.posts, log)
+			if len(s.posts) == 0 {
+				s.posts = nil
+			}
+			s.mu.Unlock()
+			return
+		}
+		f, s.posts[log] = queue[0], queue[1:]
+		s.mu.Unlock()
+	}
+}
+
+// forget takes a feed off the session's list; false if it is not on it.
+func (s *session) forget(f *feed) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.feeds[f.id] != f {
+		return false
+	}
+	delete(s.feeds, f.id)
+	return true
+}
