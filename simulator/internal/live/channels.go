@@ -20,7 +20,7 @@ const (
 	// channelsPerAuthor bounds the user log of an author, which has an entry for each channel.
 	channelsPerAuthor = 50
 	createParallel    = 16
-	createWithin      = 30 * time.Second
+	defaultCreate     = 30 * time.Second
 )
 
 // channels are the logs of a run, by poster.Post.Log.
@@ -38,7 +38,7 @@ func (c channels) ids() []string {
 }
 
 // createChannels makes the channels of a run. New ones: what a run expects begins at their first position.
-func createChannels(ctx context.Context, run uint64, n int, endpoints []string, m *minter) (channels, error) {
+func createChannels(ctx context.Context, run uint64, n int, endpoints []string, m *minter, within time.Duration) (channels, error) {
 	out := channels{make([]poster.Log, n), make([]history.Log, n)}
 	client := &http.Client{Transport: &http.Transport{
 		DialContext: (&net.Dialer{Timeout: time.Second}).DialContext, MaxIdleConnsPerHost: createParallel,
@@ -56,7 +56,7 @@ func createChannels(ctx context.Context, run uint64, n int, endpoints []string, 
 				Kind: chatv1.LogKind_LOG_KIND_CHANNEL, Title: fmt.Sprintf("simulated channel %d", i), RandomId: max(1, run+uint64(i)),
 			})
 			request.Header().Set("Authorization", "Bearer "+token)
-			answer, err := create(ctx, client, endpoints, i, request)
+			answer, err := create(ctx, client, endpoints, i, request, within)
 			if err != nil {
 				return fmt.Errorf("make channel %d of %d: %w", i, n, err)
 			}
@@ -68,9 +68,9 @@ func createChannels(ctx context.Context, run uint64, n int, endpoints []string, 
 	return out, group.Wait()
 }
 
-// create tries one endpoint after the other. The same random id is the same channel, so a try too many makes none.
-func create(ctx context.Context, client *http.Client, endpoints []string, turn int, request *connect.Request[chatv1.CreateRequest]) (*chatv1.CreateResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, createWithin)
+// create tries one endpoint after the other, for so long. The same random id is the same channel, so a try too many makes none.
+func create(ctx context.Context, client *http.Client, endpoints []string, turn int, request *connect.Request[chatv1.CreateRequest], within time.Duration) (*chatv1.CreateResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for ; ; turn++ {
 		service := chatv1connect.NewChatServiceClient(client, endpoints[turn%len(endpoints)])

@@ -4,9 +4,10 @@ import (
 	"context"
 
 	"github.com/chatfleet/chatfleet/simulator/internal/swarm"
+	"github.com/chatfleet/chatfleet/simulator/internal/worker"
 )
 
-// Crowd is the sessions of a run, wherever they are: in worker processes, in a real run.
+// Crowd is the sessions of a run, wherever they are: in worker processes, unless a test holds them itself.
 type Crowd interface {
 	// Start begins the connects.
 	Start() error
@@ -22,15 +23,11 @@ type Crowd interface {
 	Close() error
 }
 
-// CrowdConfig says what a crowd is. How it is divided among processes is the crowd's own matter.
-type CrowdConfig struct {
-	// Without Token, FirstSession, Sessions and Loops.
-	Swarm    swarm.Config
-	Sessions int
-	// The key that signs the sessions' tokens: PKCS#8 in PEM.
-	TokenKeyFile string
-	// Worker processes; 0 lets the crowd decide.
-	Workers int
-	// Local addresses to connect from, in turn; none lets the crowd decide.
-	SourceAddresses []string
+// openCrowd starts a crowd in worker processes.
+func openCrowd(ctx context.Context, c worker.Config) (Crowd, error) {
+	pool, err := worker.Open(ctx, c)
+	if err != nil {
+		return nil, err // Not pool: a nil *Pool in an interface is not nil.
+	}
+	return pool, nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
 	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
 	"github.com/chatfleet/chatfleet/simulator/internal/swarm"
+	"github.com/chatfleet/chatfleet/simulator/internal/worker"
 )
 
 // Config says what to run and against what: a local fleet, or one that is there.
@@ -31,8 +32,8 @@ type Config struct {
 	Endpoints    []string
 	TokenKeyFile string
 
-	// Makes the sessions.
-	Crowd func(ctx context.Context, c CrowdConfig) (Crowd, error)
+	// Looks after worker processes when the simulator cannot.
+	Guard worker.Guard
 	// Told, a line at a time, where the run is.
 	Say func(format string, args ...any)
 	// Of the simulator, for the report.
@@ -40,10 +41,13 @@ type Config struct {
 
 	// What tests put in the place of the real ones; nil or 0 is real.
 
+	// Crowd holds the sessions. It is given the whole swarm, without what makes tokens.
+	Crowd func(ctx context.Context, c worker.Config) (Crowd, error)
 	// Via stands between the generator and the fleet: it is given the shards' URLs and returns those to use.
 	Via              func(endpoints []string) ([]string, error)
 	Wall             func() time.Time
 	MaxPostsInFlight int
+	createWithin     time.Duration
 }
 
 // engine is one run.
@@ -98,6 +102,12 @@ type ended struct {
 func Run(ctx context.Context, c Config) (report.Run, error) {
 	if c.Wall == nil {
 		c.Wall = time.Now
+	}
+	if c.createWithin == 0 {
+		c.createWithin = defaultCreate
+	}
+	if c.Crowd == nil {
+		c.Crowd = openCrowd
 	}
 	e := &engine{
 		Config: c, run: rand.Uint64(), started: c.Wall(), startNs: stamp.Now(),

@@ -15,6 +15,7 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/poster"
 	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
 	"github.com/chatfleet/chatfleet/simulator/internal/swarm"
+	"github.com/chatfleet/chatfleet/simulator/internal/worker"
 )
 
 // prepare gets the fleet, its channels and the crowd ready.
@@ -30,7 +31,7 @@ func (e *engine) prepare(ctx, running context.Context) error {
 		if err != nil {
 			return err
 		}
-		if e.channels, err = createChannels(ctx, e.run, 1+s.Population.Channels, e.endpoints, e.minter); err != nil {
+		if e.channels, err = createChannels(ctx, e.run, 1+s.Population.Channels, e.endpoints, e.minter, e.createWithin); err != nil {
 			return unreachable{err}
 		}
 		if e.usage.before, err = e.shardMemory(); err != nil {
@@ -38,17 +39,24 @@ func (e *engine) prepare(ctx, running context.Context) error {
 		}
 		// From here on the run counts: the sessions dial next.
 		e.startNs, e.started = stamp.Now(), e.Wall()
-		e.crowd, err = e.Crowd(running, CrowdConfig{
-			Sessions: s.Population.Sessions(), TokenKeyFile: e.TokenKeyFile,
-			Workers: int(s.Workers.Count), SourceAddresses: s.Workers.SourceAddresses,
-			Swarm: swarm.Config{
-				Run: e.run, StartNs: e.startNs, Seed: s.Seed, Endpoints: addresses(e.endpoints), JSONShare: s.Population.JSONShare,
-				Logs: e.channels.ids(), Attach: attach, Groups: e.grouping.groups, Posts: e.grouping.posts,
-				ConnectPerSecond: float64(s.Population.Sessions()) / max(s.Phases.Connect.ConnectsOver(s.Population.Sessions()).Seconds(), 0.001),
-			},
-		})
+		e.crowd, err = e.Crowd(running, e.wholeCrowd(attach))
 		return err
 	})
+}
+
+// wholeCrowd is all sessions of the run.
+func (e *engine) wholeCrowd(attach []swarm.Attachment) worker.Config {
+	s := e.Scenario
+	sessions := s.Population.Sessions()
+	return worker.Config{
+		SigningKey: e.minter.pem, Expires: e.minter.expires, Workers: int(s.Workers.Count), Guard: e.Guard,
+		Swarm: swarm.Config{
+			Run: e.run, StartNs: e.startNs, Seed: s.Seed, Sessions: sessions,
+			Endpoints: addresses(e.endpoints), SourceAddresses: s.Workers.SourceAddresses, JSONShare: s.Population.JSONShare,
+			Logs: e.channels.ids(), Attach: attach, Groups: e.grouping.groups, Posts: e.grouping.posts,
+			ConnectPerSecond: float64(sessions) / max(s.Phases.Connect.ConnectsOver(sessions).Seconds(), 0.001),
+		},
+	}
 }
 
 // reach starts the local fleet, or takes the one that was given.

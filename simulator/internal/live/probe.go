@@ -62,7 +62,7 @@ func (w *clockWatch) run(ctx context.Context) {
 		if unsure > stepBound/2 {
 			continue // The machine is too busy to tell; a step is still there at the next look.
 		}
-		w.note(now - before)
+		w.note((now - before).Round(time.Microsecond))
 		before = now
 	}
 }

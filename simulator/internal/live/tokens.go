@@ -20,6 +20,7 @@ const audience = "chatfleet"
 
 // minter makes users' tokens, as the issuer that a fleet trusts would.
 type minter struct {
+	pem     []byte
 	signer  jose.Signer
 	expires time.Time
 }
@@ -45,7 +46,7 @@ func loadMinter(path string, expires time.Time) (*minter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token key %s: %w", path, err)
 	}
-	return &minter{signer, expires}, nil
+	return &minter{text, signer, expires}, nil
 }
 
 func parseKey(text []byte) (ed25519.PrivateKey, error) {

@@ -1,0 +1,158 @@
+package command
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chatfleet/chatfleet/simulator/internal/report"
+	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
+)
+
+const scenarioDir = "../../../scenarios"
+
+// simulator runs a command line and returns what it said and its exit code.
+func simulator(args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = Main(args, strings.NewReader(""), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func smoke() string { return filepath.Join(scenarioDir, "smoke.yaml") }
+
+// What is wrong on the command line, or in a scenario, is exit code 2 and a sentence that says what to do.
+func TestUsageErrors(t *testing.T) {
+	wrong := filepath.Join(t.TempDir(), "wrong.yaml")
+	if err := os.WriteFile(wrong, []byte("apiVersion: chatfleet.io/v1alpha1\nkind: Scenario\ncolour: blue\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key := filepath.Join(t.TempDir(), "key")
+	for _, c := range []struct {
+		args string
+		says string
+	}{
+		{"fly", "unknown command"},
+		{"run", "accepts 1 arg(s)"},
+		{"run " + smoke() + " --colour blue", "unknown flag"},
+		{"run /nonexistent.yaml", "/nonexistent.yaml"},
+		{"run " + wrong, "wrong.yaml:3:"},
+		{"run " + smoke() + " --local stores=2,shards=4", "1, 3 or 5"},
+		{"run " + smoke() + " --local stores=3", "shards=N is missing"},
+		{"run " + smoke() + " --local stores=3,shards=2 --target http://h:1", "contradict"},
+		{"run " + smoke() + " --chatd /nonexistent/chatd", "/nonexistent/chatd"},
+		{"run " + smoke() + " --target http://h:1", "--token-key"},
+		{"run " + smoke() + " --target h:1 --token-key " + key, "http://HOST:PORT"},
+		{"run " + smoke() + " --target http://h --token-key " + key, "no port"},
+		{"run " + smoke() + " --target http://h:1/path --token-key " + key, "http://HOST:PORT"},
+		{"run " + smoke() + " --token-key " + key, "belongs to --target"},
+		{"run " + smoke() + " --target http://h:1 --token-key k --keep", "belong to --local"},
+		{"run " + filepath.Join(scenarioDir, "store-loss.yaml") + " --target http://h:1 --token-key k", "only a local fleet can be broken"},
+		{"validate", "requires at least 1 arg"},
+		{"validate " + wrong + " " + smoke(), "wrong.yaml:3:"},
+		{"validate /nonexistent.yaml", "/nonexistent.yaml"},
+		{"report /nonexistent", "/nonexistent"},
+		{"report " + wrong, "not a report.json"},
+		{"schema extra", "unknown command"},
+	} {
+		code, _, stderr := simulator(strings.Fields(c.args)...)
+		if code != verdict.ExitUsage || !strings.Contains(stderr, c.says) {
+			t.Errorf("simulator %s: exit code %d, stderr %q; want 2 and a word about %q", c.args, code, stderr, c.says)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(scenarioDir, "*.yaml"))
+	if err != nil || len(files) < 3 {
+		t.Fatal(files, err)
+	}
+	code, stdout, stderr := simulator(append([]string{"validate"}, files...)...)
+	if code != 0 || stderr != "" || strings.Count(stdout, "\n") != len(files) {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+func TestSchema(t *testing.T) {
+	if code, stdout, _ := simulator("schema"); code != 0 || !strings.Contains(stdout, "json-schema.org") {
+		t.Errorf("exit code %d, %.80q", code, stdout)
+	}
+	if code, stdout, _ := simulator("schema", "--metrics"); code != 0 || !strings.Contains(stdout, "timeTo999") {
+		t.Errorf("exit code %d, %.80q", code, stdout)
+	}
+}
+
+func TestHelpNamesNoHiddenCommand(t *testing.T) {
+	code, stdout, _ := simulator("--help")
+	if code != 0 || strings.Contains(stdout, "reaper") || strings.Contains(stdout, "worker") || !strings.Contains(stdout, "validate") {
+		t.Errorf("exit code %d, %s", code, stdout)
+	}
+}
+
+func TestReport(t *testing.T) {
+	dir := t.TempDir()
+	r := report.Report{
+		Schema: report.Schema, Verdict: verdict.Fail, ExitCode: verdict.ExitFail, Scenario: "broadcast-20k", Reasons: []string{"lost = 0: 3", "b", "c"},
+		Deliveries: report.Deliveries{Expected: 240000, Lost: 3}, LatencyMs: report.Latency{Count: 239997, P999: 412.3},
+		Broadcasts: []report.Broadcast{{TimeToLastMs: 402}, {TimeToLastMs: 613}}, StartedAt: time.Unix(0, 0),
+	}
+	var text bytes.Buffer
+	if err := report.RenderJSON(&text, r); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, report.JSONFile), text.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	page := filepath.Join(dir, report.HTMLFile)
+	want := "FAIL broadcast-20k: 240,000 deliveries, lost 3, p99.9 412 ms, slowest broadcast complete in 0.61 s · lost = 0: 3 (and 2 more) · report " + page + "\n"
+	for _, path := range []string{dir, filepath.Join(dir, report.JSONFile)} {
+		if err := os.RemoveAll(page); err != nil {
+			t.Fatal(err)
+		}
+		if code, stdout, stderr := simulator("report", path); code != verdict.ExitFail || stdout != want || stderr != "" {
+			t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+		}
+		if !exists(page) {
+			t.Error("no page")
+		}
+	}
+}
+
+func TestHeadline(t *testing.T) {
+	for want, r := range map[string]report.Report{
+		"PASS smoke: 8,750 deliveries, lost 0, p99.9 9.5 ms · report out": {
+			Verdict: verdict.Pass, Deliveries: report.Deliveries{Expected: 8750}, LatencyMs: report.Latency{Count: 8750, P999: 9.51},
+		},
+		"GENERATOR UNHEALTHY smoke: 0 deliveries, lost 0 · a cap · report out": {
+			Verdict: verdict.GeneratorUnhealthy, Reasons: []string{"a cap"},
+		},
+		"INCONCLUSIVE smoke: 0 deliveries, lost 0 · interrupted · report out": {
+			Verdict: verdict.Inconclusive, Reasons: []string{"interrupted"},
+		},
+	} {
+		r.Scenario = "smoke"
+		if got := headline(r, "out"); got != want {
+			t.Errorf("headline %q\nwant     %q", got, want)
+		}
+	}
+}
+
+// A chatd beside the simulator is found before one in PATH.
+func TestFindChatd(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	if _, err := findChatd(""); err == nil || !strings.Contains(err.Error(), "--chatd") {
+		t.Errorf("error %v", err)
+	}
+	path := filepath.Join(dir, "chatd")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, named := range []string{"", path} {
+		if got, err := findChatd(named); err != nil || got != path {
+			t.Errorf("findChatd(%q) = %q, %v", named, got, err)
+		}
+	}
+}

@@ -1,0 +1,213 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
+	"github.com/chatfleet/chatfleet/simulator/internal/planted"
+	"github.com/chatfleet/chatfleet/simulator/internal/report"
+	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
+)
+
+// bound is the bound of times in these tests, and tooLate later than it. They are ten times those of a real run: what is planted
+// has to be told from a machine that runs all tests at once, with the race detector.
+const (
+	bound   = 10 * time.Second
+	tooLate = 13 * time.Second
+)
+
+// watched is a run of some seconds with everything in it: 250 sessions in a broadcast channel and two others.
+func watched() *v1alpha1.Scenario {
+	s := scenario()
+	s.Population.Subscribers, s.Population.JSONShare = 250, 0.1
+	s.Phases.Measure, s.Phases.Settle = seconds(4), new(seconds(20))
+	s.Chatter.RatePerSecond, s.Chatter.DeliverWithin = 20, v1alpha1.Duration(bound)
+	s.Broadcasts = []v1alpha1.Broadcast{{
+		Schedule: v1alpha1.Schedule{At: seconds(0.5), Every: seconds(0.3), Count: 10}, MessageBytes: 200, DeliverWithin: v1alpha1.Duration(bound),
+	}}
+	for _, metric := range []string{"lost", "duplicate", "unordered", "missingAcknowledged", "missingSessions", "unacknowledged"} {
+		s.Thresholds = append(s.Thresholds, v1alpha1.Threshold{Metric: metric, Bound: v1alpha1.NumberBound(0)})
+	}
+	s.Thresholds = append(s.Thresholds, v1alpha1.Threshold{Metric: "delivery", Aggregation: "p99.9", Bound: v1alpha1.TimeBound(bound)},
+		v1alpha1.Threshold{Metric: "timeToLast", Bound: v1alpha1.TimeBound(bound), MinSamples: 10})
+	return s
+}
+
+// runMemory runs the scenario against a fleet in memory, with a proxy in front of it that plants faults.
+func runMemory(t *testing.T, s *v1alpha1.Scenario, plan planted.Plan, change func(*Config)) (report.Report, *planted.Proxy) {
+	t.Helper()
+	f := newMemoryFleet(t)
+	proxy, err := planted.Start(planted.Config{Target: strings.TrimPrefix(f.url, "http://"), Plan: plan})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := proxy.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c := Config{
+		Scenario: s, Endpoints: []string{f.url}, TokenKeyFile: keyFile(t), Crowd: inProcess, Say: sayTo(t),
+		Via: func([]string) ([]string, error) { return []string{"http://" + proxy.Addr()}, nil },
+	}
+	if change != nil {
+		change(&c)
+	}
+	run, err := Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := report.New(run)
+	for _, reason := range r.Reasons {
+		t.Log(reason)
+	}
+	return r, proxy
+}
+
+func expect(t *testing.T, r report.Report, want verdict.Verdict, exit int) {
+	t.Helper()
+	if r.Verdict != want || r.ExitCode != exit {
+		t.Errorf("verdict %s, exit code %d; want %s, %d", r.Verdict, r.ExitCode, want, exit)
+	}
+}
+
+// Where nothing is wrong the run passes, and every figure is what the scenario comes to.
+func TestPass(t *testing.T) {
+	r, proxy := runMemory(t, watched(), planted.Plan{}, nil)
+	expect(t, r, verdict.Pass, 0)
+	d := r.Deliveries
+	// Each broadcast to 250, each post of the chatter to the 125 that read its channel, for 5 s.
+	if want := int64(10*250 + 99*125); d.Expected != want || d.Delivered != want || d.Lost+d.Duplicate+d.Unordered+d.Late != 0 {
+		t.Errorf("deliveries %+v, want %d", d, want)
+	}
+	if r.Sessions.SignedIn != 250 || r.Posts.Intended != 90 || r.Posts.Acknowledged != r.Posts.Intended || len(r.Broadcasts) != 10 {
+		t.Errorf("sessions %+v, posts %+v, %d broadcasts", r.Sessions, r.Posts, len(r.Broadcasts))
+	}
+	for _, b := range r.Broadcasts {
+		if b.Recipients != 250 || b.Lost != 0 || b.TimeToLastMs <= 0 {
+			t.Errorf("broadcast %+v", b)
+		}
+	}
+	if n := int64(proxy.Counts().Deliveries); n != d.Delivered {
+		t.Errorf("%d deliveries were seen between, %d are in the report", n, d.Delivered)
+	}
+}
+
+// A verdict can fail: each of these faults, planted once, is found, and named for what it is.
+func TestPlantedFaults(t *testing.T) {
+	once := planted.Rule{Numbers: []uint64{1234}}
+	// A delivery that is delayed holds up what follows it, so no session gets two: 150 of 15,000 in all.
+	hundredth := planted.Rule{Share: 0.6, Only: func(o planted.Occasion) bool { return o.Event.GetLog() == "c1" && o.Event.GetPts() == 5 }}
+	for name, c := range map[string]struct {
+		plan   planted.Plan
+		metric string
+	}{
+		"a delivery dropped":                 {planted.Plan{Drop: once, DropForGood: true}, "lost"},
+		"a delivery doubled":                 {planted.Plan{Double: once}, "duplicate"},
+		"two deliveries swapped":             {planted.Plan{Swap: once, SwapWithin: 5 * time.Second}, "unordered"},
+		"1 % delayed":                        {planted.Plan{Delay: hundredth, DelayBy: tooLate}, "delivery"},
+		"a post acknowledged and not stored": {planted.Plan{Swallow: planted.Rule{Numbers: []uint64{40}}}, "missingAcknowledged"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, proxy := runMemory(t, watched(), c.plan, nil)
+			if len(proxy.Faults()) == 0 {
+				t.Fatal("nothing was planted")
+			}
+			expect(t, r, verdict.Fail, verdict.ExitFail)
+			for _, threshold := range r.Thresholds {
+				if threshold.Metric == c.metric && threshold.Verdict != verdict.Fail {
+					t.Errorf("%s is %s", threshold.Title, threshold.Verdict)
+				}
+				if slices.Contains([]string{"lost", "duplicate", "unordered", "missingAcknowledged"}, threshold.Metric) &&
+					threshold.Metric != c.metric && threshold.Verdict != verdict.Pass {
+					t.Errorf("%s is %s, and nothing of the kind was planted", threshold.Title, threshold.Verdict)
+				}
+			}
+		})
+	}
+}
+
+// One delivery of more than 100,000 is missed.
+func TestOneOfAHundredThousand(t *testing.T) {
+	s := watched()
+	s.Broadcasts[0].Every, s.Broadcasts[0].Count = seconds(0.02), 400
+	s.Phases.Measure = seconds(10)
+	r, _ := runMemory(t, s, planted.Plan{Drop: planted.Rule{Numbers: []uint64{77777}}, DropForGood: true}, nil)
+	expect(t, r, verdict.Fail, verdict.ExitFail)
+	if r.Deliveries.Expected < 100_000 || r.Deliveries.Lost != 1 {
+		t.Errorf("deliveries %+v, want one of 100,000 lost", r.Deliveries)
+	}
+}
+
+// A generator that runs into its own bounds says nothing about the fleet.
+func TestThrottledGenerator(t *testing.T) {
+	r, _ := runMemory(t, watched(), planted.Plan{}, func(c *Config) { c.MaxPostsInFlight = 1 })
+	expect(t, r, verdict.GeneratorUnhealthy, verdict.ExitUnhealthy)
+	if len(r.Generator.CapsReached) == 0 {
+		t.Errorf("generator %+v", r.Generator)
+	}
+}
+
+// A clock that is set in the middle of a run puts every time in doubt.
+func TestSteppedClock(t *testing.T) {
+	r, _ := runMemory(t, watched(), planted.Plan{}, func(c *Config) {
+		began := time.Now()
+		c.Wall = func() time.Time {
+			now := time.Now()
+			if now.Sub(began) > 4*time.Second {
+				return now.Add(300 * time.Millisecond)
+			}
+			return now
+		}
+	})
+	expect(t, r, verdict.Inconclusive, verdict.ExitInconclusive)
+	if ms := float64(r.Clock.StepMs); ms < 290 || ms > 310 {
+		t.Errorf("clock %+v, want a step of 300 ms", r.Clock)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	r, _ := runMemory(t, watched(), planted.Plan{}, func(c *Config) {
+		c.Via = func([]string) ([]string, error) { return []string{"http://127.0.0.1:1"}, nil }
+		c.createWithin = time.Second
+	})
+	expect(t, r, verdict.Inconclusive, verdict.ExitUnreachable)
+}
+
+// A run that is cut short is finished in order, and says so.
+func TestInterrupted(t *testing.T) {
+	f := newMemoryFleet(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s := watched()
+	run, err := Run(ctx, Config{
+		Scenario: s, Endpoints: []string{f.url}, TokenKeyFile: keyFile(t), Crowd: inProcess, Say: func(format string, args ...any) {
+			if strings.Contains(fmt.Sprintf(format, args...), "signed in after") {
+				time.AfterFunc(2*time.Second, cancel)
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := report.New(run)
+	expect(t, r, verdict.Inconclusive, verdict.ExitInterrupted)
+	if r.Deliveries.Expected == 0 || r.Deliveries.Lost != 0 || r.Posts.Acknowledged == 0 || r.Posts.Acknowledged == r.Posts.Intended {
+		t.Errorf("deliveries %+v, posts %+v; want an account of the part that was", r.Deliveries, r.Posts)
+	}
+}
+
+// What cannot be run at all is an error, and no report.
+func TestBadKey(t *testing.T) {
+	f := newMemoryFleet(t)
+	_, err := Run(t.Context(), Config{Scenario: watched(), Endpoints: []string{f.url}, TokenKeyFile: "/nonexistent/key", Crowd: inProcess, Say: sayTo(t)})
+	if err == nil || !strings.Contains(err.Error(), "/nonexistent/key") || errors.As(err, new(unreachable)) {
+		t.Errorf("error %v", err)
+	}
+}
