@@ -159,7 +159,7 @@ func (m *bookModel) reconnect() {
 
 func (m *bookModel) tooLong() {
 	m.queue = nil
-	m.drops += 1
+	m.drops++
 	m.top = max(m.top, m.head())
 	m.do(m.b.tooLong(0, 0, 1, m.head()))
 }
@@ -300,5 +300,26 @@ func TestTheMeterTellsGroupsApart(t *testing.T) {
 	}
 	if m.deliveries.Total() != 7 || m.peaks.Longest(4*time.Second, 6*time.Second) != time.Hour || m.peaks.Longest(0, 5*time.Second) != 0 {
 		t.Errorf("%d deliveries, the longest waits are %v", m.deliveries.Total(), m.peaks.Buckets())
+	}
+}
+
+// What a device has said it has is not to be pushed again, on whatever connection it came.
+func TestAPushBelowTheStatedCursorIsADuplicate(t *testing.T) {
+	b := &book{run: testRun, cursors: make([]cursor, 1), tallies: make([]tally, 1), deviations: map[deviation]int64{},
+		count: &Counters{}, meter: newMeter(newGrouping([]Group{{}}, nil), 0)}
+	b.attached(0, 0, 1, 4, false)
+	for pts := uint64(5); pts <= 8; pts++ {
+		b.pushed(0, 0, &event{epoch: 1, pts: pts}, 0)
+	}
+	b.disconnected(0)
+	if b.pushed(0, 0, &event{epoch: 1, pts: 9}, 0); b.count.Stray != 1 {
+		t.Errorf("a push before the attach is answered: %+v", b.count)
+	}
+	b.attached(0, 0, 1, 8, false)
+	for _, pts := range []uint64{8, 3, 9, 9} {
+		b.pushed(0, 0, &event{epoch: 1, pts: pts}, 0)
+	}
+	if b.count.Duplicate != 3 || b.count.Unordered != 0 || b.count.Delivered != 5 || b.cursors[0].pts != 9 {
+		t.Errorf("%+v", b.count)
 	}
 }

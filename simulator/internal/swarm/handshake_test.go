@@ -3,6 +3,7 @@ package swarm
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func TestTheAnswerToTheHandshakeIsChecked(t *testing.T) {
 	key := []byte("dGhlIHNhbXBsZSBub25jZQ==")
 	good := "HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n" +
 		"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chatfleet.v1.proto\r\n\r\n"
-	replace := func(old, new string) string { return strings.Replace(good, old, new, 1) }
+	replace := func(from, to string) string { return strings.Replace(good, from, to, 1) }
 	for name, tt := range map[string]struct {
 		answer string
 		want   error
@@ -69,12 +70,18 @@ func TestFramesAreThoseOfTheStandard(t *testing.T) {
 				t.Errorf("%d bytes: the first %d of the header: %d, %v", n, cut, got, err)
 			}
 		}
-		read, err := ws.ReadFrame(strings.NewReader(string(appendFrame(nil, opBinary, payload, 0xDEADBEEF))))
+		written := strings.NewReader(string(appendFrame(nil, opBinary, payload, 0xDEADBEEF)))
+		header, err := ws.ReadHeader(written)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !read.Header.Masked || string(ws.UnmaskFrame(read).Payload) != string(payload) {
-			t.Errorf("%d bytes are not read back", n)
+		body, err := io.ReadAll(written)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ws.Cipher(body, header.Mask, 0)
+		if !header.Masked || !header.Fin || header.Length != int64(n) || string(body) != string(payload) {
+			t.Errorf("%d bytes are not read back: %+v", n, header)
 		}
 	}
 }

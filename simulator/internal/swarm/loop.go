@@ -19,8 +19,12 @@ const (
 	hiccupEvery  = time.Millisecond
 	publishEvery = 50 * time.Millisecond
 	// eventBatch bounds how long a loop is away from its tick.
-	eventBatch = 128
-	readBytes  = 128 << 10
+	eventBatch = 256
+	// gather is how long a loop lets readiness add up after a batch that was not full. A fan-out comes socket by socket, and
+	// waking for each costs a core that shares the machine with the fleet more than reading does. It adds at most this to a
+	// latency, a five-thousandth of a second's bound.
+	gather    = 200 * time.Microsecond
+	readBytes = 128 << 10
 )
 
 // loop drives a part of the sessions by one epoll instance. All but control and shared belongs to its goroutine.
@@ -105,6 +109,10 @@ func (l *loop) run(ctx context.Context) error {
 		}
 		if now := l.clock(); now >= l.nextTick {
 			l.tick(now)
+		}
+		if n > 0 && n < eventBatch {
+			// Cut short by a signal, it has done its work as well.
+			_ = unix.Nanosleep(&unix.Timespec{Nsec: int64(gather)}, nil)
 		}
 	}
 	return nil

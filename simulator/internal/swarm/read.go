@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -22,7 +23,7 @@ func (l *loop) readable(i int32) {
 	n, err := unix.Read(int(s.fd), l.in[kept:])
 	now := l.clock()
 	switch {
-	case err == unix.EAGAIN || err == unix.EINTR:
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
 		return
 	case err == nil && n == 0:
 		err = io.EOF
@@ -67,7 +68,7 @@ func (l *loop) keep(s *session, rest []byte) {
 
 // failed ends a connection for what the server sent on it.
 func (l *loop) failed(i int32, err error, now int64) {
-	if status, ok := err.(statusError); ok {
+	if status := (statusError{}); errors.As(err, &status) {
 		l.sessions[i].wait = uint32(status.retryAfter.Milliseconds())
 	}
 	l.cut(i, err.Error(), now)

@@ -148,7 +148,7 @@ func (c Config) withDefaults() (Config, error) {
 func (p *Pool) open(ctx context.Context, n int) error {
 	secret := rand.Text()
 	// An abstract address leaves no file behind, whatever becomes of this process.
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: "@chatfleet-workers-" + rand.Text()})
+	listener, err := net.Listen("unix", "@chatfleet-workers-"+rand.Text())
 	if err != nil {
 		return fmt.Errorf("workers: listen: %w", err)
 	}

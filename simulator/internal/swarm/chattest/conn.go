@@ -93,7 +93,7 @@ func (c *Conn) Close(code uint16) {
 func (c *Conn) Raw(b []byte) {
 	c.write.Lock()
 	defer c.write.Unlock()
-	c.conn.Write(b)
+	_, _ = c.conn.Write(b)
 }
 
 // Cut closes the connection without a word.

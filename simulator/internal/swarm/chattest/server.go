@@ -4,6 +4,7 @@ package chattest
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -186,12 +187,11 @@ func (s *Server) serve(conn net.Conn, endpoint string) {
 		s.mu.Unlock()
 	}()
 	for {
-		frame, err := ws.ReadFrame(conn)
+		op, payload, err := readFrame(conn)
 		if err != nil {
 			return
 		}
-		frame = ws.UnmaskFrameInPlace(frame)
-		switch frame.Header.OpCode {
+		switch op {
 		case ws.OpClose:
 			return
 		case ws.OpPong:
@@ -202,10 +202,27 @@ func (s *Server) serve(conn net.Conn, endpoint string) {
 		case ws.OpPing:
 			continue
 		}
-		if err := s.request(c, frame.Payload); err != nil {
+		if err := s.request(c, payload); err != nil {
 			return
 		}
 	}
+}
+
+// readFrame reads one frame, which the swarm never fragments.
+func readFrame(conn net.Conn) (ws.OpCode, []byte, error) {
+	header, err := ws.ReadHeader(conn)
+	if err != nil {
+		return 0, nil, err
+	}
+	if header.Length > 1<<20 {
+		return 0, nil, errors.New("a frame of more than a megabyte")
+	}
+	payload := make([]byte, header.Length)
+	if _, err := io.ReadFull(conn, payload); err != nil {
+		return 0, nil, err
+	}
+	ws.Cipher(payload, header.Mask, 0)
+	return header.OpCode, payload, nil
 }
 
 func (s *Server) request(c *Conn, payload []byte) error {
