@@ -1,0 +1,156 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/bus"
+	"github.com/chatfleet/chatfleet/chatd/internal/engine"
+	"github.com/chatfleet/chatfleet/chatd/internal/engine/perconn"
+	"github.com/chatfleet/chatfleet/chatd/internal/gateway"
+	"github.com/chatfleet/chatfleet/chatd/internal/shard"
+	"github.com/chatfleet/chatfleet/chatd/internal/token"
+)
+
+// unreadyFirst is how long a member says that it is not ready before it does anything about it: balancers look about so often.
+const unreadyFirst = 250 * time.Millisecond
+
+// node is the parts of a running member; those that its role does not have are nil.
+type node struct {
+	cfg Config
+	// started: all parts are there. draining: the member is on its way out.
+	started, draining atomic.Bool
+	// failed brings the error of a part that cannot go on.
+	failed chan error
+
+	store   *bus.Store
+	link    *bus.Shard
+	engine  engine.Engine
+	shard   *shard.Shard
+	clients net.Listener
+	server  *http.Server
+}
+
+// start starts the parts, each after what it needs.
+func (n *node) start(registry *prometheus.Registry) (err error) {
+	if n.cfg.Role != Shard {
+		if n.store, err = bus.StartStore(n.cfg.Bus); err != nil {
+			return err
+		}
+	}
+	if n.cfg.Role == Store {
+		return nil
+	}
+	keys, err := token.LoadKeySet(n.cfg.TokenKeys)
+	if err != nil {
+		return err
+	}
+	if n.store != nil {
+		n.link, err = n.store.Shard()
+	} else {
+		n.link, err = bus.StartShard(n.cfg.Bus)
+	}
+	if err != nil {
+		return err
+	}
+	cfg := shard.Config{Region: n.cfg.Bus.Region, Partitions: n.cfg.Bus.Partitions, Logger: n.cfg.Logger}
+	n.engine = perconn.New(cfg.Engine())
+	if n.shard, err = shard.New(cfg, n.engine, n.link, token.NewVerifier(keys, nil), shard.NewMetrics(registry)); err != nil {
+		return err
+	}
+	n.shard.Start()
+	if err := n.link.Start(n.shard); err != nil {
+		return err
+	}
+	return n.listen()
+}
+
+// listen takes clients.
+func (n *node) listen() error {
+	l, err := net.Listen("tcp", n.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listening for clients: %w", err)
+	}
+	cfg := gateway.Config{Shard: n.shard, Logger: n.cfg.Logger, AllowedOrigins: n.cfg.AllowedOrigins, MaxBodyBytes: shard.Config{}.FrameBytes()}
+	n.clients, n.server = l, gateway.NewServer(cfg)
+	go func() {
+		if err := n.server.Serve(gateway.LimitListener(l, cfg)); !errors.Is(err, http.ErrServerClosed) {
+			n.failed <- fmt.Errorf("serving clients: %w", err)
+		}
+	}()
+	return nil
+}
+
+func (n *node) clientAddr() string {
+	if n.clients == nil {
+		return ""
+	}
+	return n.clients.Addr().String()
+}
+
+// ready is nil if the member should get work.
+func (n *node) ready() error {
+	switch {
+	case n.draining.Load():
+		return errors.New("on its way out")
+	case !n.started.Load():
+		return errors.New("starting")
+	}
+	var errs []error
+	if n.store != nil {
+		errs = append(errs, n.store.Ready())
+	}
+	if n.link != nil {
+		errs = append(errs, n.link.Ready())
+	}
+	return errors.Join(errs...)
+}
+
+// drain sends the sessions away at their pace, until none is left, the drain's time is up, or hurry ends.
+func (n *node) drain(hurry context.Context) {
+	if n.shard == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(hurry, n.cfg.DrainTimeout)
+	defer cancel()
+	if n.shard.Sessions() > 0 {
+		select {
+		case <-time.After(unreadyFirst):
+		case <-ctx.Done():
+		}
+	}
+	left := n.shard.Drain(ctx, n.cfg.DrainPerSecond)
+	n.cfg.Logger.Info("drained", "told", left.Told, "left", left.Left, "took", left.Took)
+}
+
+// stop ends the parts, each before what it needs.
+func (n *node) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if n.server != nil {
+		if err := n.server.Shutdown(ctx); err != nil {
+			n.server.Close()
+		}
+	}
+	if n.shard != nil {
+		n.shard.Close()
+	}
+	if n.engine != nil {
+		if err := n.engine.Shutdown(ctx); err != nil {
+			n.cfg.Logger.Warn("sessions were cut", "err", err)
+		}
+	}
+	if n.link != nil {
+		n.link.Stop()
+	}
+	if n.store != nil {
+		n.store.Stop()
+	}
+}

@@ -1,0 +1,117 @@
+// Package node is one running chatd: it puts together the parts that a role needs, in the order in which they depend on each
+// other, and takes them apart again without losing anything.
+//
+// It decides nothing else. The command line (package command) calls it; tests of a whole member do, too.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/bus"
+)
+
+// Role is what a member is for.
+type Role string
+
+const (
+	// Store keeps logs.
+	Store Role = "store"
+	// Shard holds sessions.
+	Shard Role = "shard"
+	// Combined does both in one process.
+	Combined Role = "combined"
+)
+
+// Config of a member.
+type Config struct {
+	Role Role
+	Bus  bus.Config
+	// Listen is where clients connect (shard, combined); Admin where probes and metrics are.
+	Listen, Admin string
+	// TokenKeys is a file with the keys (JWKS) that sign users' tokens.
+	TokenKeys string
+	// AllowedOrigins are the web origins whose pages may connect, besides those of the same host.
+	AllowedOrigins []string
+	// DrainPerSecond sessions are sent away on the way out; DrainTimeout is when what is left is cut off.
+	DrainPerSecond int
+	DrainTimeout   time.Duration
+	Logger         *slog.Logger
+}
+
+// Validate says what is wrong with a configuration.
+func (c Config) Validate() error {
+	switch c.Role {
+	case Store, Shard, Combined:
+	default:
+		return fmt.Errorf("role %q: want %s, %s or %s", c.Role, Store, Shard, Combined)
+	}
+	if c.Role != Store {
+		switch {
+		case c.Listen == "":
+			return errors.New("a member with sessions needs an address to listen on for clients")
+		case c.TokenKeys == "":
+			return errors.New("a member with sessions needs the keys of its users' tokens; `chatd keygen` makes some for development")
+		case c.DrainPerSecond < 1:
+			return fmt.Errorf("drain of %d sessions a second: want at least 1", c.DrainPerSecond)
+		case c.DrainTimeout <= 0:
+			return fmt.Errorf("drain timeout %v: want more than 0", c.DrainTimeout)
+		}
+	}
+	return c.Bus.Validate(c.Role != Shard)
+}
+
+// Run runs a member until ctx ends, and then drains it: at most Config.DrainTimeout long, less if hurry ends.
+func Run(ctx, hurry context.Context, cfg Config) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	cfg.Bus.Registerer, cfg.Bus.Logger = registry, cfg.Logger
+
+	n := &node{cfg: cfg, failed: make(chan error, 2)}
+	// Probes first: a member that takes long to start says so.
+	admin, err := net.Listen("tcp", cfg.Admin)
+	if err != nil {
+		return fmt.Errorf("listening for probes and metrics: %w", err)
+	}
+	adminServer := n.serveAdmin(admin, registry)
+	defer adminServer.Close()
+
+	if err := n.start(registry); err != nil {
+		n.stop()
+		return err
+	}
+	n.started.Store(true)
+	cfg.Logger.Info("started", "role", cfg.Role, "region", cfg.Bus.Region, "admin", admin.Addr().String(), "clients", n.clientAddr())
+	select {
+	case <-ctx.Done():
+	case err = <-n.failed:
+	}
+	cfg.Logger.Info("stopping")
+	n.draining.Store(true)
+	n.drain(hurry)
+	n.stop()
+	cfg.Logger.Info("stopped")
+	return err
+}
+
+// serveAdmin answers probes and hands out metrics.
+func (n *node) serveAdmin(l net.Listener, registry *prometheus.Registry) *http.Server {
+	srv := &http.Server{Handler: n.adminHandler(registry), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	go func() {
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			n.failed <- fmt.Errorf("serving probes and metrics: %w", err)
+		}
+	}()
+	return srv
+}
