@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -99,6 +100,10 @@ func (c *Client) oneSession(endpoint string, token *string) (time.Duration, erro
 	c.mu.Unlock()
 	err = s.serve(c.ctx)
 	if began.IsZero() {
+		if s.blame(err) {
+			// Not wrapped: it says nothing against the device.
+			err = fmt.Errorf("chatfleet: signing in without a log that was refused: %v", err)
+		}
 		return 0, err
 	}
 	return max(time.Since(began), 1), err
@@ -128,6 +133,7 @@ func (s *session) signIn(token string) {
 	if len(parts) > 0 {
 		first, parts = parts[0], parts[1:]
 	}
+	s.claimed = first
 	request := &chatv1.SignInRequest{Token: token, Device: c.opt.Device, Client: c.opt.Program, Cursors: s.take(first)}
 	s.send(&chatv1.ClientFrame{Body: &chatv1.ClientFrame_SignIn{SignIn: request}}, func(frame *chatv1.ServerFrame, err error) {
 		if err != nil {
@@ -175,6 +181,37 @@ func (c *Client) unattached() []*Log {
 		}
 	}
 	return logs
+}
+
+// cursorField is how an error names one cursor of a sign-in or an attach request.
+var cursorField = regexp.MustCompile(`^(?:sign_in|attach)\.cursors\[(\d+)\]`)
+
+// blame ends the log whose cursor made the server refuse a sign-in, so that it does not keep the others from the device.
+func (s *session) blame(err error) bool {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	l := blamed(s.claimed, err)
+	if l != nil {
+		l.end(err)
+	}
+	return l != nil
+}
+
+// blamed is the log whose cursor a request with several was refused for; nil if it was something else.
+func blamed(logs []*Log, err error) *Log {
+	var e *Error
+	if !errors.As(err, &e) || e.passes() {
+		return nil
+	}
+	m := cursorField.FindStringSubmatch(e.Field)
+	if m == nil {
+		return nil
+	}
+	i, err := strconv.Atoi(m[1])
+	if err != nil || i >= len(logs) {
+		return nil
+	}
+	return logs[i]
 }
 
 // sessionEnded forgets a session. mu is held.

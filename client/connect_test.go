@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -231,6 +232,47 @@ func TestServerThatDoesNotAnswerTheSignIn(t *testing.T) {
 	c := open(t, o)
 	if err := c.Ready(testContext(t)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A server refuses a request as a whole for one cursor that it cannot take, and names it. The other logs must not suffer.
+func TestOneBadCursorDoesNotKeepTheDeviceOut(t *testing.T) {
+	f := newFleet(t)
+	f.log("c1")
+	f.lock(func() {
+		f.onRequest = func(s *serverSession, frame *chatv1.ClientFrame) bool {
+			field, cursors := "sign_in", frame.GetSignIn().GetCursors()
+			if frame.GetAttach() != nil {
+				field, cursors = "attach", frame.GetAttach().GetCursors()
+			}
+			for i, c := range cursors {
+				if c.Log != "ubob" {
+					continue
+				}
+				e := refusal(frame.Ref, chatv1.Error_CODE_DENIED, "the log is another user's")
+				e.GetError().Field = fmt.Sprintf("%s.cursors[%d].log", field, i)
+				if frame.GetSignIn() != nil {
+					e.Ref = 0
+				}
+				s.send(e)
+				return true
+			}
+			return false
+		}
+	})
+	c := open(t, options(f, "alice", "phone"))
+	r := newReader(t)
+	for range 2 { // at the sign-in, and in a session
+		good := attach(t, c, "c1", client.AttachOptions{Handler: r.handle})
+		bad := attach(t, c, "ubob", client.AttachOptions{Handler: r.handle})
+		<-bad.Done()
+		var e *client.Error
+		if !errors.As(bad.Err(), &e) || e.Code != chatv1.Error_CODE_DENIED {
+			t.Fatalf("the bad log ended with %v", bad.Err())
+		}
+		ready(t, good)
+		good.Detach()
+		<-good.Done()
 	}
 }
 

@@ -202,6 +202,10 @@ func (s *session) attached(logs []*Log, states []*chatv1.LogState, err error) {
 		s.endLocked(fmt.Errorf("chatfleet: the server answered %d cursors with %d states", len(logs), len(states)))
 		return
 	}
+	if l := blamed(logs, err); l != nil {
+		l.end(err)
+		err = &Error{Code: chatv1.Error_CODE_UNAVAILABLE, Message: "asked for with a log that was refused"}
+	}
 	for i, l := range logs {
 		switch {
 		case l.on != s: // detached meanwhile
@@ -269,6 +273,11 @@ func (c *Client) pushedTooLong(s *session, t *chatv1.TooLong) {
 func (l *Log) differenceAnswered(d *chatv1.DifferenceResponse, err error) {
 	switch {
 	case err == nil && d != nil:
+		at := l.sync.Cursor()
+		if c := d.GetCursor(); c.GetEpoch() == at.Epoch && c.GetPts() < at.PTS && d.GetKind() == chatv1.DifferenceResponse_KIND_TOO_LONG {
+			l.client.opt.Logger.Warn("the server is behind this device; events that it has already are dropped", "log", l.name,
+				"device", at.PTS, "server", c.GetPts())
+		}
 		l.carryOut(l.sync.Answer(time.Now(), d))
 	case hasCode(err, chatv1.Error_CODE_NOT_MEMBER, chatv1.Error_CODE_DENIED, chatv1.Error_CODE_NOT_FOUND):
 		l.end(err) // the right to read has gone

@@ -65,7 +65,7 @@ func (c *Client) Join(ctx context.Context, log string) (*chatv1.JoinResponse, er
 	return answerOf(frame.GetJoined(), "join")
 }
 
-// Leave ends the user's membership of a log. Leaving twice is one leave.
+// Leave ends the user's membership of a log, and detaches the log here. Leaving twice is one leave.
 func (c *Client) Leave(ctx context.Context, log string) error {
 	frame, _, err := c.do(ctx, func() *chatv1.ClientFrame {
 		return &chatv1.ClientFrame{Body: &chatv1.ClientFrame_Leave{Leave: &chatv1.LeaveRequest{Log: log}}}
@@ -73,8 +73,15 @@ func (c *Client) Leave(ctx context.Context, log string) error {
 	if err != nil {
 		return err
 	}
-	_, err = answerOf(frame.GetLeft(), "leave")
-	return err
+	if _, err = answerOf(frame.GetLeft(), "leave"); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l := c.logs[log]; l != nil {
+		l.end(ErrDetached)
+	}
+	return nil
 }
 
 // Difference reads a log from a cursor on, without attaching it: for looking back, and for programs that read and end.

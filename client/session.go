@@ -56,7 +56,9 @@ type session struct {
 	out     []*chatv1.ClientFrame
 	// hello is the answer to the sign-in, which limits are part of.
 	hello *chatv1.SignInResponse
-	heard time.Time
+	// claimed are the logs whose cursors went with the sign-in, in its order.
+	claimed []*Log
+	heard   time.Time
 	// asks are the logs that wait for their turn to ask for a difference; asking is how many do ask.
 	asks   []*Log
 	asking int
