@@ -30,7 +30,7 @@ const maxReportBytes = 256 << 20
 // that is not asked for is removed, so that nothing of another run stays beside this one. A file is replaced whole or not at
 // all.
 func Write(dir string, r Report) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a report is no secret
+	if err := os.MkdirAll(dir, 0o755); err != nil { // a report is no secret
 		return fmt.Errorf("write report: %w", err)
 	}
 	outputs := []v1alpha1.Output{v1alpha1.HTML, v1alpha1.JUnit, v1alpha1.HLog}
@@ -70,7 +70,7 @@ func replace(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // fails once it is renamed
+	defer func() { _ = os.Remove(f.Name()) }() // there is nothing to remove once it is renamed
 	_, err = f.Write(data)
 	err = errors.Join(err, f.Chmod(0o644), f.Close())
 	if err != nil {

@@ -33,7 +33,7 @@ func TestFormatsAreAsOthersReadThem(t *testing.T) {
 		}
 		golden := filepath.Join("testdata", file)
 		if *update {
-			if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil { //nolint:gosec // a source file
+			if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil { // a source file
 				t.Fatal(err)
 			}
 			continue

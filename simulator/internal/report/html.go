@@ -18,10 +18,10 @@ func RenderHTML(w io.Writer, r Report) error {
 		set  func(text string)
 	}{
 		// Our own files, not input: they go into the page as they are.
-		{"uPlot.iife.min.js", func(s string) { p.UPlotJS = template.JS(s) }}, //nolint:gosec // see above
-		{"uPlot.min.css", func(s string) { p.UPlotCSS = template.CSS(s) }},   //nolint:gosec // see above
-		{"page.js", func(s string) { p.Script = template.JS(s) }},            //nolint:gosec // see above
-		{"page.css", func(s string) { p.Styling = template.CSS(s) }},         //nolint:gosec // see above
+		{"uPlot.iife.min.js", func(s string) { p.UPlotJS = template.JS(s) }},
+		{"uPlot.min.css", func(s string) { p.UPlotCSS = template.CSS(s) }},
+		{"page.js", func(s string) { p.Script = template.JS(s) }},
+		{"page.css", func(s string) { p.Styling = template.CSS(s) }},
 	} {
 		text, err := assets.ReadFile("assets/" + part.file)
 		if err != nil {
@@ -34,7 +34,7 @@ func RenderHTML(w io.Writer, r Report) error {
 		return fmt.Errorf("render page: %w", err)
 	}
 	// The page is a copy of uPlot too, and its licence asks for the notice in all copies.
-	p.UPlotJS = "/*\n" + template.JS(license) + "*/\n" + p.UPlotJS //nolint:gosec // see above
+	p.UPlotJS = "/*\n" + template.JS(license) + "*/\n" + p.UPlotJS
 	t, err := template.ParseFS(assets, "assets/page.html.tmpl")
 	if err != nil {
 		return fmt.Errorf("render page: %w", err)

@@ -13,7 +13,7 @@ func (t Threshold) text() string {
 		return "no samples"
 	}
 	s := inUnit(float64(t.Value), t.Unit)
-	if t.Error > 0 {
+	if t.Error > 0 && !t.Value.Infinite() {
 		s += " ± " + inUnit(t.Error, t.Unit)
 	}
 	return s

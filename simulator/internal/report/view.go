@@ -218,7 +218,7 @@ func tiles(r Report) []tile {
 	s := r.Sessions
 	out = append(out, tile{"Sessions signed in", countText(s.SignedIn), fmt.Sprintf("of %s wanted; dropped %s times", countText(s.Wanted), countText(s.Dropped)), toneIf(s.Wanted > 0, s.SignedIn >= s.Wanted), -1})
 	if w := r.WorstMargin; w != nil {
-		value := "none"
+		value := "none left"
 		if !w.Share.Infinite() {
 			value = percentText(float64(w.Share))
 		}

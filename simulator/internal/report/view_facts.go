@@ -153,7 +153,7 @@ func dots(ms []float64, median, longest float64) template.HTML {
 		fmt.Fprintf(&b, `<circle class="%s" cx="%.2f%%" cy="50%%" r="4.5"/>`, class, x(v))
 	}
 	fmt.Fprintf(&b, `<line class="median" x1="%.2f%%" x2="%.2f%%" y1="3" y2="23"/></svg>`, x(median), x(median))
-	return template.HTML(b.String()) //nolint:gosec // made of numbers
+	return template.HTML(b.String()) // made of numbers
 }
 
 func shardCards(r Report) []shardCard {
@@ -203,7 +203,7 @@ func curve(s Shard, axis logAxis) template.HTML {
 		at := width * axis.at(ms)
 		fmt.Fprintf(&ticks, `<line class="tick" x1="%.1f" x2="%.1f" y1="0" y2="%g"/><text x="%.1f" y="%g">%s</text>`, at, at, height, at, height+12, timeText(ms))
 	}
-	return template.HTML(fmt.Sprintf( //nolint:gosec // made of numbers and units
+	return template.HTML(fmt.Sprintf( // made of numbers and units
 		`<svg viewBox="0 0 %g %g" class="curve" aria-hidden="true">%s<path class="area" d="%sL%g %gL0 %gZ"/><path class="line" d="%s"/></svg>`,
 		width, height+14, ticks.String(), line.String(), width, height, height, line.String()))
 }

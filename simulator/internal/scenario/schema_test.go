@@ -28,7 +28,7 @@ const (
 func TestSchemaIsThatOfTheTypes(t *testing.T) {
 	want := generateSchema(t)
 	if *update {
-		if err := os.WriteFile(schemaFile, want, 0o644); err != nil { //nolint:gosec // a source file
+		if err := os.WriteFile(schemaFile, want, 0o644); err != nil { // a source file
 			t.Fatal(err)
 		}
 		return

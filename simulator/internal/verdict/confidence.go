@@ -54,7 +54,7 @@ func resample(blocks []Block, p, confidence float64, below time.Duration) bootst
 	if missed == 0 {
 		out.unseen = 1 - math.Pow(1-confidence, 1/float64(out.blocks))
 	}
-	random := rand.New(rand.NewPCG(uint64(out.blocks), uint64(out.samples))) //nolint:gosec // resampling, not secrets
+	random := rand.New(rand.NewPCG(uint64(out.blocks), uint64(out.samples))) // resampling, not secrets
 	held := 0
 	for range resamples {
 		var n, misses int64

@@ -270,10 +270,10 @@ func (r *Result) figure() string {
 	if r.Unit != v1alpha1.UnitTime {
 		return v1alpha1.Bound{Unit: r.Unit, Value: r.Value}.String()
 	}
-	s := "never"
-	if !math.IsInf(r.Value, 1) {
-		s = round(time.Duration(r.Value)).String()
+	if math.IsInf(r.Value, 1) {
+		return "never"
 	}
+	s := round(time.Duration(r.Value)).String()
 	if r.Error > 0 {
 		s += " ± " + round(r.Error).String()
 	}
