@@ -31,7 +31,8 @@ type Plan struct {
 	DelayBy time.Duration
 
 	// Swallow acknowledges posts, over WebSocket or HTTP, that do not reach the shard. The position in the answer is the one
-	// that a post would get as far as the proxy has seen.
+	// that a post would get as far as the proxy has seen. Posts to logs of which it has seen no position yet pass, and are no
+	// occasions.
 	Swallow Rule
 }
 

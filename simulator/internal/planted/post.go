@@ -84,20 +84,33 @@ func (p *Proxy) answer(w http.ResponseWriter, r *http.Request, enc encoding, ans
 	_, _ = w.Write(data)
 }
 
-// learn reads the position out of the answer to a post, which it leaves as it is.
-func (p *Proxy) learn(r *http.Response) error {
+// overhear reads the position out of the answer to a method, which it leaves as it is.
+func (p *Proxy) overhear(r *http.Response) error {
 	enc, ok := bodyEncoding(r.Header)
-	if r.Request.URL.Path != postPath || r.StatusCode != http.StatusOK || !ok {
+	if !ok || r.StatusCode != http.StatusOK {
 		return nil
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxPostBytes))
+	var posted chatv1.PostResponse
+	var created chatv1.CreateResponse
+	var difference chatv1.DifferenceResponse
+	var answer proto.Message
+	switch r.Request.URL.Path {
+	case postPath:
+		answer = &posted
+	case chatv1connect.ChatServiceCreateProcedure:
+		answer = &created
+	case chatv1connect.ChatServiceDifferenceProcedure:
+		answer = &difference
+	default:
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxMessageBytes))
 	if err != nil {
 		return err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	var posted chatv1.PostResponse
-	if data, err := plain(r.Header, body); err == nil && enc.unmarshal(data, &posted) == nil {
-		p.sawPosted(&posted)
+	if data, err := plain(r.Header, body); err == nil && enc.unmarshal(data, answer) == nil {
+		p.learn(&posted, &created, difference.GetCursor())
 	}
 	return nil
 }

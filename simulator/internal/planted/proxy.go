@@ -110,7 +110,7 @@ func Start(c Config) (*Proxy, error) {
 		FlushInterval: -1,
 		// DisableCompression: else the transport would ask for gzip on its own, and unpack it.
 		Transport:      &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 256},
-		ModifyResponse: p.learn,
+		ModifyResponse: p.overhear,
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 		},
@@ -271,12 +271,12 @@ func (p *Proxy) post(o Occasion) *chatv1.PostResponse {
 		p.counts.SwallowedAgain++
 		return &chatv1.PostResponse{Log: before.Log, Epoch: before.Epoch, Pts: before.Pts, Repeated: true}
 	}
-	if _, hit := p.picker.pick(o, swallow); !hit {
-		return nil
-	}
 	at, known := p.heads[key.log]
 	if !known {
-		at = position{epoch: 1}
+		return nil // no position would be plausible
+	}
+	if _, hit := p.picker.pick(o, swallow); !hit {
+		return nil
 	}
 	answer := &chatv1.PostResponse{Log: key.log, Epoch: at.epoch, Pts: at.pts + 1}
 	p.swallowed[key] = answer
@@ -287,18 +287,25 @@ func (p *Proxy) post(o Occasion) *chatv1.PostResponse {
 // sawHead notes a position that exists. mu is held.
 func (p *Proxy) sawHead(log string, at position) {
 	before, known := p.heads[log]
-	if !known || at.epoch != before.epoch || at.pts > before.pts {
+	if log != "" && at.epoch != 0 && (!known || at.epoch != before.epoch || at.pts > before.pts) {
 		p.heads[log] = at
 	}
 }
 
-func (p *Proxy) sawPosted(r *chatv1.PostResponse) {
-	if r.GetLog() == "" {
-		return
-	}
+// positioned is any answer that names a position of a log.
+type positioned interface {
+	GetLog() string
+	GetEpoch() uint32
+	GetPts() uint64
+}
+
+// learn notes the positions in answers.
+func (p *Proxy) learn(answers ...positioned) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sawHead(r.GetLog(), position{r.GetEpoch(), r.GetPts()})
+	for _, a := range answers {
+		p.sawHead(a.GetLog(), position{a.GetEpoch(), a.GetPts()})
+	}
 }
 
 func (p *Proxy) dial(ctx context.Context) (net.Conn, error) {

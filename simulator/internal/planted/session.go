@@ -242,15 +242,27 @@ func (c *conn) fromShard(m message) error {
 		c.mu.Lock()
 		c.user = body.SignedIn.GetUser()
 		c.mu.Unlock()
+		c.proxy.learnStates(body.SignedIn.GetLogs())
+	case *chatv1.ServerFrame_Attached:
+		c.proxy.learnStates(body.Attached.GetLogs())
+	case *chatv1.ServerFrame_Created:
+		c.proxy.learn(body.Created)
 	case *chatv1.ServerFrame_Posted:
-		c.proxy.sawPosted(body.Posted)
+		c.proxy.learn(body.Posted)
 	case *chatv1.ServerFrame_Difference:
+		c.proxy.learn(body.Difference.GetCursor())
 		o := c.occasion()
 		if c.proxy.keepBack(o.User, o.Device, body.Difference) {
 			return c.send(&frame)
 		}
 	}
 	return c.write(c.client, m.raw)
+}
+
+func (p *Proxy) learnStates(states []*chatv1.LogState) {
+	for _, s := range states {
+		p.learn(s)
+	}
 }
 
 func (c *conn) occasion() Occasion {
