@@ -23,17 +23,20 @@ func (l *loop) dialDue(now int64) {
 		l.connectNs = now
 	}
 	for l.nextDial < len(l.sessions) {
+		due := l.connectNs
 		if l.rate > 0 {
-			due := float64(l.nextDial*l.of+l.index) / l.rate * float64(time.Second)
-			if float64(now-l.connectNs) < due {
-				return
-			}
+			due += int64(float64(l.nextDial*l.of+l.index) / l.rate * float64(time.Second))
+		}
+		if now < due {
+			return
 		}
 		if l.under >= l.maxUnder {
 			l.counters.ConnectsHeld++
 			return
 		}
 		l.counters.Dialled++
+		l.levels.wanted.Add(time.Duration(due-l.runNs), 1)
+		l.sessions[l.nextDial].dialled = uint32((now - l.startNs) / int64(signInUnit))
 		l.nextDial++
 		l.dial(int32(l.nextDial-1), now)
 	}
@@ -107,13 +110,14 @@ func (l *loop) protocol(s *session) string {
 }
 
 // upgraded signs in, with the cursors that the session has.
-func (l *loop) upgraded(i int32) error {
+func (l *loop) upgraded(i int32, now int64) error {
 	s := &l.sessions[i]
 	if !s.is(flagEstablished) {
 		s.set(flagEstablished)
 		l.counters.Established++
 	}
 	s.state = signingIn
+	l.levels.established.Add(time.Duration(now-l.runNs), 1)
 	from, to := l.cursorsOf(i)
 	s.detached = uint16(to - from)
 	cursors := make([]*chatv1.Cursor, 0, to-from)
@@ -159,13 +163,18 @@ func (l *loop) pause(s *session) time.Duration {
 // drop closes the socket and forgets all that belonged to the connection.
 func (l *loop) drop(i int32, now int64) {
 	s := &l.sessions[i]
+	at := time.Duration(now - l.runNs)
 	switch s.state {
-	case connecting, upgrading, signingIn:
+	case connecting, upgrading:
 		l.under--
+	case signingIn:
+		l.under--
+		l.levels.established.Add(at, -1)
 	case signedIn:
 		l.counters.Cuts++
 		l.counters.SignedInNow--
-		l.online.Add(time.Duration(now-l.runNs), -1)
+		l.levels.established.Add(at, -1)
+		l.levels.signedIn.Add(at, -1)
 	}
 	if s.fd >= 0 {
 		unix.Close(int(s.fd)) // takes it out of the epoll set as well

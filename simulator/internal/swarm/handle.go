@@ -60,10 +60,11 @@ func (l *loop) signedIn(i int32, answer *chatv1.SignInResponse, now int64) error
 	s.attempt = 0
 	l.under--
 	l.counters.SignedInNow++
-	l.online.Add(time.Duration(now-l.runNs), 1)
+	l.levels.signedIn.Add(time.Duration(now-l.runNs), 1)
 	if !s.is(flagSignedIn) {
 		s.set(flagSignedIn)
 		l.counters.SignedIn++
+		l.signIn.Record(time.Duration(now-l.startNs) - time.Duration(s.dialled)*signInUnit)
 	}
 	if within := answer.GetLimits().GetPingWithinMs(); within > 0 {
 		// A third leaves room for a ping that is late and one that is lost with its connection's delay.

@@ -66,7 +66,8 @@ type loop struct {
 	counters Counters
 	errors   errorCounts
 	hiccups  *measure.Histogram
-	online   *measure.Series
+	signIn   *measure.Histogram
+	levels   struct{ wanted, established, signedIn *measure.Series }
 	runNs    int64
 
 	control struct {

@@ -84,7 +84,7 @@ func (l *loop) consume(i int32, data []byte, now int64) (rest []byte, err error)
 			return data, err
 		}
 		data = data[n:]
-		if err := l.upgraded(i); err != nil {
+		if err := l.upgraded(i, now); err != nil {
 			return nil, err
 		}
 	}

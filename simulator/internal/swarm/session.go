@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sync/errgroup"
@@ -16,6 +17,7 @@ type session struct {
 	ref      uint32 // of the last request on this connection
 	partial  int32  // in loop.partials; 0: none
 	wait     uint32 // milliseconds that the server asked to wait before the next connect
+	dialled  uint32 // when it first dialled, in signInUnit since the loop began
 	hop      uint16 // how far it has gone round its endpoints
 	attempt  uint8  // connects in a row that did not lead to a sign-in
 	state    sessionState
@@ -23,6 +25,9 @@ type session struct {
 	_        uint8
 	detached uint16 // its cursors that this connection has not attached yet
 }
+
+// signInUnit lets four bytes hold the moment of a dial, for 19 hours.
+const signInUnit = 16 * time.Microsecond
 
 type sessionState uint8
 

@@ -79,10 +79,13 @@ func (s *Swarm) newLoop(index, of, first, n int, groups grouping) (*loop, error)
 		pingEvery: s.cfg.Behaviour.PingEvery,
 		errors:    errorCounts{},
 		hiccups:   measure.NewHistogram(),
-		online:    measure.NewSeries(measure.DefaultWidth),
+		signIn:    measure.NewHistogram(),
 		runNs:     s.cfg.StartNs,
 	}
 	l.counters.Wanted = int64(n)
+	for _, level := range []**measure.Series{&l.levels.wanted, &l.levels.established, &l.levels.signedIn} {
+		*level = measure.NewSeries(measure.DefaultWidth)
+	}
 	l.ping.Body = &chatv1.ClientFrame_Ping{Ping: &chatv1.PingRequest{}}
 	l.book = &book{
 		run:        s.cfg.Run,
@@ -192,9 +195,14 @@ type Result struct {
 	// Heat counts the latencies of all groups by the intended moment; Peaks has the longest of them.
 	Heat  *measure.HeatMap `json:"heat"`
 	Peaks *Peaks           `json:"peaks"`
-	// Deliveries counts by the moment of delivery. Sessions are the changes in how many are signed in.
+	// Deliveries counts by the moment of delivery.
 	Deliveries *measure.Series `json:"deliveries"`
-	Sessions   *measure.Series `json:"sessions"`
+	// Changes in how many sessions there should be by the rate of connects, have a WebSocket, and are signed in.
+	Wanted      *measure.Series `json:"wanted"`
+	Established *measure.Series `json:"established"`
+	Sessions    *measure.Series `json:"sessions"`
+	// SignIn is the time from a session's first dial to its first sign-in, whatever attempts that took.
+	SignIn *measure.Histogram `json:"signIn"`
 	// Hiccups is how late the loops' ticks of a millisecond ran.
 	Hiccups *measure.Histogram `json:"hiccups"`
 	// CPU is what the process used, in all, and BytesPerSubscriber what its sessions hold on average (BytesPerSubscriber).
@@ -249,7 +257,7 @@ func (l *loop) result(truths []*truth) (Result, error) {
 	m := l.book.meter
 	r := Result{
 		Counters: l.counters, Errors: l.errors.clone(), Latency: measure.NewHistogram(), Heat: m.heat, Peaks: m.peaks,
-		Deliveries: m.deliveries, Sessions: l.online, Hiccups: l.hiccups, Verification: v,
+		Deliveries: m.deliveries, Wanted: l.levels.wanted, Established: l.levels.established, Sessions: l.levels.signedIn, SignIn: l.signIn, Hiccups: l.hiccups, Verification: v,
 	}
 	for i, g := range m.groups {
 		h := &m.latency[i]
@@ -279,9 +287,11 @@ func (r *Result) Merge(o Result) error {
 			r.Groups[i] = GroupResult{Name: g.Name, Latency: measure.NewHistogram()}
 		}
 		r.Errors = map[string]int64{}
-		r.Latency, r.Hiccups = measure.NewHistogram(), measure.NewHistogram()
+		r.Latency, r.SignIn, r.Hiccups = measure.NewHistogram(), measure.NewHistogram(), measure.NewHistogram()
 		r.Heat, r.Peaks = measure.NewHeatMap(measure.DefaultWidth), NewPeaks(measure.DefaultWidth)
-		r.Deliveries, r.Sessions = measure.NewSeries(measure.DefaultWidth), measure.NewSeries(measure.DefaultWidth)
+		for _, series := range []**measure.Series{&r.Deliveries, &r.Wanted, &r.Established, &r.Sessions} {
+			*series = measure.NewSeries(measure.DefaultWidth)
+		}
 	}
 	if len(r.Groups) != len(o.Groups) {
 		return fmt.Errorf("merge results: %d groups and %d", len(r.Groups), len(o.Groups))
@@ -299,10 +309,11 @@ func (r *Result) Merge(o Result) error {
 		to.Late += g.Late
 	}
 	r.Latency.Merge(o.Latency)
+	r.SignIn.Merge(o.SignIn)
 	r.Hiccups.Merge(o.Hiccups)
 	r.CPU += o.CPU
 	return errors.Join(r.Heat.Merge(o.Heat), r.Peaks.Merge(o.Peaks), r.Deliveries.Merge(o.Deliveries),
-		r.Sessions.Merge(o.Sessions), r.Verification.Merge(o.Verification))
+		r.Wanted.Merge(o.Wanted), r.Established.Merge(o.Established), r.Sessions.Merge(o.Sessions), r.Verification.Merge(o.Verification))
 }
 
 // processCPU is the user and system time of this process so far.

@@ -263,8 +263,13 @@ func TestTwoThousandSessionsInTwoProcesses(t *testing.T) {
 		}
 	}
 	measured = want[1] + want[2]
-	if res.Latency.Count() != measured || res.Deliveries.Total() != expected-1 || res.Sessions.Total() != sessions {
-		t.Errorf("%d latencies, %d deliveries, %d sessions", res.Latency.Count(), res.Deliveries.Total(), res.Sessions.Total())
+	if res.Latency.Count() != measured || res.Deliveries.Total() != expected-1 || res.Sessions.Total() != sessions ||
+		res.Established.Total() != sessions || res.Wanted.Total() != sessions {
+		t.Errorf("%d latencies, %d deliveries, %d sessions of %d connections, of %d", res.Latency.Count(), res.Deliveries.Total(),
+			res.Sessions.Total(), res.Established.Total(), res.Wanted.Total())
+	}
+	if res.SignIn.Count() != sessions || res.SignIn.Min() <= 0 || res.SignIn.Max() > hangs {
+		t.Errorf("%d sign-ins, from %v to %v", res.SignIn.Count(), res.SignIn.Min(), res.SignIn.Max())
 	}
 	if res.Hiccups.Count() == 0 || res.CPU <= 0 || res.BytesPerSubscriber < 100 || res.Counters.BytesRead == 0 {
 		t.Errorf("%d hiccups, %v of CPU, %d bytes a subscriber", res.Hiccups.Count(), res.CPU, res.BytesPerSubscriber)
