@@ -31,10 +31,22 @@ func (sh *Shard) acquire(ctx context.Context, user, id string) (*feed, *chatv1.E
 		if f.refused == nil {
 			return f, nil
 		}
-		if f.opener == user || f.refused.GetCode() != chatv1.Error_CODE_NOT_MEMBER {
+		switch f.refused.GetCode() {
+		case chatv1.Error_CODE_NOT_MEMBER:
+			if f.opener == user {
+				return nil, f.refused
+			}
+			// It was another user's right that was missing: try in this one's name.
+		case chatv1.Error_CODE_UNAVAILABLE:
+			// Who came late to an attempt that was given up has time for another.
+			select {
+			case <-time.After(firstPause):
+			case <-ctx.Done():
+				return nil, f.refused
+			}
+		default:
 			return nil, f.refused
 		}
-		// It was another user's right that was missing: try in this one's name.
 	}
 }
 
