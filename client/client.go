@@ -85,8 +85,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	c.keeper = newKeeper(o.Cursors, o.Logger)
 	if o.Follow != nil {
 		if err := c.follow(cursors); err != nil {
-			c.Close()
-			return nil, err
+			return nil, errors.Join(err, c.Close())
 		}
 	}
 	c.work.Go(c.stayConnected)

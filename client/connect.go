@@ -78,6 +78,7 @@ func (c *Client) oneSession(endpoint string, token *string) (time.Duration, erro
 		}
 		*token = t
 	}
+	//nolint:bodyclose // of a refusal the body is a buffer, of a session it is the connection
 	conn, response, err := websocket.Dial(ctx, endpoint, &websocket.DialOptions{
 		HTTPClient:   c.opt.HTTPClient,
 		Subprotocols: []string{c.codec.subprotocol},
@@ -86,7 +87,7 @@ func (c *Client) oneSession(endpoint string, token *string) (time.Duration, erro
 		return 0, handshakeError(response, err)
 	}
 	if conn.Subprotocol() != c.codec.subprotocol {
-		conn.CloseNow()
+		_ = conn.CloseNow() // it is of no use, whatever becomes of it
 		return 0, fmt.Errorf("chatfleet: %s does not speak %s", endpoint, c.codec.subprotocol)
 	}
 	conn.SetReadLimit(c.opt.MaxFrameBytes)
@@ -102,7 +103,7 @@ func (c *Client) oneSession(endpoint string, token *string) (time.Duration, erro
 	if began.IsZero() {
 		if s.blame(err) {
 			// Not wrapped: it says nothing against the device.
-			err = fmt.Errorf("chatfleet: signing in without a log that was refused: %v", err)
+			err = errors.New("chatfleet: signing in again, without a log that was refused: " + err.Error())
 		}
 		return 0, err
 	}

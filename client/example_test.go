@@ -40,7 +40,8 @@ func Example() {
 		},
 	})
 	if err != nil {
-		log.Fatal(err)
+		log.Print(err)
+		return
 	}
 	<-news.Done() // the fleet has refused the channel, or the handler has failed
 	log.Print(news.Err())

@@ -90,7 +90,7 @@ func (f *FileCursors) load() error {
 func replaceFile(path string, data []byte) error {
 	next := path + ".new"
 	if err := writeFile(next, data); err != nil {
-		os.Remove(next)
+		_ = os.Remove(next) // there may be none; it would be overwritten
 		return err
 	}
 	if err := os.Rename(next, path); err != nil {

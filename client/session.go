@@ -83,7 +83,7 @@ func newSession(c *Client, conn *websocket.Conn, onSignIn func(*chatv1.SignInRes
 
 // serve runs the session to its end and says why it ended.
 func (s *session) serve(ctx context.Context) error {
-	defer s.conn.CloseNow()
+	defer func() { _ = s.conn.CloseNow() }()
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var work sync.WaitGroup
 	work.Go(func() { s.end(s.read(inner)) })
@@ -104,8 +104,8 @@ func (s *session) serve(ctx context.Context) error {
 func (s *session) farewell() {
 	var protocol *comeBackError
 	if errors.Is(s.err, ErrClosed) || errors.As(s.err, &protocol) {
-		defer time.AfterFunc(closeTimeout, func() { s.conn.CloseNow() }).Stop()
-		s.conn.Close(websocket.StatusNormalClosure, "")
+		defer time.AfterFunc(closeTimeout, func() { _ = s.conn.CloseNow() }).Stop()
+		_ = s.conn.Close(websocket.StatusNormalClosure, "")
 	}
 }
 

@@ -110,6 +110,7 @@ func (c *conn) shakeHands(r *http.Request, fromShard *bufio.Reader) bool {
 	if err != nil {
 		return false
 	}
+	defer response.Body.Close()
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		response.Close = true
 		_ = response.Write(c.client)
