@@ -202,6 +202,11 @@ func TestTheTightestBoundCounts(t *testing.T) {
 	if j := Judge(m, thresholds); j.Verdict != GeneratorUnhealthy || j.Health.TightestBound != 100*time.Millisecond {
 		t.Errorf("%s with a tightest bound of %s, want GeneratorUnhealthy and 100ms", j.Verdict, j.Health.TightestBound)
 	}
+	m.Broadcasts[4].DeliverWithin = 150 * time.Millisecond
+	if j := Judge(m, usualThresholds()); j.Verdict != GeneratorUnhealthy || j.Health.TightestBound != 150*time.Millisecond {
+		t.Errorf("%s with a tightest bound of %s, want GeneratorUnhealthy and the broadcast's 150ms", j.Verdict, j.Health.TightestBound)
+	}
+	m.Broadcasts[4].DeliverWithin = time.Second
 	if j := Judge(m, append(usualThresholds(), threshold("deliveryCPU", "", "50us"))); j.Verdict != Pass {
 		t.Errorf("%s: processor time is no latency", j.Verdict)
 	}
