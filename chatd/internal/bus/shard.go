@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,9 +18,10 @@ import (
 )
 
 const (
-	// askAgain is how long an owner may take before it is asked again; each time a quarter longer, up to maxAskAgain.
+	// askAgain is how long an owner may take before it is asked again; each time twice as long, up to maxAskAgain. A new owner is
+	// asked at once, since its first digest tells.
 	askAgain    = 250 * time.Millisecond
-	maxAskAgain = 500 * time.Millisecond
+	maxAskAgain = 2 * time.Second
 	// noOwnerPause is the pause after nobody listened: a new owner takes over within milliseconds of its election.
 	noOwnerPause = 20 * time.Millisecond
 	// liveQueue is how many live messages may wait for the shard; what does not fit is lost, and healed by the digests.
@@ -48,8 +50,9 @@ type Shard struct {
 
 	mu      sync.Mutex
 	follows map[string]*nats.Subscription
-	tries   map[uint64]context.CancelFunc // of requests that wait for their answer
+	tries   map[uint64]waiting
 	lastTry uint64
+	terms   map[int]uint64 // of the partitions' owners, as their digests say; the pump's own
 
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -85,7 +88,7 @@ func newShard(cfg Config, srv *server.Server, ownsSrv bool) (*Shard, error) {
 	}
 	return &Shard{
 		cfg: cfg, subjects: subjects{cfg.Region}, srv: srv, ownsSrv: ownsSrv, nc: nc,
-		incoming: make(chan *nats.Msg, liveQueue), follows: make(map[string]*nats.Subscription), tries: make(map[uint64]context.CancelFunc),
+		incoming: make(chan *nats.Msg, liveQueue), follows: make(map[string]*nats.Subscription), tries: make(map[uint64]waiting), terms: make(map[int]uint64),
 	}, nil
 }
 
@@ -113,7 +116,7 @@ func (s *Shard) pump(ctx context.Context, r Receiver) {
 		case <-poll.C:
 			now := s.linked()
 			if now && !linked {
-				s.tryAgain()
+				s.tryAgain(allPartitions)
 				r.Relinked()
 			}
 			if now != linked {
@@ -140,6 +143,10 @@ func (s *Shard) receive(m *nats.Msg, r Receiver) {
 		s.cfg.Logger.Error("not a digest", "subject", m.Subject, "err", err)
 		return
 	}
+	if s.terms[partition] != d.Term {
+		s.terms[partition] = d.Term
+		s.tryAgain(partition)
+	}
 	r.Digest(partition, d)
 }
 
@@ -160,8 +167,9 @@ func (s *Shard) Ask(ctx context.Context, partition int, req *wire.OwnerRequest) 
 		return nil, fmt.Errorf("the request cannot be sent: %w", err)
 	}
 	subject := s.subjects.owner(partition)
-	for wait := askAgain; ; wait = min(wait*5/4, maxAskAgain) {
-		m, err := s.try(ctx, subject, body, wait)
+	for wait := askAgain; ; wait = min(2*wait, maxAskAgain) {
+		// Jittered, so that what was cut off together does not come back together.
+		m, err := s.try(ctx, partition, subject, body, wait+rand.N(wait/4))
 		switch {
 		case err == nil:
 			reply := new(wire.OwnerReply)
@@ -184,14 +192,14 @@ func (s *Shard) Ask(ctx context.Context, partition int, req *wire.OwnerRequest) 
 	}
 }
 
-// try asks once and waits for the answer: so long, or until the link to the stores is made anew, since what was sent over the
-// broken one may never arrive.
-func (s *Shard) try(ctx context.Context, subject string, body []byte, wait time.Duration) (*nats.Msg, error) {
+// try asks once and waits for the answer: so long, or until there is a new link to the stores or a new owner, since what was sent
+// before may never arrive.
+func (s *Shard) try(ctx context.Context, partition int, subject string, body []byte, wait time.Duration) (*nats.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	s.mu.Lock()
 	s.lastTry++
 	n := s.lastTry
-	s.tries[n] = cancel
+	s.tries[n] = waiting{partition, cancel}
 	s.mu.Unlock()
 	defer func() {
 		cancel()
@@ -202,12 +210,23 @@ func (s *Shard) try(ctx context.Context, subject string, body []byte, wait time.
 	return s.nc.RequestWithContext(ctx, subject, body)
 }
 
-// tryAgain makes everybody who waits for an owner ask again at once.
-func (s *Shard) tryAgain() {
+// waiting is a request that waits for its answer.
+type waiting struct {
+	partition int
+	again     context.CancelFunc
+}
+
+// allPartitions is for tryAgain.
+const allPartitions = -1
+
+// tryAgain makes everybody who waits for a partition's owner ask again at once.
+func (s *Shard) tryAgain(partition int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, cancel := range s.tries {
-		cancel()
+	for _, w := range s.tries {
+		if partition == allPartitions || w.partition == partition {
+			w.again()
+		}
 	}
 }
 

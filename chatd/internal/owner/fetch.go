@@ -17,6 +17,8 @@ const (
 	maxHeads = 1000
 	// maxLookBack is how many events are read to find out whether a late command is a repeat.
 	maxLookBack = 5000
+	// lookBackMargin is how much further back than the command's first try they are read.
+	lookBackMargin = 30 * time.Second
 )
 
 // heads answers with the newest acknowledged positions of logs, once all are loaded.
@@ -59,6 +61,10 @@ func (t *term) fetch(r request, e *entry, f *wire.Fetch) {
 		reply.Events = walk.events
 		t.reply(r, reply)
 		return
+	}
+	if t.reads >= maxReads {
+		t.cfg.Metrics.dropped.Inc()
+		return // the shard asks again
 	}
 	t.read(func() func() {
 		walk.reset()
@@ -182,26 +188,49 @@ func (w *walk) cut() {
 	}
 }
 
-// lookBack reads a log back to a time, for a command that may be the repeat of a forgotten one, and decides it again.
+// lookBack reads a log back to a time, once for all requests that may be repeats of forgotten ones, and decides them again.
 func (t *term) lookBack(r request, e *entry, sinceMs int64) {
-	w := &walk{seq: e.settledSeq, from: 1, to: e.settledPts, sinceMs: sinceMs, maxBytes: 64 << 20}
+	switch {
+	case sinceMs < e.reachMs:
+		t.reply(r, &wire.OwnerReply{Error: &chatv1.Error{Code: chatv1.Error_CODE_TOO_OLD,
+			Message: "the log has moved too far since first_sent_ms to tell whether this is a repeat; look for the message before posting it anew"}})
+		return
+	case len(e.late) >= maxWaiting:
+		t.cfg.Metrics.dropped.Inc()
+		return
+	}
+	e.late = append(e.late, r)
+	if e.looking {
+		return
+	}
+	e.looking = true
+	// Somewhat further than asked: where one is late, others are.
+	w := &walk{seq: e.settledSeq, from: 1, to: e.settledPts, sinceMs: sinceMs - lookBackMargin.Milliseconds(), maxBytes: 64 << 20}
 	if e.settledPts > maxLookBack {
 		w.from = e.settledPts - maxLookBack + 1
 	}
 	t.read(func() func() {
 		err := w.run(t.readEvent)
-		return func() {
-			if err != nil {
-				// The shard asks again.
-				t.cfg.Logger.Warn("reading a log back failed", "log", e.log, "err", err)
-				return
-			}
-			since := sinceMs
-			if w.from > 1 && len(w.parsed) > 0 && w.parsed[0].Pts == w.from {
-				since = w.parsed[0].TimeMs
-			}
-			e.state.Recall(w.parsed, since)
-			t.command(r, e, true)
-		}
+		return func() { t.lookedBack(e, w, err) }
 	})
+}
+
+func (t *term) lookedBack(e *entry, w *walk, err error) {
+	late := e.late
+	e.looking, e.late = false, nil
+	if err != nil {
+		// The shards ask again.
+		t.cfg.Logger.Warn("reading a log back failed", "log", e.log, "err", err)
+		return
+	}
+	if w.from > 1 && len(w.parsed) > 0 && w.parsed[0].Pts == w.from {
+		e.reachMs = max(e.reachMs, w.parsed[0].TimeMs)
+		w.sinceMs = e.reachMs
+	}
+	e.state.Recall(w.parsed, w.sinceMs)
+	for _, r := range late {
+		if t.err == nil {
+			t.command(r, e)
+		}
+	}
 }

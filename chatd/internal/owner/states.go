@@ -27,6 +27,10 @@ type entry struct {
 	used bool
 
 	loading bool
+	// looking: the log is being read back, for the requests in late; reachMs is how far back that can reach.
+	looking bool
+	late    []request
+	reachMs int64
 	// inherited events are in the tail that the term took over, and not yet in state.
 	inherited []stored
 	parked    []func(*entry)
@@ -75,6 +79,10 @@ func (t *term) withState(log string, use func(*entry)) {
 		use(e)
 		return
 	}
+	if len(e.parked) >= maxWaiting {
+		t.cfg.Metrics.dropped.Inc()
+		return
+	}
 	e.parked = append(e.parked, use)
 	t.load(e)
 }
@@ -82,6 +90,7 @@ func (t *term) withState(log string, use func(*entry)) {
 // read runs a reader of the streams on a goroutine of its own, at most Readers at once, and then calls what it returns on the
 // term's goroutine.
 func (t *term) read(reader func() func()) {
+	t.reads++
 	go func() {
 		select {
 		case t.readers <- struct{}{}:

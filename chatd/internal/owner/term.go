@@ -12,8 +12,14 @@ import (
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
-// requestQueue is how many requests wait for the owner's goroutine at most; shards repeat what is not taken.
-const requestQueue = 4096
+const (
+	// requestQueue is how many requests wait for the owner's goroutine at most; shards repeat what is not taken.
+	requestQueue = 4096
+	// maxWaiting is how many requests wait for one thing at most: a state, a look back, an append.
+	maxWaiting = 1024
+	// maxReads is how many reads wait for a reader at most.
+	maxReads = 8192
+)
 
 // term is one term of ownership. All of it belongs to the goroutine of run, but for what says otherwise.
 type term struct {
@@ -40,6 +46,7 @@ type term struct {
 	// later brings what readers found back to the term's goroutine.
 	later   chan func()
 	readers chan struct{}
+	reads   int // begun and not yet found
 	ctx     context.Context
 	err     error // ends the term
 }
@@ -93,6 +100,8 @@ func (t *term) run(ctx context.Context, active func(bool)) error {
 	active(true)
 	defer active(false)
 
+	// The first digest at once: it tells the shards that there is an owner again.
+	t.sendDigest()
 	t.loadInherited()
 	digest := time.NewTicker(t.cfg.DigestEvery)
 	defer digest.Stop()
@@ -109,6 +118,7 @@ func (t *term) run(ctx context.Context, active func(bool)) error {
 		case out := <-t.appender.Outcomes():
 			t.settle(out)
 		case found := <-t.later:
+			t.reads--
 			found()
 		case <-digest.C:
 			t.tick()
@@ -149,32 +159,37 @@ func (t *term) handle(r request) {
 			t.reply(r, &wire.OwnerReply{Error: &chatv1.Error{Code: chatv1.Error_CODE_UNSUPPORTED, Message: "the owner does not know this request; is the store older than the shard?"}})
 			return
 		}
-		t.withState(log, func(e *entry) { t.command(r, e, false) })
+		t.withState(log, func(e *entry) { t.command(r, e) })
 	}
 }
 
-// command decides what becomes of a request that may append. lookedBack: the log has been read back for it already.
-func (t *term) command(r request, e *entry, lookedBack bool) {
+// command decides what becomes of a request that may append.
+func (t *term) command(r request, e *entry) {
 	d, failed := e.state.Decide(commandOf(r.OwnerRequest, t.cfg.Now().UnixMilli()))
 	switch {
 	case failed != nil:
 		t.reply(r, &wire.OwnerReply{Error: failed})
-	case d.LookBackMs != 0 && lookedBack:
-		t.reply(r, &wire.OwnerReply{Error: &chatv1.Error{Code: chatv1.Error_CODE_TOO_OLD,
-			Message: "the log has moved too far since first_sent_ms to tell whether this is a repeat; look for the message before posting it anew"}})
 	case d.LookBackMs != 0:
 		t.lookBack(r, e, d.LookBackMs)
 	case d.Event != nil:
 		t.append(e, d, waiting{request: r})
 	case d.Pts > e.settledPts:
-		// It repeats what is still on its way.
-		for i := range t.pending {
-			if p := &t.pending[i]; p.entry == e && p.event.Pts == d.Pts {
-				p.waiting = append(p.waiting, waiting{r, true})
-			}
-		}
+		t.join(r, e, d.Pts)
 	default:
 		t.reply(r, t.done(e, d.Pts, true))
+	}
+}
+
+// join makes a repeat of what is still on its way wait with it. A shard that asks again and again waits once: its newest
+// tries are the ones that it listens for.
+func (t *term) join(r request, e *entry, pts uint64) {
+	for i := range t.pending {
+		if p := &t.pending[i]; p.entry == e && p.event.Pts == pts {
+			if len(p.waiting) >= maxWaiting {
+				p.waiting = p.waiting[1:]
+			}
+			p.waiting = append(p.waiting, waiting{r, true})
+		}
 	}
 }
 
