@@ -64,6 +64,8 @@ func (e *engine) collectCrowd(run *report.Run) {
 	m.Sessions.Dialled, m.Sessions.Established, m.Sessions.SignedIn, m.Sessions.Dropped = c.Dials, c.Established, c.Subscribed, c.Cuts
 	m.Generator.LostWorkers = e.crowd.Lost()
 	m.Generator.Hiccup = e.hiccup.Clone()
+	run.Workers = len(e.crowd.Pids())
+	run.WorkerRSSBytesPerSession = float64(e.usage.workers) / float64(max(e.usage.sessions, 1))
 	if c.ConnectsHeld > 0 {
 		e.note("the sessions came slower than was asked for: too many were between dial and sign-in %d times", c.ConnectsHeld)
 	}
@@ -71,8 +73,9 @@ func (e *engine) collectCrowd(run *report.Run) {
 		return
 	}
 	m.Generator.Hiccup.Merge(e.result.Hiccups)
-	run.WorkerRSSBytesPerSession = float64(e.result.BytesPerSubscriber)
-	run.Series.SignedIn, run.Series.Delivered, run.Series.Heat = e.result.Sessions, e.result.Deliveries, e.result.Heat
+	m.Sessions.SignIn = e.result.SignIn
+	run.Series.Wanted, run.Series.Established, run.Series.SignedIn = e.result.Wanted, e.result.Established, e.result.Sessions
+	run.Series.Delivered, run.Series.Heat = e.result.Deliveries, e.result.Heat
 }
 
 // collectPosts takes the posts of the measure phase.
@@ -86,8 +89,7 @@ func (e *engine) collectPosts(run *report.Run) {
 		SendLag: t.SendLag, Service: t.Service, Response: t.Response, Unacknowledged: t.Intended - t.Acknowledged,
 	}
 	series := &run.Series
-	series.Wanted, series.Offered = measure.NewSeries(0), measure.NewSeries(0)
-	series.Sent, series.Acknowledged = measure.NewSeries(0), measure.NewSeries(0)
+	series.Offered, series.Sent, series.Acknowledged = measure.NewSeries(0), measure.NewSeries(0), measure.NewSeries(0)
 	count := func(s *measure.Series, ns int64) {
 		if ns != 0 {
 			s.Add(time.Duration(ns-e.startNs), 1)
@@ -97,27 +99,6 @@ func (e *engine) collectPosts(run *report.Run) {
 		count(series.Offered, outcomes[i].IntendedNs)
 		count(series.Sent, outcomes[i].SentNs)
 		count(series.Acknowledged, outcomes[i].AcknowledgedNs)
-	}
-	e.wanted(series.Wanted)
-}
-
-// wanted is how many sessions should have begun to connect by when.
-func (e *engine) wanted(s *measure.Series) {
-	total := e.Scenario.Population.Sessions()
-	over := e.Scenario.Phases.Connect.ConnectsOver(total)
-	var from time.Duration
-	for _, p := range e.phases {
-		if p.Name == "connect" {
-			from = p.From
-		}
-	}
-	for at, before := time.Duration(0), int64(0); before < int64(total); at += s.Width() {
-		now := int64(total)
-		if at < over {
-			now = int64(float64(total) * float64(at+s.Width()) / float64(over))
-		}
-		s.Add(from+at, min(now, int64(total))-before)
-		before = min(now, int64(total))
 	}
 }
 

@@ -17,6 +17,8 @@ type Crowd interface {
 	Settle(ctx context.Context, heads map[string]uint64) (behind int64, err error)
 	// Finish closes the sessions and holds what they got against what the logs hold.
 	Finish(ctx context.Context, lists []swarm.LogList) (swarm.Result, error)
+	// Pids are the processes that hold the sessions, if they are not this one.
+	Pids() []int
 	// Lost names the workers that are gone, with why.
 	Lost() []string
 	// Close ends what still runs. It may be called after Finish, and in place of it.

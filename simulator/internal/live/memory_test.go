@@ -2,11 +2,13 @@ package live
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
-	"net/http"
+	"io"
+	"net"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -14,10 +16,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-
-	"crypto/ed25519"
-	"crypto/x509"
-	"encoding/pem"
 
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 	"github.com/chatfleet/chatfleet/proto/chat/v1/chatv1connect"
@@ -42,15 +40,64 @@ type memoryFleet struct {
 func newMemoryFleet(t *testing.T) *memoryFleet {
 	t.Helper()
 	f := &memoryFleet{chat: chattest.New(t), posted: map[string]uint64{}}
-	sessions := &url.URL{Scheme: "http", Host: f.chat.Listen(t)}
-	path, service := chatv1connect.NewChatServiceHandler(f)
-	mux := http.NewServeMux()
-	mux.Handle(path, service)
-	mux.Handle("/v1/session", &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(sessions) }, FlushInterval: -1})
-	server := httptest.NewServer(mux)
+	_, service := chatv1connect.NewChatServiceHandler(f)
+	server := httptest.NewServer(service)
 	t.Cleanup(server.Close)
-	f.url = server.URL
+	f.url = "http://" + oneAddress(t, f.chat.Listen(t), server.Listener.Addr().String())
 	return f
+}
+
+// oneAddress is an address at which both are: WebSocket sessions go to the first, everything else to the second. It passes on
+// bytes and looks at nothing but the first ones, so that it costs next to nothing.
+func oneAddress(t *testing.T, sessions, service string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns sync.WaitGroup
+	ctx, stop := context.WithCancel(context.Background())
+	t.Cleanup(func() { stop(); l.Close(); conns.Wait() })
+	conns.Go(func() {
+		for {
+			from, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() { pass(ctx, from.(*net.TCPConn), sessions, service) })
+		}
+	})
+	return l.Addr().String()
+}
+
+func pass(ctx context.Context, from *net.TCPConn, sessions, service string) {
+	defer from.Close()
+	var method [4]byte
+	if _, err := io.ReadFull(from, method[:]); err != nil {
+		return
+	}
+	address := service
+	if string(method[:]) == "GET " {
+		address = sessions
+	}
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return
+	}
+	to := conn.(*net.TCPConn)
+	defer to.Close()
+	defer context.AfterFunc(ctx, func() { from.Close(); to.Close() })()
+	if _, err := to.Write(method[:]); err != nil {
+		return
+	}
+	var back sync.WaitGroup
+	back.Go(func() {
+		_, _ = io.Copy(from, to)
+		_ = from.CloseWrite()
+	})
+	_, _ = io.Copy(to, from)
+	_ = to.CloseWrite()
+	back.Wait()
 }
 
 func (f *memoryFleet) Create(_ context.Context, r *connect.Request[chatv1.CreateRequest]) (*connect.Response[chatv1.CreateResponse], error) {
@@ -99,6 +146,9 @@ type ownProcess struct {
 
 func inProcess(ctx context.Context, c worker.Config) (Crowd, error) {
 	c.Swarm.Token = func(user string) (string, error) { return user, nil }
+	// Patient enough not to leave a connection on which a delay is planted.
+	c.Swarm.Behaviour = swarm.DefaultBehaviour()
+	c.Swarm.Behaviour.AnswerWithin = 2 * tooLate
 	s, err := swarm.New(ctx, c.Swarm)
 	if err != nil {
 		return nil, err
@@ -112,6 +162,7 @@ func inProcess(ctx context.Context, c worker.Config) (Crowd, error) {
 func (o *ownProcess) Start() error             { o.swarm.Start(); return nil }
 func (o *ownProcess) Progress() swarm.Progress { return o.swarm.Progress() }
 func (o *ownProcess) Lost() []string           { return nil }
+func (o *ownProcess) Pids() []int              { return nil }
 
 func (o *ownProcess) Settle(ctx context.Context, heads map[string]uint64) (int64, error) {
 	return o.swarm.Settle(ctx, heads)

@@ -134,7 +134,7 @@ func (e *engine) connect(ctx context.Context) error {
 		return unreachable{fmt.Errorf("no session could sign in (%s)", describeErrors(p.Errors))}
 	}
 	e.usage.after, err = e.shardMemory()
-	e.usage.sessions = p.Counters.SignedInNow
+	e.usage.sessions, e.usage.workers = p.Counters.SignedInNow, workerMemory(e.crowd.Pids())
 	e.Say("%-8s %s of %s sessions signed in after %.1f s", "connect", grouped(p.Counters.Subscribed), grouped(wanted), (e.now() - e.phases[len(e.phases)-1].From).Seconds())
 	return err
 }

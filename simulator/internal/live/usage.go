@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/procfs"
+
 	"github.com/chatfleet/chatfleet/simulator/internal/fleet"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
 )
@@ -13,6 +15,8 @@ type usage struct {
 	// Resident memory of the shards, before any session and with the sessions.
 	before, after int64
 	sessions      int64
+	// Resident memory of the worker processes with the sessions.
+	workers int64
 
 	// Processor time by process when measuring began, and what was used in it.
 	beganCPU map[string]time.Duration
@@ -90,6 +94,19 @@ func cpuTimes(f *fleet.Fleet) map[string]time.Duration {
 		}
 	}
 	return times
+}
+
+// workerMemory is the resident memory of all worker processes. One that has just ended has none.
+func workerMemory(pids []int) int64 {
+	var sum int64
+	for _, pid := range pids {
+		if proc, err := procfs.NewProc(pid); err == nil {
+			if stat, err := proc.Stat(); err == nil {
+				sum += int64(stat.ResidentMemory())
+			}
+		}
+	}
+	return sum
 }
 
 // memoryPerSession is what a session takes in its shard; 0 if not known.

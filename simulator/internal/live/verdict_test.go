@@ -10,23 +10,25 @@ import (
 	"time"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
+	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 	"github.com/chatfleet/chatfleet/simulator/internal/planted"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
+	"github.com/chatfleet/chatfleet/simulator/internal/swarm/chattest"
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
 )
 
-// bound is the bound of times in these tests, and tooLate later than it. They are ten times those of a real run: what is planted
-// has to be told from a machine that runs all tests at once, with the race detector.
+// bound is the bound of times in these tests, and tooLate later than it. They are twenty times those of a real run: what is
+// planted has to be told from a machine that runs all tests at once, with the race detector.
 const (
-	bound   = 10 * time.Second
-	tooLate = 13 * time.Second
+	bound   = 20 * time.Second
+	tooLate = 25 * time.Second
 )
 
 // watched is a run of some seconds with everything in it: 250 sessions in a broadcast channel and two others.
 func watched() *v1alpha1.Scenario {
 	s := scenario()
 	s.Population.Subscribers, s.Population.JSONShare = 250, 0.1
-	s.Phases.Measure, s.Phases.Settle = seconds(4), new(seconds(20))
+	s.Phases.Measure, s.Phases.Settle = seconds(4), new(seconds(40))
 	s.Chatter.RatePerSecond, s.Chatter.DeliverWithin = 20, v1alpha1.Duration(bound)
 	s.Broadcasts = []v1alpha1.Broadcast{{
 		Schedule: v1alpha1.Schedule{At: seconds(0.5), Every: seconds(0.3), Count: 10}, MessageBytes: 200, DeliverWithin: v1alpha1.Duration(bound),
@@ -39,23 +41,10 @@ func watched() *v1alpha1.Scenario {
 	return s
 }
 
-// runMemory runs the scenario against a fleet in memory, with a proxy in front of it that plants faults.
-func runMemory(t *testing.T, s *v1alpha1.Scenario, plan planted.Plan, change func(*Config)) (report.Report, *planted.Proxy) {
+// runMemory runs the scenario against a fleet in memory.
+func runMemory(t *testing.T, s *v1alpha1.Scenario, f *memoryFleet, change func(*Config)) report.Report {
 	t.Helper()
-	f := newMemoryFleet(t)
-	proxy, err := planted.Start(planted.Config{Target: strings.TrimPrefix(f.url, "http://"), Plan: plan})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := proxy.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	c := Config{
-		Scenario: s, Endpoints: []string{f.url}, TokenKeyFile: keyFile(t), Crowd: inProcess, Say: sayTo(t),
-		Via: func([]string) ([]string, error) { return []string{"http://" + proxy.Addr()}, nil },
-	}
+	c := Config{Scenario: s, Endpoints: []string{f.url}, TokenKeyFile: keyFile(t), Crowd: inProcess, Say: sayTo(t)}
 	if change != nil {
 		change(&c)
 	}
@@ -67,7 +56,25 @@ func runMemory(t *testing.T, s *v1alpha1.Scenario, plan planted.Plan, change fun
 	for _, reason := range r.Reasons {
 		t.Log(reason)
 	}
-	return r, proxy
+	return r
+}
+
+// runPlanted does so with a proxy in front of the fleet that plants faults.
+func runPlanted(t *testing.T, s *v1alpha1.Scenario, plan planted.Plan) (report.Report, *planted.Proxy) {
+	t.Helper()
+	f := newMemoryFleet(t)
+	proxy, err := planted.Start(planted.Config{Target: strings.TrimPrefix(f.url, "http://"), Plan: plan})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := proxy.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return runMemory(t, s, f, func(c *Config) {
+		c.Via = func([]string) ([]string, error) { return []string{"http://" + proxy.Addr()}, nil }
+	}), proxy
 }
 
 func expect(t *testing.T, r report.Report, want verdict.Verdict, exit int) {
@@ -79,7 +86,7 @@ func expect(t *testing.T, r report.Report, want verdict.Verdict, exit int) {
 
 // Where nothing is wrong the run passes, and every figure is what the scenario comes to.
 func TestPass(t *testing.T) {
-	r, proxy := runMemory(t, watched(), planted.Plan{}, nil)
+	r, proxy := runPlanted(t, watched(), planted.Plan{})
 	expect(t, r, verdict.Pass, 0)
 	d := r.Deliveries
 	// Each broadcast to 250, each post of the chatter to the 125 that read its channel, for 5 s.
@@ -115,39 +122,68 @@ func TestPlantedFaults(t *testing.T) {
 		"a post acknowledged and not stored": {planted.Plan{Swallow: planted.Rule{Numbers: []uint64{40}}}, "missingAcknowledged"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, proxy := runMemory(t, watched(), c.plan, nil)
+			r, proxy := runPlanted(t, watched(), c.plan)
 			if len(proxy.Faults()) == 0 {
 				t.Fatal("nothing was planted")
 			}
 			expect(t, r, verdict.Fail, verdict.ExitFail)
-			for _, threshold := range r.Thresholds {
-				if threshold.Metric == c.metric && threshold.Verdict != verdict.Fail {
-					t.Errorf("%s is %s", threshold.Title, threshold.Verdict)
-				}
-				if slices.Contains([]string{"lost", "duplicate", "unordered", "missingAcknowledged"}, threshold.Metric) &&
-					threshold.Metric != c.metric && threshold.Verdict != verdict.Pass {
-					t.Errorf("%s is %s, and nothing of the kind was planted", threshold.Title, threshold.Verdict)
+			// It, and nothing else that is not there.
+			found := map[string]int64{
+				"lost": r.Deliveries.Lost, "duplicate": r.Deliveries.Duplicate, "unordered": r.Deliveries.Unordered,
+				"missingAcknowledged": r.Posts.MissingAcknowledged, "delivery": r.Deliveries.Late,
+			}
+			if found[c.metric] == 0 {
+				t.Errorf("no %s was found", c.metric)
+			}
+			delete(found, c.metric)
+			delete(found, "delivery") // A busy machine may be late all by itself.
+			for metric, n := range found {
+				if n != 0 {
+					t.Errorf("%s is %d, and nothing of the kind was planted", metric, n)
 				}
 			}
 		})
 	}
 }
 
-// One delivery of more than 100,000 is missed.
+// One delivery of more than 100,000 is missed. (With the race detector it is one of a fifth of that, which is as much to count.)
 func TestOneOfAHundredThousand(t *testing.T) {
 	s := watched()
-	s.Broadcasts[0].Every, s.Broadcasts[0].Count = seconds(0.02), 400
-	s.Phases.Measure = seconds(10)
-	r, _ := runMemory(t, s, planted.Plan{Drop: planted.Rule{Numbers: []uint64{77777}}, DropForGood: true}, nil)
+	s.Population.Subscribers, s.Population.JSONShare = 500, 0
+	s.Chatter.RatePerSecond = 1
+	s.Broadcasts[0].Every, s.Broadcasts[0].Count = seconds(0.07), 202
+	if raceDetector {
+		s.Broadcasts[0].Every, s.Broadcasts[0].Count = seconds(0.35), 40
+	}
+	s.Phases.Measure, s.Phases.Settle = seconds(15), new(seconds(60))
+	least := int64(s.Broadcasts[0].Count * s.Population.Subscribers)
+	f := newMemoryFleet(t)
+	pushed := 0
+	var user string
+	var pts uint64
+	f.chat.OnPush = func(c *chattest.Conn, ev *chatv1.Event) {
+		if pushed++; pushed == 17_777 {
+			user, pts = c.User, ev.Pts
+			return
+		}
+		c.Push(ev)
+	}
+	// Not by asking for it either.
+	f.chat.OnDifference = func(c *chattest.Conn, _ string, d *chatv1.DifferenceResponse) {
+		if c.User == user {
+			d.Events = slices.DeleteFunc(slices.Clone(d.Events), func(ev *chatv1.Event) bool { return ev.Pts == pts })
+		}
+	}
+	r := runMemory(t, s, f, nil)
 	expect(t, r, verdict.Fail, verdict.ExitFail)
-	if r.Deliveries.Expected < 100_000 || r.Deliveries.Lost != 1 {
-		t.Errorf("deliveries %+v, want one of 100,000 lost", r.Deliveries)
+	if r.Deliveries.Expected < least || r.Deliveries.Lost != 1 {
+		t.Errorf("deliveries %+v, want one of %d or more lost", r.Deliveries, least)
 	}
 }
 
 // A generator that runs into its own bounds says nothing about the fleet.
 func TestThrottledGenerator(t *testing.T) {
-	r, _ := runMemory(t, watched(), planted.Plan{}, func(c *Config) { c.MaxPostsInFlight = 1 })
+	r := runMemory(t, watched(), newMemoryFleet(t), func(c *Config) { c.MaxPostsInFlight = 1 })
 	expect(t, r, verdict.GeneratorUnhealthy, verdict.ExitUnhealthy)
 	if len(r.Generator.CapsReached) == 0 {
 		t.Errorf("generator %+v", r.Generator)
@@ -156,7 +192,7 @@ func TestThrottledGenerator(t *testing.T) {
 
 // A clock that is set in the middle of a run puts every time in doubt.
 func TestSteppedClock(t *testing.T) {
-	r, _ := runMemory(t, watched(), planted.Plan{}, func(c *Config) {
+	r := runMemory(t, watched(), newMemoryFleet(t), func(c *Config) {
 		began := time.Now()
 		c.Wall = func() time.Time {
 			now := time.Now()
@@ -173,7 +209,7 @@ func TestSteppedClock(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	r, _ := runMemory(t, watched(), planted.Plan{}, func(c *Config) {
+	r := runMemory(t, watched(), newMemoryFleet(t), func(c *Config) {
 		c.Via = func([]string) ([]string, error) { return []string{"http://127.0.0.1:1"}, nil }
 		c.createWithin = time.Second
 	})
