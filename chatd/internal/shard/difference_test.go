@@ -130,13 +130,13 @@ func TestASharedDifferenceIsNotOlderThanWhatTheShardKnows(t *testing.T) {
 		log := r.stores.create("ann", channel)
 		r.stores.post("ann", log, 9)
 		readers := r.readers(2, log)
-		r.stores.set(func(s *stores) { s.delay = time.Second })
+		r.stores.set(func(s *stores) { s.back = time.Second })
 		early := readers[0].begin(differenceOf(log, 1, 1, 0))
 		time.Sleep(900 * time.Millisecond)
 		r.stores.post("ann", log, 1)
 		time.Sleep(50 * time.Millisecond)
 		second := readers[1].begin(differenceOf(log, 1, 1, 0))
 		wantDifference(t, "the second", (<-second).GetDifference(), final, 2, 11, 11)
-		<-early
+		wantDifference(t, "the first", (<-early).GetDifference(), final, 2, 10, 10)
 	})
 }

@@ -32,9 +32,11 @@ type stores struct {
 
 	// plan of faults
 	fate  func(log string, pts uint64) fate // of live events; nil: all arrive
-	delay time.Duration                     // of answers
+	delay time.Duration                     // of requests on their way to the owner
+	back  time.Duration                     // of answers on their way back
 	down  bool                              // no owner answers
 	limit int                               // most events in the answer to a fetch; 0: no limit
+	close time.Duration                     // how long Unfollow takes
 
 	// sent is what is on its way to the shard, in order.
 	sent chan func(*shard.Shard)
@@ -96,33 +98,48 @@ func (s *stores) Follow(_ int, log string) error {
 
 func (s *stores) Unfollow(_ int, log string) {
 	s.mu.Lock()
+	wait := s.close
+	s.mu.Unlock()
+	time.Sleep(wait)
+	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.follows, log)
 }
 
 func (s *stores) Ask(ctx context.Context, partition int, req *wire.OwnerRequest) (*wire.OwnerReply, error) {
+	s.mu.Lock()
+	delay, back := s.delay, s.back
+	s.mu.Unlock()
+	if !sleep(ctx, delay) {
+		return nil, errors.New("no answer in time")
+	}
 	for {
 		s.mu.Lock()
-		delay, down := s.delay, s.down
-		if !down && delay == 0 {
-			reply := s.answer(partition, req)
-			s.mu.Unlock()
-			return reply, nil
+		if !s.down {
+			break
 		}
 		s.mu.Unlock()
-		if down {
-			delay = 100 * time.Millisecond
-		}
-		select {
-		case <-time.After(delay):
-		case <-ctx.Done():
+		if !sleep(ctx, 100*time.Millisecond) {
 			return nil, errors.New("no owner answers")
 		}
-		if !down {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return s.answer(partition, req), nil
-		}
+	}
+	reply := s.answer(partition, req)
+	s.mu.Unlock()
+	if !sleep(ctx, back) {
+		return nil, errors.New("no answer in time")
+	}
+	return reply, nil
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d == 0 {
+		return ctx.Err() == nil
+	}
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -334,4 +351,16 @@ func (l *storedLog) replay(stored []byte) {
 	}
 	l.events = append(l.events, stored)
 	l.state.Apply(&e, content, uint64(len(l.events)))
+}
+
+// restore takes every log back to its first events, under another epoch.
+func (s *stores) restore(events int) {
+	s.epoch++
+	for id, l := range s.logs {
+		old := l.events
+		l.events, l.held, l.state = nil, nil, &chatlog.State{ID: id}
+		for _, stored := range old[:min(events, len(old))] {
+			l.replay(stored)
+		}
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
 	"github.com/chatfleet/chatfleet/chatd/internal/logid"
 	"github.com/chatfleet/chatfleet/chatd/internal/shard"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
@@ -224,15 +223,7 @@ func TestAnotherEpochReplacesHistory(t *testing.T) {
 		r.stores.post("ann", log, 9)
 		r.stores.digest(nil)
 		readers := r.readers(3, log)
-		r.stores.set(func(s *stores) { // restored to an earlier state
-			s.epoch = 2
-			l := s.logs[log]
-			old := l.events[:4]
-			l.events, l.state = nil, &chatlog.State{ID: log}
-			for _, stored := range old {
-				l.replay(stored)
-			}
-		})
+		r.stores.set(func(s *stores) { s.restore(4) })
 		r.stores.newTerm()
 		r.stores.digest(nil)
 		wantPushed(t, "restored", readers, log, []int{-4})
@@ -388,6 +379,134 @@ func TestALogWhoseOwnerIsAwayIsRefusedForNow(t *testing.T) {
 		r.stores.set(func(s *stores) { s.down = false })
 		if s := d.attach(none(log))[0]; s.GetStatus() != chatv1.LogState_STATUS_LIVE {
 			t.Errorf("attached as %v once the owner is back", s)
+		}
+	})
+}
+
+// What is said of a log while it is being opened counts, though the answer that opens it knows nothing of it.
+func TestWhatHappensWhileALogIsOpenedIsNotForgotten(t *testing.T) {
+	losing := func(string, uint64) fate { return lose }
+	for name, c := range map[string]struct {
+		happens func(r *rig, log string)
+		state   *chatv1.LogState
+		pushed  []int
+	}{
+		"a digest": {func(r *rig, log string) {
+			r.stores.set(func(s *stores) { s.fate = losing })
+			r.stores.post("ann", log, 2)
+			r.stores.digest(nil)
+		}, &chatv1.LogState{Epoch: 1, Pts: 5, Status: live}, []int{6, 7}},
+		"live events": {func(r *rig, log string) { r.stores.post("ann", log, 2) },
+			&chatv1.LogState{Epoch: 1, Pts: 5, Status: live}, []int{6, 7}},
+		"another epoch": {func(r *rig, log string) {
+			r.stores.set(func(s *stores) { s.restore(2) })
+			r.stores.newTerm()
+			r.stores.digest(nil)
+		}, &chatv1.LogState{Epoch: 2, Pts: 2, Status: chatv1.LogState_STATUS_BEHIND}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, func(r *rig) {
+				log := r.stores.create("ann", channel)
+				r.stores.post("ann", log, 4)
+				r.stores.digest(nil)
+				d, _ := r.signIn("bob")
+				r.stores.set(func(s *stores) { s.back = time.Second })
+				answer := d.begin(&chatv1.ClientFrame{Body: &chatv1.ClientFrame_Attach{Attach: &chatv1.AttachRequest{Cursors: []*chatv1.Cursor{at(log, 1, 5)}}}})
+				time.Sleep(500 * time.Millisecond)
+				r.stores.set(func(s *stores) { s.back = 0 })
+				c.happens(r, log)
+				state := (<-answer).GetAttached().GetLogs()[0]
+				if state.GetEpoch() != c.state.Epoch || state.GetPts() != c.state.Pts || state.GetStatus() != c.state.Status {
+					t.Errorf("attached as %v, want %v", state, c.state)
+				}
+				wantPushed(t, "then", []*device{d}, log, c.pushed)
+			})
+		})
+	}
+}
+
+// A digest that comes while a fetch is on its way back names more than that fetch brings.
+func TestADigestDuringAFetchIsNotForgotten(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		log := r.stores.create("ann", channel)
+		readers := r.readers(2, log)
+		r.stores.digest(nil)
+		r.stores.set(func(s *stores) {
+			s.back = time.Second
+			s.fate = func(string, uint64) fate { return lose }
+		})
+		r.stores.post("ann", log, 1)
+		r.stores.digest(nil)
+		time.Sleep(500 * time.Millisecond)
+		r.stores.set(func(s *stores) { s.back = 0 })
+		r.stores.post("ann", log, 1)
+		r.stores.digest(nil)
+		time.Sleep(time.Second)
+		wantPushed(t, "both", readers, log, []int{2, 3})
+	})
+}
+
+// Events of the history that has ended, held for what comes before them, are no part of the new one.
+func TestHeldEventsEndWithTheirEpoch(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		log := r.stores.create("ann", channel)
+		readers := r.readers(2, log)
+		r.stores.set(func(s *stores) {
+			s.fate = func(_ string, pts uint64) fate {
+				if pts == 2 {
+					return lose
+				}
+				return arrive
+			}
+		})
+		r.stores.set(func(s *stores) { s.delay = time.Second }) // so that the gap stays for a while
+		r.stores.post("ann", log, 2)
+		synctest.Wait()
+		r.stores.set(func(s *stores) { s.restore(1); s.fate, s.delay = nil, 0 })
+		r.stores.newTerm()
+		r.stores.digest(nil)
+		time.Sleep(5 * time.Second)
+		r.stores.post("ann", log, 1)
+		wantPushed(t, "the new history", readers, log, []int{-1, 2})
+		r.stores.post("ann", log, 1)
+		wantPushed(t, "the new history", readers, log, []int{-1, 2, 3})
+	})
+}
+
+// A log that is wanted again while it is being closed is opened after that: else the end of its subscription would be the end of
+// the new one.
+func TestALogThatIsBeingClosedIsOpenedAfterwards(t *testing.T) {
+	inBubble(t, func(c *shard.Config) { c.CloseLogAfter = time.Second }, func(r *rig) {
+		log := r.stores.create("ann", channel)
+		r.stores.set(func(s *stores) { s.close = 500 * time.Millisecond })
+		d := r.readers(1, log)[0]
+		d.ask(&chatv1.ClientFrame{Body: &chatv1.ClientFrame_Detach{Detach: &chatv1.DetachRequest{Logs: []string{log}}}})
+		time.Sleep(1300 * time.Millisecond)
+		wantState(t, "wanted again", d.attach(none(log))[0], live, 0)
+		if got := r.stores.asked("fetch"); got != 2 {
+			t.Errorf("%d fetches, want that it was closed and opened again", got)
+		}
+		r.stores.post("ann", log, 1)
+		wantPushed(t, "then", []*device{d}, log, []int{2})
+	})
+}
+
+// The answer to a sign-in comes before the events that it lets in, also if there are many.
+func TestTheAnswerComesBeforeTheEvents(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		var cursors []*chatv1.Cursor
+		for range 200 {
+			log := r.stores.create("ann", channel)
+			r.stores.post("ann", log, 3)
+			cursors = append(cursors, at(log, 1, 1))
+		}
+		r.signIn("ann", cursors...)
+		for range 20 {
+			d, _ := r.signIn("bob", cursors...)
+			synctest.Wait()
+			if len(d.all) != 601 || d.all[0].GetSignedIn() == nil {
+				t.Fatalf("got %d frames, first of them %.200v", len(d.all), d.all[0])
+			}
 		}
 	})
 }

@@ -119,7 +119,9 @@ func (h *history) do(s step) error {
 	case "down", "up":
 		h.stores.set(func(st *stores) { st.down = s.what == "down" })
 	case "slow stores":
-		h.stores.set(func(st *stores) { st.delay = time.Duration(s.n/10) * time.Millisecond })
+		h.stores.set(func(st *stores) {
+			st.delay, st.back = time.Duration(s.n/10)*time.Millisecond, time.Duration(s.n%100)*5*time.Millisecond
+		})
 	case "wait":
 		time.Sleep(time.Duration(s.n) * time.Millisecond)
 	case "restore":
@@ -206,7 +208,7 @@ func (h *history) settle() error {
 	for _, d := range h.readers {
 		d.goOn()
 	}
-	h.stores.set(func(st *stores) { st.down, st.delay, st.fate = false, 0, nil })
+	h.stores.set(func(st *stores) { st.down, st.delay, st.back, st.fate = false, 0, 0, nil })
 	h.stores.digest(nil)
 	h.stores.newTerm() // whatever digest was lost: a new owner's makes all heads be asked for
 	h.stores.digest(nil)
