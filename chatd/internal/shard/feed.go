@@ -129,7 +129,7 @@ func (f *feed) begin(reply *wire.OwnerReply, events []*chatv1.Event) {
 	case f.noted.epoch == f.epoch:
 		f.target = max(f.target, f.noted.pts)
 	}
-	f.catchUpLocked(reasonGap)
+	f.catchUpLocked()
 }
 
 // shut ends the feed. Sessions are attached no more, as nobody holds it.
@@ -166,10 +166,10 @@ func (f *feed) live(event *chatv1.Event) {
 		// Known already: fetched, or sent twice.
 	case pts == f.fanout.Head()+1:
 		f.appendLocked(event)
-		f.catchUpLocked(reasonGap)
+		f.catchUpLocked()
 	default:
 		f.holdLocked(event)
-		f.catchUpLocked(reasonGap)
+		f.catchUpLocked()
 	}
 }
 
@@ -185,7 +185,7 @@ func (f *feed) holdLocked(event *chatv1.Event) {
 }
 
 // catchUpLocked appends what was held and is next, and has what is missing fetched.
-func (f *feed) catchUpLocked(reason string) {
+func (f *feed) catchUpLocked() {
 	maps.DeleteFunc(f.ahead, func(pts uint64, _ *chatv1.Event) bool { return pts <= f.fanout.Head() })
 	for len(f.ahead) > 0 {
 		next := f.fanout.Head() + 1
@@ -200,7 +200,7 @@ func (f *feed) catchUpLocked(reason string) {
 		f.ahead = nil
 		return
 	}
-	f.healLocked(reason)
+	f.healLocked(reasonGap)
 }
 
 // appendLocked fans out the next event.
@@ -248,5 +248,5 @@ func (f *feed) resetLocked(epoch uint32, head uint64) {
 	f.target = max(f.target, head)
 	f.fanout.Reset(epoch, head)
 	f.recheckMembersLocked()
-	f.catchUpLocked(reasonGap)
+	f.catchUpLocked()
 }

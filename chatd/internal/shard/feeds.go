@@ -138,10 +138,7 @@ func (sh *Shard) closeIdlestLocked() bool {
 	}
 	f := sh.idle.Remove(front).(*feed)
 	f.idleAt, f.leaving = nil, true
-	if !sh.tasks.spawn(func() { sh.end(f) }) {
-		return false
-	}
-	return true
+	return sh.tasks.spawn(func() { sh.end(f) })
 }
 
 // end takes a feed away. Whoever wants the log meanwhile waits for gone, so that the new feed's Follow comes after this Unfollow.

@@ -130,7 +130,7 @@ func (f *feed) takeLocked(user string, asked uint64, reply *wire.OwnerReply, eve
 			f.appendLocked(event)
 		}
 	}
-	f.catchUpLocked(reasonGap)
+	f.catchUpLocked()
 	switch now := f.fanout.Head(); {
 	case now >= f.target:
 		return nil

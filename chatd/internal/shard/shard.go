@@ -42,7 +42,7 @@ type Stores interface {
 }
 
 // Shard serves sessions. Make it with New, call Start, and give it to the bus, which tells it what the stores send, and to the
-// gateway; at the end Drain, shut the engine down, and Close.
+// gateway; at the end Drain, Close, and shut the engine down.
 type Shard struct {
 	cfg     Config
 	engine  engine.Engine
@@ -66,7 +66,7 @@ type Shard struct {
 	draining   bool
 }
 
-// New makes a shard. The engine must have been made with Config.Engine, and is the caller's to shut down, before Close.
+// New makes a shard. The engine must have been made with Config.Engine, and is the caller's to shut down, after Close.
 func New(cfg Config, eng engine.Engine, stores Stores, tokens *token.Verifier, metrics *Metrics) (*Shard, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {

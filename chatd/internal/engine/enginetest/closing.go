@@ -161,7 +161,7 @@ func testShutdown(t *testing.T, s Suite) {
 	for _, c := range clients {
 		c.wantClose(engine.CloseGoingAway)
 		c.send(ws.OpClose, true, []byte{3, 0xe9})
-		c.recorder.cause(t)
+		_ = c.recorder.cause(t)
 	}
 	select {
 	case err := <-done:
@@ -189,5 +189,5 @@ func testShutdownCuts(t *testing.T, s Suite) {
 	if err := r.engine.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("shutdown: %v, want that the deadline has passed", err)
 	}
-	c.recorder.cause(t)
+	_ = c.recorder.cause(t)
 }

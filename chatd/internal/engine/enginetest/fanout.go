@@ -316,7 +316,7 @@ func testChurn(t *testing.T, s Suite) {
 					c.session.Close(nil, engine.CloseNormal, "")
 				}
 				_ = c.conn.Close()
-				c.recorder.cause(t)
+				_ = c.recorder.cause(t)
 			}
 		})
 	}

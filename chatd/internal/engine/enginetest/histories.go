@@ -32,7 +32,7 @@ func testHistories(t *testing.T, s Suite) {
 		h.settle()
 		for _, r := range h.readers {
 			_ = r.conn.Close()
-			r.recorder.cause(t)
+			_ = r.recorder.cause(t)
 		}
 	})
 }

@@ -82,6 +82,9 @@ func (s Suite) start(t testing.TB, cfg engine.Config) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if cfg.FirstMessageWithin == 0 {
+		cfg.FirstMessageWithin = time.Hour // most tests' clients have nothing to say, and a busy machine is slow
+	}
 	r := &rig{t: t, suite: s, engine: s.New(cfg), listener: l}
 	t.Cleanup(r.stop)
 	return r

@@ -2,7 +2,10 @@
 
 package perconn
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+)
 
 const canWriteNow = true
 
@@ -23,7 +26,7 @@ func (w *writeNow) to(raw syscall.RawConn, data []byte) (n int, blocked bool, er
 		return 0, false, err
 	}
 	n, err, w.data = w.n, w.err, nil
-	if err == syscall.EAGAIN {
+	if errors.Is(err, syscall.EAGAIN) {
 		return n, true, nil
 	}
 	return n, err == nil && n < len(data), err
@@ -33,7 +36,7 @@ func (w *writeNow) to(raw syscall.RawConn, data []byte) (n int, blocked bool, er
 func (w *writeNow) tryOnce(fd uintptr) bool {
 	for {
 		n, err := syscall.Write(int(fd), w.data)
-		if err == syscall.EINTR {
+		if errors.Is(err, syscall.EINTR) {
 			continue
 		}
 		w.n, w.err = max(n, 0), err
