@@ -15,8 +15,8 @@ func headline(r report.Report, path string) string {
 	if r.LatencyMs.Count > 0 {
 		facts = append(facts, "p99.9 "+inMillis(r.LatencyMs.P999))
 	}
-	if slowest, any := slowestBroadcast(r.Broadcasts); any {
-		facts = append(facts, "slowest broadcast complete in "+inMillis(slowest))
+	if len(r.Broadcasts) > 0 {
+		facts = append(facts, "slowest broadcast complete in "+inMillis(slowestBroadcast(r.Broadcasts)))
 	}
 	line := fmt.Sprintf("%s %s: %s", word(r), r.Scenario, strings.Join(facts, ", "))
 	if len(r.Reasons) > 0 {
@@ -40,11 +40,12 @@ func word(r report.Report) string {
 	return "INCONCLUSIVE"
 }
 
-func slowestBroadcast(broadcasts []report.Broadcast) (slowest report.Millis, any bool) {
+func slowestBroadcast(broadcasts []report.Broadcast) report.Millis {
+	var slowest report.Millis
 	for _, b := range broadcasts {
 		slowest = max(slowest, b.TimeToLastMs)
 	}
-	return slowest, len(broadcasts) > 0
+	return slowest
 }
 
 func inMillis(ms report.Millis) string {

@@ -33,7 +33,7 @@ own exit code.`,
 			if err := report.RenderHTML(&page, r); err != nil {
 				return err
 			}
-			if err := os.WriteFile(path, page.Bytes(), 0o644); err != nil { //nolint:gosec // a report is no secret
+			if err := os.WriteFile(path, page.Bytes(), 0o644); err != nil {
 				return fmt.Errorf("write the page: %w", err)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), headline(r, path))

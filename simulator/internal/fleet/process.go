@@ -16,6 +16,7 @@ import (
 // Role is what a process does in the fleet.
 type Role string
 
+// The roles of a local fleet's processes.
 const (
 	RoleStore Role = "store"
 	RoleShard Role = "shard"

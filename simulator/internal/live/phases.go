@@ -236,7 +236,8 @@ func (e *engine) finish(ctx context.Context, hurried bool) error {
 		settling, cancel := context.WithTimeout(ctx, settle)
 		defer cancel()
 		if _, err := e.crowd.Settle(settling, heads(e.lists)); err != nil {
-			return err
+			// A worker is gone, then: the verdict knows from Lost.
+			e.note("not all sessions could be waited for: %v", err)
 		}
 		time.Sleep(lingers)
 		return nil
@@ -246,25 +247,33 @@ func (e *engine) finish(ctx context.Context, hurried bool) error {
 	}
 	return e.phase("finish", nil, func() error {
 		if readErr == nil {
-			// Once more: what was given up on may have been stored since.
-			e.lists, readErr = e.reader.Finish(ctx, atLeast)
+			// Once more, and without waiting for more than there is: what was given up on may have been stored since.
+			now, cancel := context.WithCancel(ctx)
+			cancel()
+			e.lists, readErr = e.reader.Finish(now, atLeast)
 		}
-		if readErr != nil {
-			e.note("what the logs hold is not known, so nothing can be said of deliveries: %v", readErr)
-			return nil
-		}
-		e.findings = history.Compare(e.lists, e.acknowledged())
-		for _, example := range e.findings.Examples {
-			e.note("%s", example)
-		}
-		e.result, err = e.crowd.Finish(ctx, swarmLists(e.lists))
-		if err != nil {
-			e.note("the sessions' account is not complete: %v", err)
-			return nil
-		}
-		e.verified = true
+		e.verify(ctx, readErr)
 		return nil
 	})
+}
+
+// verify holds what was acknowledged and what the sessions got against what the logs hold. What cannot be verified has no
+// samples in the measurements, and a threshold on it is inconclusive; so it is no error here.
+func (e *engine) verify(ctx context.Context, readErr error) {
+	if readErr != nil {
+		e.note("what the logs hold is not known, so nothing can be said of deliveries: %v", readErr)
+		return
+	}
+	e.findings = history.Compare(e.lists, e.acknowledged())
+	for _, example := range e.findings.Examples {
+		e.note("%s", example)
+	}
+	var err error
+	if e.result, err = e.crowd.Finish(ctx, swarmLists(e.lists)); err != nil {
+		e.note("the sessions' account is not complete: %v", err)
+		return
+	}
+	e.verified = true
 }
 
 // highest is, for each log, the highest position that was acknowledged.

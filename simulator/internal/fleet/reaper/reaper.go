@@ -116,7 +116,7 @@ func (p process) kill() (bool, error) {
 	if err != nil {
 		return false, nil
 	}
-	defer handle.Release()
+	defer func() { _ = handle.Release() }()
 	if !p.alive() {
 		return false, nil
 	}
