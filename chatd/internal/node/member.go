@@ -60,7 +60,7 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 	if err != nil {
 		return err
 	}
-	cfg := shard.Config{Region: n.cfg.Bus.Region, Partitions: n.cfg.Bus.Partitions, Logger: n.cfg.Logger}
+	cfg := shard.Config{Name: n.cfg.Bus.Name, Region: n.cfg.Bus.Region, Partitions: n.cfg.Bus.Partitions, Logger: n.cfg.Logger}
 	n.engine = perconn.New(cfg.Engine())
 	if n.shard, err = shard.New(cfg, n.engine, n.link, token.NewVerifier(keys, nil), shard.NewMetrics(registry)); err != nil {
 		return err

@@ -93,13 +93,16 @@ func (f *feed) followMembersLocked(event *chatv1.Event) {
 	}
 }
 
-// dropMemberLocked ends what a user who is no member any more has here.
+// dropMemberLocked ends what a user who is no member any more has here. Each of his sessions is told that it is sent no more: it
+// asks for the difference, and hears why.
 func (f *feed) dropMemberLocked(user string) {
 	delete(f.group.members, user)
 	for s := range f.group.sessions {
 		if s.user == user {
 			delete(f.group.sessions, s)
 			f.fanout.Detach(s.conn)
+			s.conn.Send(&chatv1.ServerFrame{Body: &chatv1.ServerFrame_TooLong{
+				TooLong: &chatv1.TooLong{Log: f.id, Epoch: f.epoch, Pts: f.fanout.Head()}}})
 			if s.forget(f) {
 				f.sh.release(f)
 			}

@@ -80,7 +80,10 @@ func TestMembershipIsFollowedByTheGroupsEvents(t *testing.T) {
 		r.stores.post("ann", log, 1)
 		wantPushed(t, "the new session", []*device{d}, log, []int{5})
 		if got := bob.positions(log); slices.Contains(got, 5) {
-			t.Errorf("the session from before he left was pushed %v, and was told nothing", got)
+			t.Errorf("the session from before he left was pushed %v", got)
+		}
+		if got := bob.positions(log); len(got) == 0 || got[len(got)-1] >= 0 {
+			t.Error("the session from before he left was not told that it is sent no more")
 		}
 	})
 }
