@@ -21,7 +21,9 @@ const (
 	// askAgain is how long an owner may take before it is asked again; each time twice as long, up to maxAskAgain. A new owner is
 	// asked at once, since its first digest tells.
 	askAgain    = 250 * time.Millisecond
-	maxAskAgain = 2 * time.Second
+	maxAskAgain = time.Second
+	// ownerSilent is longer than an owner that can be heard says nothing; it sends a digest every half second.
+	ownerSilent = 900 * time.Millisecond
 	// noOwnerPause is the pause after nobody listened: a new owner takes over within milliseconds of its election.
 	noOwnerPause = 20 * time.Millisecond
 	// liveQueue is how many live messages may wait for the shard; what does not fit is lost, and healed by the digests.
@@ -52,7 +54,7 @@ type Shard struct {
 	follows map[string]*nats.Subscription
 	tries   map[uint64]waiting
 	lastTry uint64
-	terms   map[int]uint64 // of the partitions' owners, as their digests say; the pump's own
+	owners  map[int]ownerHeard // by partition; the pump's own
 
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -88,7 +90,7 @@ func newShard(cfg Config, srv *server.Server, ownsSrv bool) (*Shard, error) {
 	}
 	return &Shard{
 		cfg: cfg, subjects: subjects{cfg.Region}, srv: srv, ownsSrv: ownsSrv, nc: nc,
-		incoming: make(chan *nats.Msg, liveQueue), follows: make(map[string]*nats.Subscription), tries: make(map[uint64]waiting), terms: make(map[int]uint64),
+		incoming: make(chan *nats.Msg, liveQueue), follows: make(map[string]*nats.Subscription), tries: make(map[uint64]waiting), owners: make(map[int]ownerHeard),
 	}, nil
 }
 
@@ -143,11 +145,23 @@ func (s *Shard) receive(m *nats.Msg, r Receiver) {
 		s.cfg.Logger.Error("not a digest", "subject", m.Subject, "err", err)
 		return
 	}
-	if s.terms[partition] != d.Term {
-		s.terms[partition] = d.Term
+	s.heard(partition, d.Term)
+	r.Digest(partition, d)
+}
+
+// heard notes that a partition's owner speaks. Who asks a new owner, or one that was not heard for a while, asks again at once.
+func (s *Shard) heard(partition int, term uint64) {
+	now, before := time.Now(), s.owners[partition]
+	s.owners[partition] = ownerHeard{term, now}
+	if before.term != term || now.Sub(before.at) > ownerSilent {
 		s.tryAgain(partition)
 	}
-	r.Digest(partition, d)
+}
+
+// ownerHeard is when a partition's owner was heard last, and in which term.
+type ownerHeard struct {
+	term uint64
+	at   time.Time
 }
 
 func (s *Shard) linked() bool { return !s.ownsSrv || s.srv.NumLeafNodes() > 0 }
