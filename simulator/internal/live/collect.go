@@ -1,6 +1,7 @@
 package live
 
 import (
+	"math"
 	"strings"
 	"time"
 
@@ -156,7 +157,7 @@ func (e *engine) collectBroadcasts() []verdict.Broadcast {
 // collectFaults gives each fault the waits from when it struck until the next one did.
 func (e *engine) collectFaults() []verdict.Fault {
 	outcomes := e.poster.Outcomes()
-	endNs := e.startNs + int64(e.now())
+	next := int64(math.MaxInt64)
 	out := make([]verdict.Fault, len(e.faults))
 	for i := len(e.faults) - 1; i >= 0; i-- {
 		r := e.faults[i]
@@ -168,9 +169,9 @@ func (e *engine) collectFaults() []verdict.Fault {
 		}
 		if r.BeganNs != 0 {
 			f.At = time.Duration(r.BeganNs - e.startNs)
-			f.LongestAckWait, f.Posts = poster.LongestWait(outcomes, r.BeganNs, endNs)
-			f.LongestDeliveryWait, f.Deliveries = e.longestDelivery(underWay(outcomes, r.BeganNs), endNs)
-			endNs = r.BeganNs
+			f.LongestAckWait, f.Posts = poster.LongestWait(outcomes, r.BeganNs, next)
+			f.LongestDeliveryWait, f.Deliveries = e.longestDelivery(e.struck(r.BeganNs), e.struck(next))
+			next = r.BeganNs
 		}
 		if r.BackNs != 0 {
 			f.BackAt = time.Duration(r.BackNs - e.startNs)
@@ -180,28 +181,27 @@ func (e *engine) collectFaults() []verdict.Fault {
 	return out
 }
 
-// underWay is the intended moment of the oldest post that was under way at a moment, or that moment.
-func underWay(outcomes []poster.Outcome, ns int64) int64 {
-	oldest := ns
-	for i := range outcomes {
-		o := &outcomes[i]
-		if o.SentNs != 0 && o.SentNs <= ns && (o.AcknowledgedNs == 0 || o.AcknowledgedNs >= ns) {
-			oldest = min(oldest, o.IntendedNs)
-		}
+// struck is the time from which on posts may have been struck by a fault at a moment, in whole buckets of what was measured over
+// time, so that every bucket is the matter of one fault: from the oldest post that was under way, and some more for those that
+// were acknowledged and still on their way to sessions.
+func (e *engine) struck(ns int64) time.Duration {
+	if ns == math.MaxInt64 {
+		return measure.Never
 	}
-	return oldest
+	width := e.result.Heat.Width()
+	oldest := time.Duration(poster.Oldest(e.poster.Outcomes(), ns) - e.startNs)
+	return (oldest - width/2).Truncate(width)
 }
 
-// longestDelivery is the longest latency of what was intended between two moments, to the width of a bucket, and how many
-// deliveries that were.
-func (e *engine) longestDelivery(fromNs, toNs int64) (longest time.Duration, deliveries int64) {
+// longestDelivery is the longest latency of what was intended between two moments and how many deliveries that were.
+func (e *engine) longestDelivery(from, to time.Duration) (longest time.Duration, deliveries int64) {
 	if !e.verified {
 		return 0, 0
 	}
-	from, to := time.Duration(fromNs-e.startNs), time.Duration(toNs-e.startNs)
 	width := e.result.Heat.Width()
+	to = min(to, e.now())
 	for _, cell := range e.result.Heat.Cells() {
-		if at := time.Duration(cell.Column) * width; at+width > from && at < to {
+		if at := time.Duration(cell.Column) * width; at >= from && at < to {
 			deliveries += cell.Count
 		}
 	}

@@ -40,7 +40,6 @@ type client struct {
 	urls []string
 	// Until when, by the clock, each endpoint is passed over.
 	avoid     []atomic.Int64
-	tryWithin time.Duration
 	clock     stamp.Clock
 	transport *http.Transport
 }
@@ -51,7 +50,7 @@ func newClient(c Config) *client {
 		urls[i] = strings.TrimRight(base, "/") + chatv1connect.ChatServicePostProcedure
 	}
 	return &client{
-		urls: urls, avoid: make([]atomic.Int64, len(urls)), tryWithin: c.TryWithin, clock: c.Clock,
+		urls: urls, avoid: make([]atomic.Int64, len(urls)), clock: c.Clock,
 		transport: &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: dialWithin, KeepAlive: 15 * time.Second}).DialContext,
 			MaxIdleConns:        0,
@@ -84,9 +83,10 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.kind + ": " + r.detail }
 
-// try sends the body once, to the next endpoint that is not known to be silent. Its error is a *refusal if the fleet answered.
-func (c *client) try(ctx context.Context, n int, header http.Header, body []byte) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.tryWithin)
+// try sends the body once, to the next endpoint that is not known to be silent, and waits so long for an answer. Its error is a
+// *refusal if the fleet answered.
+func (c *client) try(ctx context.Context, n int, header http.Header, body []byte, within time.Duration) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	at := c.pick(n)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.urls[at], bytes.NewReader(body))
@@ -96,7 +96,7 @@ func (c *client) try(ctx context.Context, n int, header http.Header, body []byte
 	request.Header = http.Header{
 		"Content-Type":             header["Content-Type"],
 		"Connect-Protocol-Version": header["Connect-Protocol-Version"],
-		"Connect-Timeout-Ms":       {strconv.FormatInt(c.tryWithin.Milliseconds(), 10)},
+		"Connect-Timeout-Ms":       {strconv.FormatInt(within.Milliseconds(), 10)},
 		"Authorization":            header["Authorization"],
 	}
 	response, err := c.transport.RoundTrip(request)

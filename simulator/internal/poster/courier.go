@@ -60,10 +60,10 @@ func (c *courier) carry(request *http.Request, n int, out *Outcome) error {
 	if err != nil {
 		return err
 	}
-	pause := firstPause
+	pause, within := firstPause, c.p.config.TryWithin
 	for {
 		out.Tries++
-		answer, err := c.p.client.try(ctx, n, request.Header, body)
+		answer, err := c.p.client.try(ctx, n, request.Header, body, within)
 		if err == nil {
 			out.AnswerNs, out.AcknowledgedNs = answer.firstByteNs, c.p.config.Clock()
 			out.Epoch, out.Pts, out.Repeated = answer.GetEpoch(), answer.GetPts(), answer.GetRepeated()
@@ -82,6 +82,10 @@ func (c *courier) carry(request *http.Request, n int, out *Outcome) error {
 			}
 		}
 		out.Detail = err.Error()
+		if errors.Is(err, context.DeadlineExceeded) {
+			// Twice the patience each time: many that wait for a fleet which is behind must not push it further behind.
+			within *= 2
+		}
 		wait := pause/2 + time.Duration(mix(uint64(n)<<16+uint64(out.Tries))%uint64(pause/2))
 		if refused != nil {
 			wait = max(wait, min(refused.retryAfter, time.Second))

@@ -34,7 +34,7 @@ type Config struct {
 	Endpoints []string
 	// When the schedule begins, by Clock.
 	StartNs int64
-	// How long one try may take before the next begins. 0 is 2 s.
+	// How long the first try may take before the next begins; after each that took too long it is twice as much. 0 is 2 s.
 	TryWithin time.Duration
 	// How long a post is tried, from its first try. 0 is 20 s.
 	GiveUpAfter time.Duration

@@ -3,6 +3,7 @@ package poster
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -238,20 +239,33 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func TestLongestWait(t *testing.T) {
-	const never = measure.Never
+	const never, end = measure.Never, math.MaxInt64
 	outcomes := []Outcome{
 		{IntendedNs: 100, SentNs: 101, AcknowledgedNs: 150}, // over before the window
 		{IntendedNs: 180, SentNs: 181, AcknowledgedNs: 220}, // under way when it begins
 		{IntendedNs: 250, SentNs: 251, AcknowledgedNs: 260},
 		{IntendedNs: 270}, // never sent
+		{IntendedNs: 290, SentNs: 291, AcknowledgedNs: 800}, // under way when it ends
 		{IntendedNs: 300, SentNs: 301, AcknowledgedNs: 900}, // after it
 	}
-	if longest, n := LongestWait(outcomes, 200, 300); longest != 40 || n != 2 {
-		t.Errorf("longest %d of %d, want 40 of 2", longest, n)
+	for _, c := range []struct {
+		from, to  int64
+		want      time.Duration
+		wantPosts int64
+	}{{200, 300, 40, 3}, {300, end, 600, 2}, {150, 170, 50, 1}, {1000, end, 0, 0}} {
+		if longest, n := LongestWait(outcomes, c.from, c.to); longest != c.want || n != c.wantPosts {
+			t.Errorf("%d to %d: longest %d of %d, want %d of %d", c.from, c.to, longest, n, c.want, c.wantPosts)
+		}
 	}
-	outcomes = append(outcomes, Outcome{IntendedNs: 290, SentNs: 291, Failure: FailureDeadline})
+	if got := Oldest(outcomes, 300); got != 290 {
+		t.Errorf("the oldest under way at 300 was due at %d, want 290", got)
+	}
+	if got := Oldest(outcomes, 160); got != 160 {
+		t.Errorf("the oldest under way at 160 was due at %d, want none", got)
+	}
+	outcomes = append(outcomes, Outcome{IntendedNs: 295, SentNs: 296, Failure: FailureDeadline})
 	slices.Reverse(outcomes)
-	if longest, n := LongestWait(outcomes, 200, 300); longest != never || n != 3 {
-		t.Errorf("longest %d of %d, want Never of 3", longest, n)
+	if longest, _ := LongestWait(outcomes, 300, end); longest != never {
+		t.Errorf("longest %d, want Never", longest)
 	}
 }

@@ -1,6 +1,7 @@
 package poster
 
 import (
+	"math"
 	"time"
 
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
@@ -59,8 +60,10 @@ func (o *Outcome) Wait() time.Duration {
 	return time.Duration(o.AcknowledgedNs - o.IntendedNs)
 }
 
-// LongestWait returns the longest wait of the posts that were under way at fromNs or were due after it and before toNs, by the
-// clock, and how many there were. Posts that were never sent do not count.
+// LongestWait returns the longest wait, for an acknowledgement, of the posts that were under way at fromNs or were due after it
+// and before toNs, by the clock, and how many there were. Of a post that is still under way at toNs only the wait until then
+// counts: the rest is somebody else's. At the end of a run, toNs is math.MaxInt64, and a post without an acknowledgement has
+// waited for ever (measure.Never). Posts that were never sent do not count.
 func LongestWait(outcomes []Outcome, fromNs, toNs int64) (longest time.Duration, posts int64) {
 	for i := range outcomes {
 		o := &outcomes[i]
@@ -68,8 +71,24 @@ func LongestWait(outcomes []Outcome, fromNs, toNs int64) (longest time.Duration,
 		if o.SentNs == 0 || over || o.IntendedNs >= toNs {
 			continue
 		}
-		longest = max(longest, o.Wait())
+		wait := o.Wait()
+		if toNs != math.MaxInt64 {
+			wait = min(wait, time.Duration(toNs-o.IntendedNs))
+		}
+		longest = max(longest, wait)
 		posts++
 	}
 	return longest, posts
+}
+
+// Oldest returns the intended moment of the oldest post that was under way at a moment, or that moment if none was.
+func Oldest(outcomes []Outcome, ns int64) int64 {
+	oldest := ns
+	for i := range outcomes {
+		o := &outcomes[i]
+		if o.SentNs != 0 && o.SentNs <= ns && (o.AcknowledgedNs == 0 || o.AcknowledgedNs >= ns) {
+			oldest = min(oldest, o.IntendedNs)
+		}
+	}
+	return oldest
 }
