@@ -88,9 +88,47 @@ func (f *feed) followMembersLocked(event *chatv1.Event) {
 		f.group.lastLeft = event.GetPts()
 		user := event.GetMemberLeft().GetUser()
 		if asOf, ok := f.group.members[user]; ok && event.GetPts() > asOf {
-			f.dropMemberLocked(user)
+			f.leftLocked(user, event.GetPts())
 		}
 	}
+}
+
+// leftLocked ends the pushes to a user who has left, at that event exactly. Then his rights are asked for: he may be back
+// already, and is pushed what came after it; or he is not, and is told.
+func (f *feed) leftLocked(user string, pts uint64) {
+	delete(f.group.members, user)
+	var his []*session
+	for s := range f.group.sessions {
+		if s.user == user {
+			his = append(his, s)
+			f.fanout.Detach(s.conn)
+		}
+	}
+	if len(his) > 0 {
+		f.sh.tasks.spawn(func() {
+			f.ask(user, func(reply *wire.OwnerReply) { f.leftOrBackLocked(user, his, pts, reply) })
+		})
+	}
+}
+
+func (f *feed) leftOrBackLocked(user string, his []*session, pts uint64, reply *wire.OwnerReply) {
+	if _, ok := f.group.members[user]; !ok && !reply.GetMayRead() {
+		f.dropMemberLocked(user)
+		return
+	}
+	f.group.allow(user, reply.GetPts())
+	for _, s := range his {
+		if _, ok := f.group.sessions[s]; !ok {
+			continue
+		}
+		if from, covered := f.fanout.Attach(s.conn, pts); !covered {
+			s.conn.Send(f.tooLong(from))
+		}
+	}
+}
+
+func (f *feed) tooLong(pts uint64) *chatv1.ServerFrame {
+	return &chatv1.ServerFrame{Body: &chatv1.ServerFrame_TooLong{TooLong: &chatv1.TooLong{Log: f.id, Epoch: f.epoch, Pts: pts}}}
 }
 
 // dropMemberLocked ends what a user who is no member any more has here. Each of his sessions is told that it is sent no more: it
@@ -101,8 +139,7 @@ func (f *feed) dropMemberLocked(user string) {
 		if s.user == user {
 			delete(f.group.sessions, s)
 			f.fanout.Detach(s.conn)
-			s.conn.Send(&chatv1.ServerFrame{Body: &chatv1.ServerFrame_TooLong{
-				TooLong: &chatv1.TooLong{Log: f.id, Epoch: f.epoch, Pts: f.fanout.Head()}}})
+			s.conn.Send(f.tooLong(f.fanout.Head()))
 			if s.forget(f) {
 				f.sh.release(f)
 			}
@@ -124,33 +161,37 @@ func (f *feed) recheckMembersLocked() {
 	})
 }
 
-// recheck asks until it is known whether user is a member still. Meanwhile he is taken for one: nothing is kept from a member in
-// silence.
+// recheck asks whether user is a member still. Meanwhile he is taken for one: nothing is kept from a member in silence.
 func (f *feed) recheck(user string, asOf uint64) {
+	f.ask(user, func(reply *wire.OwnerReply) {
+		at, ok := f.group.members[user]
+		switch {
+		case !ok:
+		case reply.GetMayRead():
+			f.group.allow(user, reply.GetPts())
+		case at <= asOf: // else an event after the reset has said that he has joined since
+			f.dropMemberLocked(user)
+		}
+	})
+}
+
+// ask asks the owner, until there is an answer, what a user may do, and does with it what is to be done under the feed's lock.
+func (f *feed) ask(user string, locked func(*wire.OwnerReply)) {
 	for pause := firstPause; f.sh.ctx.Err() == nil; pause = min(2*pause, maxPause) {
 		ctx, cancel := context.WithTimeout(f.sh.ctx, f.sh.cfg.RequestTimeout)
 		reply, err := f.fetch(ctx, user, &wire.Fetch{Log: f.id}, reasonGap)
 		cancel()
 		if err == nil && (reply.GetError() == nil || reply.GetError().GetCode() == chatv1.Error_CODE_NOT_FOUND) {
-			f.rechecked(user, asOf, reply)
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if !f.shutUp {
+				locked(reply)
+			}
 			return
 		}
 		select {
 		case <-time.After(pause):
 		case <-f.sh.ctx.Done():
 		}
-	}
-}
-
-func (f *feed) rechecked(user string, asOf uint64, reply *wire.OwnerReply) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	at, ok := f.group.members[user]
-	switch {
-	case !ok || f.shutUp:
-	case reply.GetMayRead():
-		f.group.allow(user, reply.GetPts())
-	case at <= asOf: // else an event after the reset has said that he has joined since
-		f.dropMemberLocked(user)
 	}
 }

@@ -185,10 +185,14 @@ func (f *Fleet) WaitReady(ctx context.Context, within time.Duration, processes .
 func (p *Process) waitReady(ctx context.Context) error {
 	poll := time.NewTicker(readyPoll)
 	defer poll.Stop()
+	var said error // what the process said last; that the wait is over is not its word
 	for {
 		err := p.Ready(ctx)
 		if err == nil {
 			return nil
+		}
+		if said == nil || ctx.Err() == nil {
+			said = err
 		}
 		if !p.Running() {
 			return fmt.Errorf("%s ended before it was ready; the last lines of its log:\n%s", p.Name, indent(p.log.lastLines(20)))
@@ -196,7 +200,7 @@ func (p *Process) waitReady(ctx context.Context) error {
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%s: %w (%w); the last lines of its log:\n%s", p.Name, context.Cause(ctx), err, indent(p.log.lastLines(8)))
+			return fmt.Errorf("%s: %w (%w); the last lines of its log:\n%s", p.Name, context.Cause(ctx), said, indent(p.log.lastLines(8)))
 		}
 	}
 }

@@ -161,7 +161,7 @@ func TestStartFails(t *testing.T) {
 			parent := t.TempDir()
 			_, err := Start(t.Context(), Config{
 				Spec:  Spec{Stores: 3, Shards: 2, Partitions: 1, Replicas: 3, Durability: Fsync},
-				Chatd: os.Args[0], Reaper: startReaper(t), ParentDir: parent, ReadyWithin: 3 * time.Second,
+				Chatd: os.Args[0], Reaper: startReaper(t), ParentDir: parent, ReadyWithin: 5 * time.Second,
 			})
 			name, _, _ := strings.Cut(fault, ":")
 			if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), name) {
