@@ -32,6 +32,8 @@ test: ## Run all tests with the race detector, about 8 minutes on 2 cores, less 
 		apt-get update -qq && apt-get install -qq -y strace >/dev/null; } || echo 'test: no strace; the test of Fsync is skipped'
 	@echo 'test: compiling with the race detector, then running; about 8 minutes from nothing on 2 cores'
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+	@echo 'test: one delivery in 100,000, which the race detector is too slow for'
+	$(GO) test -run TestOneOfAHundredThousand ./simulator/internal/live
 
 ##@ While working
 
@@ -68,6 +70,10 @@ scenario: build ## Run one scenario on a local fleet: make scenario NAME=smoke [
 .PHONY: bench
 bench: ## Run the Go benchmarks of the hot paths
 	$(GO) test -run '^$$' -bench . -benchmem ./chatd/... ./simulator/... ./client/...
+
+.PHONY: bench-quiet-logs
+bench-quiet-logs: ## The measurement of docs/decisions/001: 400,000 quiet logs, 5 GB a store; about 20 minutes, 40 GB of disk
+	$(GO) test ./chatd/internal/bus -run '^$$' -bench QuietLogs -benchtime 1x -timeout 2h -args -quiet.logs 400000 -quiet.for 20s
 
 .PHONY: fuzz
 fuzz: ## Fuzz what strangers can send: make fuzz [FUZZTIME=10m]

@@ -136,6 +136,19 @@ func (j *journal) Tail(ctx context.Context, after uint64, visit func(uint64, []b
 	}
 }
 
+// Range implements owner.Journal.
+func (j *journal) Range(ctx context.Context, from uint64, n int, visit func(uint64, []byte)) error {
+	req := getRequest{Seq: from, NextFor: j.log(j.partition, "*"), Batch: n, MaxBytes: 16 << 20}
+	_, err := j.batch(ctx, j.logAPI, req, func(m *nats.Msg) error {
+		seq, err := strconv.ParseUint(m.Header.Get(nats.JSSequence), 10, 64)
+		if err == nil {
+			visit(seq, m.Data)
+		}
+		return err
+	})
+	return err
+}
+
 // batch reads several messages and returns how many more there are.
 func (j *journal) batch(ctx context.Context, api string, req getRequest, visit func(*nats.Msg) error) (pending uint64, err error) {
 	// A queue for what may come: the messages, and the batch's end. What did not fit would be lost.

@@ -30,7 +30,7 @@ type Timing struct {
 // Fast is for stores a few milliseconds apart: a leader's death costs under a second. Chosen by measurement: at half of it,
 // a disk flooded by syncs leads to elections that nobody asked for.
 var Fast = Timing{
-	MinElection: 500 * time.Millisecond, MaxElection: 800 * time.Millisecond,
+	MinElection: 450 * time.Millisecond, MaxElection: time.Second,
 	Heartbeat:   125 * time.Millisecond,
 	MinCampaign: 12 * time.Millisecond, MaxCampaign: 100 * time.Millisecond,
 }

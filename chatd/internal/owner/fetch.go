@@ -62,20 +62,45 @@ func (t *term) fetch(r request, e *entry, f *wire.Fetch) {
 		t.reply(r, reply)
 		return
 	}
+	t.fetchFromStream(r, f, reply, walk)
+}
+
+// fetchKey names what several requests for the same events have in common: shards that wait ask again, and shards that are
+// started at once ask for the same.
+type fetchKey struct {
+	log      string
+	from, to uint64
+	newest   bool
+}
+
+// fetchFromStream reads what is not in memory, once for all that wait for it.
+func (t *term) fetchFromStream(r request, f *wire.Fetch, reply *wire.OwnerReply, w *walk) {
+	key := fetchKey{f.GetLog(), w.from, w.to, f.GetNewest()}
+	if waiting, ok := t.fetching[key]; ok {
+		if len(waiting) >= maxWaiting {
+			waiting = waiting[1:]
+		}
+		t.fetching[key] = append(waiting, r)
+		return
+	}
 	if t.reads >= maxReads {
 		t.cfg.Metrics.dropped.Inc()
 		return // the shard asks again
 	}
+	t.fetching[key] = []request{r}
 	t.read(func() func() {
-		walk.reset()
-		err := walk.run(t.readEvent)
+		w.reset()
+		err := w.run(t.reader())
 		return func() {
 			if err != nil {
 				reply.Error = &chatv1.Error{Code: chatv1.Error_CODE_UNAVAILABLE, Message: "the log cannot be read just now", RetryAfterMs: 250}
-				t.cfg.Logger.Warn("fetch failed", "log", e.log, "after", f.GetAfterPts(), "err", err)
+				t.cfg.Logger.Warn("fetch failed", "log", key.log, "after", f.GetAfterPts(), "err", err)
 			}
-			reply.Events = walk.events
-			t.reply(r, reply)
+			reply.Events = w.events
+			for _, r := range t.fetching[key] {
+				t.reply(r, reply)
+			}
+			delete(t.fetching, key)
 		}
 	})
 }
@@ -101,12 +126,38 @@ func (t *term) plan(e *entry, f *wire.Fetch) *walk {
 	return w
 }
 
-// readEvent reads an event from memory, else from the stream. It runs on a reader's goroutine.
-func (t *term) readEvent(seq uint64) ([]byte, error) {
-	if data, err := t.recent.get(seq); err == nil {
-		return data, nil
+// blockEvents are read from the stream at once where a log's events stand close together.
+const blockEvents = 256
+
+// reader reads the events of one walk from memory, else from the stream: one by one while they stand far apart, and by blocks where
+// they do not. It runs on a reader's goroutine.
+func (t *term) reader() func(seq uint64) ([]byte, error) {
+	block := map[uint64][]byte{}
+	before := uint64(0)
+	return func(seq uint64) ([]byte, error) {
+		if data, err := t.recent.get(seq); err == nil {
+			return data, nil
+		}
+		if data, ok := block[seq]; ok {
+			return data, nil
+		}
+		near := before > seq && before-seq <= blockEvents/8
+		before = seq
+		t.cfg.Metrics.reads.Inc()
+		if near {
+			clear(block)
+			from := max(seq, blockEvents) - blockEvents + 1
+			err := t.cfg.Journal.Range(t.ctx, from, int(seq-from)+1, func(seq uint64, data []byte) { block[seq] = data })
+			if data, ok := block[seq]; ok && err == nil {
+				return data, nil
+			}
+		}
+		return t.at(seq)
 	}
-	t.cfg.Metrics.reads.Inc()
+}
+
+// at reads one event, and again if the replica is behind.
+func (t *term) at(seq uint64) ([]byte, error) {
 	for tries := 0; ; tries++ {
 		data, err := t.cfg.Journal.At(t.ctx, seq)
 		if err == nil || tries == 3 || t.ctx.Err() != nil {
@@ -210,7 +261,7 @@ func (t *term) lookBack(r request, e *entry, sinceMs int64) {
 		w.from = e.settledPts - maxLookBack + 1
 	}
 	t.read(func() func() {
-		err := w.run(t.readEvent)
+		err := w.run(t.reader())
 		return func() { t.lookedBack(e, w, err) }
 	})
 }

@@ -138,6 +138,16 @@ func (j *journal) At(_ context.Context, seq uint64) ([]byte, error) {
 	return event, nil
 }
 
+func (j *journal) Range(_ context.Context, from uint64, n int, visit func(uint64, []byte)) error {
+	j.reads.Add(1)
+	for seq := from; seq < from+uint64(n); seq++ {
+		if event, ok := j.at(seq); ok {
+			visit(seq, event)
+		}
+	}
+	return nil
+}
+
 func (j *journal) State(_ context.Context, log string) (snapshot, checkpoint owner.Revision, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -34,11 +34,13 @@ type term struct {
 	appender            Appender
 	pending             []pending // not yet acknowledged, ascending sequences
 
-	logs    map[string]*entry
-	recent  *recentEvents
-	moved   map[string]uint64
-	digests uint64
-	tailLen int
+	logs   map[string]*entry
+	recent *recentEvents
+	moved  map[string]uint64
+	// fetching are the fetches that read the stream, and who waits for each.
+	fetching map[fetchKey][]request
+	digests  uint64
+	tailLen  int
 
 	cp checkpointer
 
@@ -77,6 +79,7 @@ func newTerm(o *Owner, id uint64, base *wire.Checkpoint, revision uint64) *term 
 		logs:     make(map[string]*entry),
 		recent:   newRecentEvents(o.cfg.RecentBytes),
 		moved:    make(map[string]uint64),
+		fetching: make(map[fetchKey][]request),
 		cp:       checkpointer{base: base.Seq, revision: revision, last: o.cfg.Now()},
 		requests: make(chan request, requestQueue),
 		later:    make(chan func(), 2*o.cfg.Readers),

@@ -4,16 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
-	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 	"github.com/chatfleet/chatfleet/simulator/internal/planted"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
-	"github.com/chatfleet/chatfleet/simulator/internal/swarm/chattest"
+	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
 )
 
@@ -44,10 +42,15 @@ func watched() *v1alpha1.Scenario {
 // runMemory runs the scenario against a fleet in memory.
 func runMemory(t *testing.T, s *v1alpha1.Scenario, f *memoryFleet, change func(*Config)) report.Report {
 	t.Helper()
-	c := Config{Scenario: s, Endpoints: []string{f.url}, TokenKeyFile: keyFile(t), Crowd: inProcess, Say: sayTo(t)}
+	c := Config{Scenario: s, Endpoints: []string{f.url}, TokenKeyFile: keyFile(t), Crowd: inProcess(anyone), Say: sayTo(t)}
 	if change != nil {
 		change(&c)
 	}
+	return runWith(t, c)
+}
+
+func runWith(t *testing.T, c Config) report.Report {
+	t.Helper()
 	run, err := Run(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -59,11 +62,11 @@ func runMemory(t *testing.T, s *v1alpha1.Scenario, f *memoryFleet, change func(*
 	return r
 }
 
-// runPlanted does so with a proxy in front of the fleet that plants faults.
+// runPlanted runs it against a real chatd, with a proxy in front that plants faults.
 func runPlanted(t *testing.T, s *v1alpha1.Scenario, plan planted.Plan) (report.Report, *planted.Proxy) {
 	t.Helper()
-	f := newMemoryFleet(t)
-	proxy, err := planted.Start(planted.Config{Target: strings.TrimPrefix(f.url, "http://"), Plan: plan})
+	address, key := startChatd(t)
+	proxy, err := planted.Start(planted.Config{Target: address, Plan: plan})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,9 +75,12 @@ func runPlanted(t *testing.T, s *v1alpha1.Scenario, plan planted.Plan) (report.R
 			t.Error(err)
 		}
 	})
-	return runMemory(t, s, f, func(c *Config) {
-		c.Via = func([]string) ([]string, error) { return []string{"http://" + proxy.Addr()}, nil }
-	}), proxy
+	mint, err := loadMinter(key, time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runWith(t, Config{Scenario: s, Endpoints: []string{"http://" + address}, TokenKeyFile: key, Crowd: inProcess(mint.mint), Say: sayTo(t),
+		Via: func([]string) ([]string, error) { return []string{"http://" + proxy.Addr()}, nil }}), proxy
 }
 
 func expect(t *testing.T, r report.Report, want verdict.Verdict, exit int) {
@@ -110,7 +116,10 @@ func TestPass(t *testing.T) {
 func TestPlantedFaults(t *testing.T) {
 	once := planted.Rule{Numbers: []uint64{1234}}
 	// A delivery that is delayed holds up what follows it, so no session gets two: 150 of 15,000 in all.
-	hundredth := planted.Rule{Share: 0.6, Only: func(o planted.Occasion) bool { return o.Event.GetLog() == "c1" && o.Event.GetPts() == 5 }}
+	hundredth := planted.Rule{Share: 0.6, Only: func(o planted.Occasion) bool {
+		post, err := stamp.Parse(o.Event.GetMessage().GetData())
+		return err == nil && post.Broadcast && o.Event.GetPts() == 5
+	}}
 	for name, c := range map[string]struct {
 		plan   planted.Plan
 		metric string
@@ -157,24 +166,7 @@ func TestOneOfAHundredThousand(t *testing.T) {
 	}
 	s.Phases.Measure, s.Phases.Settle = seconds(15), new(seconds(60))
 	least := int64(s.Broadcasts[0].Count * s.Population.Subscribers)
-	f := newMemoryFleet(t)
-	pushed := 0
-	var user string
-	var pts uint64
-	f.chat.OnPush = func(c *chattest.Conn, ev *chatv1.Event) {
-		if pushed++; pushed == 17_777 {
-			user, pts = c.User, ev.Pts
-			return
-		}
-		c.Push(ev)
-	}
-	// Not by asking for it either.
-	f.chat.OnDifference = func(c *chattest.Conn, _ string, d *chatv1.DifferenceResponse) {
-		if c.User == user {
-			d.Events = slices.DeleteFunc(slices.Clone(d.Events), func(ev *chatv1.Event) bool { return ev.Pts == pts })
-		}
-	}
-	r := runMemory(t, s, f, nil)
+	r, _ := runPlanted(t, s, planted.Plan{Drop: planted.Rule{Numbers: []uint64{17_777}}, DropForGood: true})
 	expect(t, r, verdict.Fail, verdict.ExitFail)
 	if r.Deliveries.Expected < least || r.Deliveries.Lost != 1 {
 		t.Errorf("deliveries %+v, want one of %d or more lost", r.Deliveries, least)
@@ -223,7 +215,7 @@ func TestInterrupted(t *testing.T) {
 	defer cancel()
 	s := watched()
 	run, err := Run(ctx, Config{
-		Scenario: s, Endpoints: []string{f.url}, TokenKeyFile: keyFile(t), Crowd: inProcess, Say: func(format string, args ...any) {
+		Scenario: s, Endpoints: []string{f.url}, TokenKeyFile: keyFile(t), Crowd: inProcess(anyone), Say: func(format string, args ...any) {
 			if strings.Contains(fmt.Sprintf(format, args...), "signed in after") {
 				time.AfterFunc(2*time.Second, cancel)
 			}
@@ -242,7 +234,7 @@ func TestInterrupted(t *testing.T) {
 // What cannot be run at all is an error, and no report.
 func TestBadKey(t *testing.T) {
 	f := newMemoryFleet(t)
-	_, err := Run(t.Context(), Config{Scenario: watched(), Endpoints: []string{f.url}, TokenKeyFile: "/nonexistent/key", Crowd: inProcess, Say: sayTo(t)})
+	_, err := Run(t.Context(), Config{Scenario: watched(), Endpoints: []string{f.url}, TokenKeyFile: "/nonexistent/key", Crowd: inProcess(anyone), Say: sayTo(t)})
 	if err == nil || !strings.Contains(err.Error(), "/nonexistent/key") || errors.As(err, new(unreachable)) {
 		t.Errorf("error %v", err)
 	}
