@@ -23,8 +23,10 @@ const numPending = "Nats-Num-Pending"
 const (
 	// tailBatch messages are read at once in a take-over.
 	tailBatch = 2048
-	// readTimeout bounds one read of this store's own replica.
-	readTimeout = 2 * time.Second
+	// A read may be sent to the replica of a store that hangs, since its interest stays until its links are given up. So the
+	// first try is given little time, each further one twice as much, and after readTimeout it has failed.
+	firstPatience = 100 * time.Millisecond
+	readTimeout   = 2 * time.Second
 	// putTimeout bounds one write to the state stream.
 	putTimeout = 5 * time.Second
 	// wrongLastSequence is the JetStream API's error code of an append that expected another sequence.
@@ -120,9 +122,10 @@ func outcome(m *nats.Msg) owner.Outcome {
 
 // Tail implements owner.Journal.
 func (j *journal) Tail(ctx context.Context, after uint64, visit func(uint64, []byte) error) (uint64, error) {
+	patience := firstPatience
 	for last := after; ; {
 		req := getRequest{Seq: last + 1, NextFor: j.log(j.partition, "*"), Batch: tailBatch, MaxBytes: 16 << 20}
-		pending, err := j.batch(ctx, j.logAPI, req, func(m *nats.Msg) error {
+		pending, err := j.batch(ctx, j.logAPI, req, patience, func(m *nats.Msg) error {
 			seq, err := strconv.ParseUint(m.Header.Get(nats.JSSequence), 10, 64)
 			if err != nil {
 				return fmt.Errorf("a stored message without a sequence: %w", err)
@@ -130,6 +133,10 @@ func (j *journal) Tail(ctx context.Context, after uint64, visit func(uint64, []b
 			last = seq
 			return visit(seq, m.Data)
 		})
+		if errors.Is(err, errSilent) && patience < readTimeout {
+			patience *= 2 // and go on behind what was visited
+			continue
+		}
 		if err != nil || pending == 0 {
 			return last, err
 		}
@@ -139,18 +146,31 @@ func (j *journal) Tail(ctx context.Context, after uint64, visit func(uint64, []b
 // Range implements owner.Journal.
 func (j *journal) Range(ctx context.Context, from uint64, n int, visit func(uint64, []byte)) error {
 	req := getRequest{Seq: from, NextFor: j.log(j.partition, "*"), Batch: n, MaxBytes: 16 << 20}
-	_, err := j.batch(ctx, j.logAPI, req, func(m *nats.Msg) error {
-		seq, err := strconv.ParseUint(m.Header.Get(nats.JSSequence), 10, 64)
-		if err == nil {
-			visit(seq, m.Data)
-		}
+	return patiently(func(patience time.Duration) error {
+		_, err := j.batch(ctx, j.logAPI, req, patience, func(m *nats.Msg) error {
+			seq, err := strconv.ParseUint(m.Header.Get(nats.JSSequence), 10, 64)
+			if err == nil {
+				visit(seq, m.Data)
+			}
+			return err
+		})
 		return err
 	})
-	return err
 }
 
-// batch reads several messages and returns how many more there are.
-func (j *journal) batch(ctx context.Context, api string, req getRequest, visit func(*nats.Msg) error) (pending uint64, err error) {
+var errSilent = errors.New("no replica answered in time")
+
+// patiently tries to read, with more patience each time, until there is an answer.
+func patiently(try func(patience time.Duration) error) error {
+	for patience := firstPatience; ; patience *= 2 {
+		if err := try(patience); !errors.Is(err, errSilent) || patience >= readTimeout {
+			return err
+		}
+	}
+}
+
+// batch reads several messages and returns how many more there are; errSilent if for so long there came none.
+func (j *journal) batch(ctx context.Context, api string, req getRequest, patience time.Duration, visit func(*nats.Msg) error) (pending uint64, err error) {
 	// A queue for what may come: the messages, and the batch's end. What did not fit would be lost.
 	messages := make(chan *nats.Msg, max(req.Batch, len(req.MultiLast))+1)
 	sub, err := j.reads.ChanSubscribe(nats.NewInbox(), messages)
@@ -165,12 +185,15 @@ func (j *journal) batch(ctx context.Context, api string, req getRequest, visit f
 	if err := j.reads.PublishRequest(api, sub.Subject, body); err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
+	silent := time.NewTimer(patience)
+	defer silent.Stop()
 	for {
 		var m *nats.Msg
 		select {
 		case m = <-messages:
+			silent.Reset(patience)
+		case <-silent.C:
+			return 0, errSilent
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		}
@@ -191,13 +214,15 @@ func (j *journal) batch(ctx context.Context, api string, req getRequest, visit f
 
 // At implements owner.Journal.
 func (j *journal) At(ctx context.Context, seq uint64) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
 	body, err := json.Marshal(getRequest{Seq: seq})
 	if err != nil {
 		return nil, err
 	}
-	m, err := j.reads.RequestWithContext(ctx, j.logAPI, body)
+	var m *nats.Msg
+	err = patiently(func(patience time.Duration) error {
+		m, err = j.request(ctx, j.logAPI, body, patience)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +243,7 @@ func (j *journal) State(ctx context.Context, log string) (snapshot, checkpoint o
 	if log != "" {
 		req.MultiLast = append(req.MultiLast, j.state(j.partition, log))
 	}
-	_, err = j.batch(ctx, j.stAPI, req, func(m *nats.Msg) error {
+	read := func(m *nats.Msg) error {
 		seq, err := strconv.ParseUint(m.Header.Get(nats.JSSequence), 10, 64)
 		if err != nil {
 			return fmt.Errorf("a stored state without a sequence: %w", err)
@@ -229,12 +254,28 @@ func (j *journal) State(ctx context.Context, log string) (snapshot, checkpoint o
 			snapshot = owner.Revision{Data: m.Data, Number: seq}
 		}
 		return nil
+	}
+	err = patiently(func(patience time.Duration) error {
+		snapshot, checkpoint = owner.Revision{}, owner.Revision{}
+		_, err := j.batch(ctx, j.stAPI, req, patience, read)
+		return err
 	})
 	if err == nil && log == "" && checkpoint.Data == nil {
 		// There is none, or this replica has just begun to catch up; without one the take-over would read the whole stream.
 		checkpoint, err = j.leadersCheckpoint(ctx, cp)
 	}
 	return snapshot, checkpoint, err
+}
+
+// request asks once; errSilent if there is no answer for so long.
+func (j *journal) request(ctx context.Context, subject string, body []byte, patience time.Duration) (*nats.Msg, error) {
+	try, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	m, err := j.reads.RequestWithContext(try, subject, body)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = errSilent
+	}
+	return m, err
 }
 
 // leadersCheckpoint asks the state stream's leader.
