@@ -33,19 +33,20 @@ const (
 	wrongLastSequence = 10071
 )
 
-// journal is a partition's two streams for its owner. Reads have a connection of their own: the server serves them on the
-// goroutine that reads the connection, and a cold block must not hold up appends.
+// journal is a partition's two streams for its owner. Appends, what a take-over needs, and what shards ask for each have a
+// connection of their own: the server serves reads on the goroutine that reads the connection, and none must hold up the others.
 type journal struct {
 	subjects
 	partition       int
-	appends, reads  *nats.Conn
+	appends         *nats.Conn
+	loads, fetches  *lane
 	logAPI, stAPI   string // subjects of direct reads
 	leaderStateRead string
 }
 
-func newJournal(s subjects, partition int, appends, reads *nats.Conn) *journal {
+func newJournal(s subjects, partition int, appends *nats.Conn, loads, fetches *lane) *journal {
 	return &journal{
-		subjects: s, partition: partition, appends: appends, reads: reads,
+		subjects: s, partition: partition, appends: appends, loads: loads, fetches: fetches,
 		logAPI:          "$JS.API.DIRECT.GET." + s.logStream(partition),
 		stAPI:           "$JS.API.DIRECT.GET." + s.stateStream(partition),
 		leaderStateRead: "$JS.API.STREAM.MSG.GET." + s.stateStream(partition),
@@ -125,7 +126,7 @@ func (j *journal) Tail(ctx context.Context, after uint64, visit func(uint64, []b
 	patience := firstPatience
 	for last := after; ; {
 		req := getRequest{Seq: last + 1, NextFor: j.log(j.partition, "*"), Batch: tailBatch, MaxBytes: 16 << 20}
-		pending, err := j.batch(ctx, j.logAPI, req, patience, func(m *nats.Msg) error {
+		pending, err := j.batch(ctx, j.loads, j.logAPI, req, patience, func(m *nats.Msg) error {
 			seq, err := strconv.ParseUint(m.Header.Get(nats.JSSequence), 10, 64)
 			if err != nil {
 				return fmt.Errorf("a stored message without a sequence: %w", err)
@@ -144,10 +145,10 @@ func (j *journal) Tail(ctx context.Context, after uint64, visit func(uint64, []b
 }
 
 // Range implements owner.Journal.
-func (j *journal) Range(ctx context.Context, from uint64, n int, visit func(uint64, []byte)) error {
-	req := getRequest{Seq: from, NextFor: j.log(j.partition, "*"), Batch: n, MaxBytes: 16 << 20}
+func (j *journal) Range(ctx context.Context, log string, from uint64, n int, visit func(uint64, []byte)) error {
+	req := getRequest{Seq: from, NextFor: j.log(j.partition, log), Batch: n, MaxBytes: 16 << 20}
 	return patiently(func(patience time.Duration) error {
-		_, err := j.batch(ctx, j.logAPI, req, patience, func(m *nats.Msg) error {
+		_, err := j.batch(ctx, j.fetches, j.logAPI, req, patience, func(m *nats.Msg) error {
 			seq, err := strconv.ParseUint(m.Header.Get(nats.JSSequence), 10, 64)
 			if err == nil {
 				visit(seq, m.Data)
@@ -170,10 +171,15 @@ func patiently(try func(patience time.Duration) error) error {
 }
 
 // batch reads several messages and returns how many more there are; errSilent if for so long there came none.
-func (j *journal) batch(ctx context.Context, api string, req getRequest, patience time.Duration, visit func(*nats.Msg) error) (pending uint64, err error) {
+func (j *journal) batch(ctx context.Context, l *lane, api string, req getRequest, patience time.Duration, visit func(*nats.Msg) error) (pending uint64, err error) {
 	// A queue for what may come: the messages, and the batch's end. What did not fit would be lost.
 	messages := make(chan *nats.Msg, max(req.Batch, len(req.MultiLast))+1)
-	sub, err := j.reads.ChanSubscribe(nats.NewInbox(), messages)
+	leave, err := l.enter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	sub, err := l.nc.ChanSubscribe(nats.NewInbox(), messages)
 	if err != nil {
 		return 0, err
 	}
@@ -182,7 +188,7 @@ func (j *journal) batch(ctx context.Context, api string, req getRequest, patienc
 	if err != nil {
 		return 0, err
 	}
-	if err := j.reads.PublishRequest(api, sub.Subject, body); err != nil {
+	if err := l.nc.PublishRequest(api, sub.Subject, body); err != nil {
 		return 0, err
 	}
 	silent := time.NewTimer(patience)
@@ -220,7 +226,7 @@ func (j *journal) At(ctx context.Context, seq uint64) ([]byte, error) {
 	}
 	var m *nats.Msg
 	err = patiently(func(patience time.Duration) error {
-		m, err = j.request(ctx, j.logAPI, body, patience)
+		m, err = j.fetches.request(ctx, j.logAPI, body, patience)
 		return err
 	})
 	if err != nil {
@@ -257,7 +263,7 @@ func (j *journal) State(ctx context.Context, log string) (snapshot, checkpoint o
 	}
 	err = patiently(func(patience time.Duration) error {
 		snapshot, checkpoint = owner.Revision{}, owner.Revision{}
-		_, err := j.batch(ctx, j.stAPI, req, patience, read)
+		_, err := j.batch(ctx, j.loads, j.stAPI, req, patience, read)
 		return err
 	})
 	if err == nil && log == "" && checkpoint.Data == nil {
@@ -265,17 +271,6 @@ func (j *journal) State(ctx context.Context, log string) (snapshot, checkpoint o
 		checkpoint, err = j.leadersCheckpoint(ctx, cp)
 	}
 	return snapshot, checkpoint, err
-}
-
-// request asks once; errSilent if there is no answer for so long.
-func (j *journal) request(ctx context.Context, subject string, body []byte, patience time.Duration) (*nats.Msg, error) {
-	try, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	m, err := j.reads.RequestWithContext(try, subject, body)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		err = errSilent
-	}
-	return m, err
 }
 
 // leadersCheckpoint asks the state stream's leader.
@@ -286,7 +281,7 @@ func (j *journal) leadersCheckpoint(ctx context.Context, subject string) (owner.
 	if err != nil {
 		return owner.Revision{}, err
 	}
-	m, err := j.reads.RequestWithContext(ctx, j.leaderStateRead, body)
+	m, err := j.loads.nc.RequestWithContext(ctx, j.leaderStateRead, body)
 	if err != nil {
 		return owner.Revision{}, err
 	}

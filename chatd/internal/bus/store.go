@@ -32,16 +32,17 @@ const (
 
 // Store is a member that keeps logs.
 type Store struct {
-	cfg           Config
-	subjects      subjects
-	srv           *server.Server
-	appends, read *nats.Conn
-	js            jetstream.JetStream
-	metrics       *owner.Metrics
-	led           atomic.Int64
-	epochs        []uint32    // of the partitions
-	made          atomic.Bool // the partitions' streams are there, and epochs is read
-	ready         atomic.Pointer[error]
+	cfg            Config
+	subjects       subjects
+	srv            *server.Server
+	appends        *nats.Conn
+	loads, fetches *lane
+	js             jetstream.JetStream
+	metrics        *owner.Metrics
+	led            atomic.Int64
+	epochs         []uint32    // of the partitions
+	made           atomic.Bool // the partitions' streams are there, and epochs is read
+	ready          atomic.Pointer[error]
 
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -79,10 +80,14 @@ func (s *Store) connect() (err error) {
 	if s.appends, err = connect(s.srv, s.cfg, "appends"); err != nil {
 		return err
 	}
-	if s.read, err = connect(s.srv, s.cfg, "reads"); err != nil {
-		return err
+	for purpose, l := range map[string]**lane{"loads": &s.loads, "fetches": &s.fetches} {
+		nc, err := connect(s.srv, s.cfg, purpose)
+		if err != nil {
+			return err
+		}
+		*l = newLane(nc)
 	}
-	s.js, err = jetstream.New(s.read)
+	s.js, err = jetstream.New(s.loads.nc)
 	return err
 }
 
@@ -160,7 +165,7 @@ func (s *Store) begin(ctx context.Context, partition int) *leading {
 		defer cancel()
 		owner.New(owner.Config{
 			Partition: partition, Epoch: s.epochs[partition],
-			Journal: newJournal(s.subjects, partition, s.appends, s.read),
+			Journal: newJournal(s.subjects, partition, s.appends, s.loads, s.fetches),
 			Link:    &link{s.subjects, partition, s.appends},
 			Logger:  s.cfg.Logger, Metrics: s.metrics,
 		}).Lead(ctx, func(active bool) {
@@ -301,7 +306,7 @@ func (s *Store) probe(ctx context.Context) error {
 		if !s.alone() && !s.srv.JetStreamIsStreamCurrent(account, s.subjects.stateStream(p)) {
 			return fmt.Errorf("the snapshots of partition %d are catching up", p)
 		}
-		if _, err := s.read.RequestWithContext(ctx, s.subjects.owner(p), body); err != nil {
+		if _, err := s.loads.nc.RequestWithContext(ctx, s.subjects.owner(p), body); err != nil {
 			return fmt.Errorf("partition %d has no owner that answers: %w", p, err)
 		}
 	}
@@ -314,7 +319,8 @@ func (s *Store) Stop() {
 	s.cancel()
 	s.done.Wait()
 	s.appends.Close()
-	s.read.Close()
+	s.loads.nc.Close()
+	s.fetches.nc.Close()
 	if !s.alone() {
 		// Leaders move first, so that nobody waits for an election.
 		s.srv.LameDuckShutdown()

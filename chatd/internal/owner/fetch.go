@@ -57,25 +57,27 @@ func (t *term) fetch(r request, e *entry, f *wire.Fetch) {
 		t.reply(r, reply)
 		return
 	}
-	if walk.run(t.recent.get) == nil {
+	if walk.run(t.recent.follow) == nil {
 		reply.Events = walk.events
 		t.reply(r, reply)
 		return
 	}
-	t.fetchFromStream(r, f, reply, walk)
+	t.fetchFromStream(r, e, f, walk)
 }
 
 // fetchKey names what several requests for the same events have in common: shards that wait ask again, and shards that are
-// started at once ask for the same.
+// started at once ask for the same. The log's newest position is no part of it, or each event would make another read of what is
+// asked again.
 type fetchKey struct {
-	log      string
-	from, to uint64
-	newest   bool
+	log    string
+	after  uint64
+	newest bool
+	limit  uint32
 }
 
 // fetchFromStream reads what is not in memory, once for all that wait for it.
-func (t *term) fetchFromStream(r request, f *wire.Fetch, reply *wire.OwnerReply, w *walk) {
-	key := fetchKey{f.GetLog(), w.from, w.to, f.GetNewest()}
+func (t *term) fetchFromStream(r request, e *entry, f *wire.Fetch, w *walk) {
+	key := fetchKey{f.GetLog(), f.GetAfterPts(), f.GetNewest(), f.GetLimit()}
 	if waiting, ok := t.fetching[key]; ok {
 		if len(waiting) >= maxWaiting {
 			waiting = waiting[1:]
@@ -90,19 +92,38 @@ func (t *term) fetchFromStream(r request, f *wire.Fetch, reply *wire.OwnerReply,
 	t.fetching[key] = []request{r}
 	t.read(func() func() {
 		w.reset()
-		err := w.run(t.reader())
+		from := t.reader(e.log, w.from)
+		err := w.run(from.follow)
 		return func() {
-			if err != nil {
-				reply.Error = &chatv1.Error{Code: chatv1.Error_CODE_UNAVAILABLE, Message: "the log cannot be read just now", RetryAfterMs: 250}
-				t.cfg.Logger.Warn("fetch failed", "log", key.log, "after", f.GetAfterPts(), "err", err)
-			}
-			reply.Events = w.events
-			for _, r := range t.fetching[key] {
-				t.reply(r, reply)
-			}
+			waiting := t.fetching[key]
 			delete(t.fetching, key)
+			t.withState(key.log, func(e *entry) { t.fetched(waiting, e, f, from, err) })
 		}
 	})
+}
+
+// fetched answers all that wait for a read, with what the log is now: events that came during the read are in memory. A shard that
+// asked meanwhile may not have heard them.
+func (t *term) fetched(waiting []request, e *entry, f *wire.Fetch, from *reader, err error) {
+	reply := &wire.OwnerReply{Pts: e.settledPts, MayRead: true, Info: e.info()}
+	w := t.plan(e, f)
+	switch {
+	case err != nil:
+		t.cfg.Logger.Warn("fetch failed", "log", e.log, "after", f.GetAfterPts(), "newest", f.GetNewest(), "err", err)
+		reply.Error = &chatv1.Error{Code: chatv1.Error_CODE_UNAVAILABLE, Message: "the log cannot be read just now", RetryAfterMs: 250}
+	case w.run(from.remember) != nil:
+		// So much has come that some of it has left the memory. The shards ask again.
+		t.cfg.Metrics.dropped.Add(float64(len(waiting)))
+		return
+	}
+	reply.Events = w.events
+	for _, r := range waiting {
+		if e.state.MayRead(r.User) {
+			t.reply(r, reply)
+		} else {
+			t.reply(r, &wire.OwnerReply{Pts: e.settledPts, Info: e.info()})
+		}
+	}
 }
 
 // plan says which positions a fetch is answered with.
@@ -126,34 +147,66 @@ func (t *term) plan(e *entry, f *wire.Fetch) *walk {
 	return w
 }
 
-// blockEvents are read from the stream at once where a log's events stand close together.
-const blockEvents = 256
+// worthBlock is how many events of a stretch between two skip pointers must be wanted for the stretch to be read at once.
+const worthBlock = 4
 
-// reader reads the events of one walk from memory, else from the stream: one by one while they stand far apart, and by blocks where
-// they do not. It runs on a reader's goroutine.
-func (t *term) reader() func(seq uint64) ([]byte, error) {
-	block := map[uint64][]byte{}
-	before := uint64(0)
-	return func(seq uint64) ([]byte, error) {
-		if data, err := t.recent.get(seq); err == nil {
-			return data, nil
-		}
-		if data, ok := block[seq]; ok {
-			return data, nil
-		}
-		near := before > seq && before-seq <= blockEvents/8
-		before = seq
-		t.cfg.Metrics.reads.Inc()
-		if near {
-			clear(block)
-			from := max(seq, blockEvents) - blockEvents + 1
-			err := t.cfg.Journal.Range(t.ctx, from, int(seq-from)+1, func(seq uint64, data []byte) { block[seq] = data })
-			if data, ok := block[seq]; ok && err == nil {
-				return data, nil
-			}
-		}
-		return t.at(seq)
+// reader reads the events of one walk, from memory, else from the stream: by stretches between skip pointers where the walk wants
+// several events of one, else one by one. It runs on a goroutine of its own.
+type reader struct {
+	t    *term
+	log  string
+	from uint64 // the lowest position that the walk wants
+	// read are the events that were read, by sequence.
+	read map[uint64][]byte
+}
+
+func (t *term) reader(log string, from uint64) *reader {
+	return &reader{t, log, from, map[uint64][]byte{}}
+}
+
+// remember finds an event that is in memory or was read, else it says ErrNotFound.
+func (r *reader) remember(seq uint64, _ *wire.StoredEvent) ([]byte, error) {
+	if data, ok := r.read[seq]; ok {
+		return data, nil
 	}
+	return r.t.recent.get(seq)
+}
+
+// follow finds or reads the event at seq, to which the later event points.
+func (r *reader) follow(seq uint64, later *wire.StoredEvent) ([]byte, error) {
+	if data, err := r.remember(seq, later); err == nil {
+		return data, nil
+	}
+	r.t.cfg.Metrics.reads.Inc()
+	if from, n := r.stretch(seq, later); n >= worthBlock {
+		err := r.t.cfg.Journal.Range(r.t.ctx, r.log, from, n, func(seq uint64, data []byte) { r.read[seq] = data })
+		if data, ok := r.read[seq]; ok && err == nil {
+			return data, nil
+		}
+		// A void event stands between, or the replica is behind.
+	}
+	data, err := r.t.at(seq)
+	if err == nil {
+		r.read[seq] = data
+	}
+	return data, err
+}
+
+// stretch says from which sequence on how many messages of the log bring the event at seq and those before it that the walk is
+// about to want.
+func (r *reader) stretch(seq uint64, later *wire.StoredEvent) (from uint64, n int) {
+	if later == nil || seq != later.PrevSeq || seq == later.SkipSeq {
+		return 0, 0
+	}
+	pts := later.Pts - 1
+	begin := pts / chatlog.SkipEvery * chatlog.SkipEvery
+	if pts+1-min(pts, max(begin, r.from)) < worthBlock {
+		return 0, 0
+	}
+	if begin == 0 {
+		return 1, int(pts)
+	}
+	return later.SkipSeq, int(pts - begin + 1)
 }
 
 // at reads one event, and again if the replica is behind.
@@ -185,10 +238,12 @@ var errBroken = errors.New("the log's chain of events is broken")
 
 func (w *walk) reset() { w.events, w.parsed = nil, nil }
 
-func (w *walk) run(get func(seq uint64) ([]byte, error)) error {
+// run walks. follow finds the event at a sequence, to which the later event points; nil for the first.
+func (w *walk) run(follow func(seq uint64, later *wire.StoredEvent) ([]byte, error)) error {
 	size := 0
-	for seq, last := w.seq, uint64(0); seq != 0; {
-		data, err := get(seq)
+	var later *wire.StoredEvent
+	for seq := w.seq; seq != 0; {
+		data, err := follow(seq, later)
 		if err != nil {
 			return err
 		}
@@ -196,10 +251,10 @@ func (w *walk) run(get func(seq uint64) ([]byte, error)) error {
 		if err := proto.Unmarshal(data, e); err != nil {
 			return err
 		}
-		if last != 0 && e.Pts >= last {
+		if later != nil && e.Pts >= later.Pts {
 			return errBroken
 		}
-		last = e.Pts
+		later = e
 		if e.Pts < w.from || e.TimeMs < w.sinceMs {
 			break
 		}
@@ -261,7 +316,7 @@ func (t *term) lookBack(r request, e *entry, sinceMs int64) {
 		w.from = e.settledPts - maxLookBack + 1
 	}
 	t.read(func() func() {
-		err := w.run(t.reader())
+		err := w.run(t.reader(e.log, w.from).follow)
 		return func() { t.lookedBack(e, w, err) }
 	})
 }
