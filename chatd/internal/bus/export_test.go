@@ -26,3 +26,6 @@ func (s *Store) Live(partition int, log string) string { return s.subjects.live(
 func (s *Store) StepDown(partition int) {
 	_ = s.srv.JetStreamStepdownStream(account, s.subjects.logStream(partition))
 }
+
+// Turn is turn.
+var Turn = turn

@@ -1,6 +1,7 @@
 package bus_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/bus"
+	"github.com/chatfleet/chatfleet/chatd/internal/election"
 	"github.com/chatfleet/chatfleet/chatd/internal/logid"
 	"github.com/chatfleet/chatfleet/chatd/internal/owner/ownertest"
 	"github.com/chatfleet/chatfleet/chatd/internal/wire"
@@ -26,6 +28,9 @@ import (
 
 // storeEnv makes the test binary a store, configured by its value, until its standard input ends.
 const storeEnv = "CHATFLEET_STORE_CHILD"
+
+// patientEnv makes that store wait for a minute of silence before it stands for election.
+const patientEnv = "CHATFLEET_STORE_PATIENT"
 
 // TestStoreChild is a store in a process of its own, for tests that stop or kill it.
 func TestStoreChild(t *testing.T) {
@@ -38,19 +43,24 @@ func TestStoreChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Registerer, c.Logger = prometheus.NewRegistry(), slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	if os.Getenv(patientEnv) != "" {
+		election.Fast.MinElection, election.Fast.MaxElection = time.Minute, 2*time.Minute
+	}
 	s, err := bus.StartStore(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Println("started")
+	eventually(t, s.Ready)
+	fmt.Println("ready")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	s.Stop()
 }
 
 // child is a store in a process of its own.
 type child struct {
-	cmd   *exec.Cmd
-	stdin io.Closer
+	cmd    *exec.Cmd
+	stdin  io.Closer
+	stdout io.Reader
 }
 
 func startChild(t *testing.T, c bus.Config) *child {
@@ -67,10 +77,26 @@ func startChild(t *testing.T, c bus.Config) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return &child{cmd, stdin}
+	return &child{cmd, stdin, stdout}
+}
+
+// ready waits until the store is.
+func (c *child) ready(t *testing.T) {
+	t.Helper()
+	lines := bufio.NewScanner(c.stdout)
+	for lines.Scan() {
+		if lines.Text() == "ready" {
+			return
+		}
+	}
+	t.Fatal("a store ended before it was ready")
 }
 
 func (c *child) signal(t *testing.T, s syscall.Signal) {

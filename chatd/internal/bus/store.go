@@ -73,6 +73,9 @@ func StartStore(cfg Config) (*Store, error) {
 	s.cancel = cancel
 	s.done.Go(func() { s.lead(ctx) })
 	s.done.Go(func() { s.watchReady(ctx) })
+	if !s.alone() {
+		s.done.Go(func() { succession{s.srv}.watch(ctx) })
+	}
 	return s, nil
 }
 

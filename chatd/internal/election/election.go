@@ -1,9 +1,10 @@
 // Package election sets how fast the stores elect a new leader when one is lost.
 //
 // The embedded NATS server elects after 4 to 9 seconds without a heartbeat and has no option for it: the times are variables
-// of its package. This package sets them by go:linkname, all in proportion, before the first server starts. It is the one
-// place that reaches into another module; Set refuses to go on if what it finds there is not what it knows, so a NATS release
-// that renames or retunes them is an error at start and a failing test here, never a silent nine seconds.
+// of its package. This package sets them by go:linkname, all in proportion, before the first server starts; Stand finds a server's
+// groups in the same way. It is the one place that reaches into another module. Set refuses to go on if what it finds there is
+// not what it knows, so a NATS release that renames or retunes them does not link, or is an error at start and a failing test
+// here, never a silent nine seconds.
 //
 // The times hold for all stores of a region, since a follower that waits less than the leader's heartbeat would elect for ever.
 package election
@@ -14,7 +15,7 @@ import (
 	"time"
 	_ "unsafe" // go:linkname
 
-	_ "github.com/nats-io/nats-server/v2/server" // where the variables are
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // Timing of leader elections among the stores.
@@ -27,10 +28,10 @@ type Timing struct {
 	MinCampaign, MaxCampaign time.Duration
 }
 
-// Fast is for stores a few milliseconds apart: a leader's death costs under a second. Chosen by measurement: at half of it,
-// a disk flooded by syncs leads to elections that nobody asked for.
+// Fast is for stores a few milliseconds apart: a hanging leader costs under two seconds. A dead one costs less, see Stand. At half of
+// it, a disk flooded by syncs leads to elections that nobody asked for.
 var Fast = Timing{
-	MinElection: 450 * time.Millisecond, MaxElection: time.Second,
+	MinElection: 600 * time.Millisecond, MaxElection: 1200 * time.Millisecond,
 	Heartbeat:   125 * time.Millisecond,
 	MinCampaign: 12 * time.Millisecond, MaxCampaign: 100 * time.Millisecond,
 }
@@ -62,6 +63,21 @@ var lostQuorumInterval time.Duration
 
 //go:linkname lostQuorumCheck github.com/nats-io/nats-server/v2/server.lostQuorumCheck
 var lostQuorumCheck time.Duration
+
+//go:linkname lookupRaftNode github.com/nats-io/nats-server/v2/server.(*Server).lookupRaftNode
+func lookupRaftNode(s *server.Server, group string) server.RaftNode
+
+// Stand makes a server stand for election in a group of its own, after MinCampaign to MaxCampaign, if the group still has the leader
+// that the caller knows to be lost, or none.
+func Stand(s *server.Server, group, lost string) {
+	node := lookupRaftNode(s, group)
+	if node == nil || node.IsObserver() {
+		return
+	}
+	if leader := node.GroupLeader(); leader == "" || leader == lost {
+		_ = node.Campaign() // fails only for the leader
+	}
+}
 
 var (
 	once   sync.Once

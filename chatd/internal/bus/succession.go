@@ -1,0 +1,95 @@
+package bus
+
+import (
+	"context"
+	"hash/fnv"
+	"io"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/election"
+)
+
+const (
+	// routePoll is how often a store looks whether another's connections have closed.
+	routePoll = 20 * time.Millisecond
+	// standApart is the time between the first and the next store that stands for election in a group: enough for a vote, so
+	// that two do not split it.
+	standApart = 200 * time.Millisecond
+)
+
+// succession makes this store stand for election at once in the groups of a store that dies. The kernel closes a dead process's
+// connections; the groups themselves only notice that its heartbeats stay away, each for itself, after a time that must be long
+// enough for a busy disk. That remains for a store that hangs.
+//
+// It is a hint and no part of what makes elections safe: votes are the groups' own. If two stores only lost sight of each other, a
+// group may get another leader for nothing.
+type succession struct{ srv *server.Server }
+
+// watch looks after the other stores until ctx ends.
+func (s succession) watch(ctx context.Context) {
+	poll := time.NewTicker(routePoll)
+	defer poll.Stop()
+	for before := (map[string]bool)(nil); ; {
+		now := s.linked()
+		for store := range before {
+			if !now[store] {
+				s.succeed(ctx, store)
+			}
+		}
+		before = now
+		select {
+		case <-ctx.Done():
+			return
+		case <-poll.C:
+		}
+	}
+}
+
+// linked are the names of the stores that have a route to this one.
+func (s succession) linked() map[string]bool {
+	names := map[string]bool{}
+	if z, err := s.srv.Routez(nil); err == nil { // fails only for options
+		for _, r := range z.Routes {
+			names[r.RemoteName] = true
+		}
+	}
+	return names
+}
+
+// succeed stands in the groups that the lost store led.
+func (s succession) succeed(ctx context.Context, lost string) {
+	for _, account := range []string{account, s.srv.SystemAccount().GetName()} {
+		for _, groups := range *s.srv.Raftz(&server.RaftzOptions{AccountFilter: account}) {
+			for group, g := range groups {
+				if g.Leader == "" || g.Peers[g.Leader].Name != lost {
+					continue
+				}
+				turn := turn(group, g)
+				time.AfterFunc(time.Duration(turn)*standApart, func() {
+					if ctx.Err() == nil {
+						election.Stand(s.srv, group, g.Leader)
+					}
+				})
+			}
+		}
+	}
+}
+
+// turn is this store's place in the order in which a group's members stand when its leader is lost. It differs from group to group, so
+// that a lost store's groups are spread.
+func turn(group string, g server.RaftzGroup) int {
+	weight := func(peer string) uint64 {
+		h := fnv.New64a()
+		_, _ = io.WriteString(h, group+" "+peer) // never fails
+		return h.Sum64()
+	}
+	mine, before := weight(g.ID), 0
+	for peer := range g.Peers {
+		if peer != g.Leader && weight(peer) < mine {
+			before++
+		}
+	}
+	return before
+}

@@ -1,0 +1,1 @@
+// Empty: it lets the package declare a function without a body, for go:linkname.
