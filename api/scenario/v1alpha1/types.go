@@ -65,7 +65,7 @@ type LocalFleet struct {
 type Population struct {
 	// Users who read the broadcast channel.
 	Subscribers int `json:"subscribers" jsonschema:"required,minimum=1,maximum=10000000"`
-	// Sessions that each user has at the same time. Default 1.
+	// Sessions that each user has at the same time, which all read the same channels. Default 1.
 	DevicesPerUser int `json:"devicesPerUser,omitempty" jsonschema:"minimum=1,maximum=16"`
 	// Channels beside the broadcast one, for the chatter. Default 0.
 	Channels int `json:"channels,omitempty" jsonschema:"minimum=0,maximum=100000"`

@@ -57,7 +57,7 @@ func (t *term) fetch(r request, e *entry, f *wire.Fetch) {
 		t.reply(r, reply)
 		return
 	}
-	if walk.run(t.recent.follow) == nil {
+	if walk.run(t.recent.get) == nil {
 		reply.Events = walk.events
 		t.reply(r, reply)
 		return
@@ -92,8 +92,8 @@ func (t *term) fetchFromStream(r request, e *entry, f *wire.Fetch, w *walk) {
 	t.fetching[key] = []request{r}
 	t.read(func() func() {
 		w.reset()
-		from := t.reader(e.log, w.from)
-		err := w.run(from.follow)
+		from := t.reader()
+		err := w.run(from.get)
 		return func() {
 			waiting := t.fetching[key]
 			delete(t.fetching, key)
@@ -147,66 +147,56 @@ func (t *term) plan(e *entry, f *wire.Fetch) *walk {
 	return w
 }
 
-// worthBlock is how many events of a stretch between two skip pointers must be wanted for the stretch to be read at once.
-const worthBlock = 4
+// blockEvents are read from the stream at once where a log's events stand close together.
+const blockEvents = 256
 
-// reader reads the events of one walk, from memory, else from the stream: by stretches between skip pointers where the walk wants
-// several events of one, else one by one. It runs on a goroutine of its own.
+// reader reads the events of one walk, from memory, else from the stream: one by one while they stand far apart, and by blocks where
+// they do not. It runs on a goroutine of its own.
 type reader struct {
-	t    *term
-	log  string
-	from uint64 // the lowest position that the walk wants
-	// read are the events that were read, by sequence.
-	read map[uint64][]byte
+	t *term
+	// read are the events that were read, by sequence; block is what was read last, of all logs.
+	read, block map[uint64][]byte
+	before      uint64 // the sequence before
 }
 
-func (t *term) reader(log string, from uint64) *reader {
-	return &reader{t, log, from, map[uint64][]byte{}}
+func (t *term) reader() *reader {
+	return &reader{t: t, read: map[uint64][]byte{}, block: map[uint64][]byte{}}
 }
 
 // remember finds an event that is in memory or was read, else it says ErrNotFound.
-func (r *reader) remember(seq uint64, _ *wire.StoredEvent) ([]byte, error) {
+func (r *reader) remember(seq uint64) ([]byte, error) {
 	if data, ok := r.read[seq]; ok {
 		return data, nil
 	}
 	return r.t.recent.get(seq)
 }
 
-// follow finds or reads the event at seq, to which the later event points.
-func (r *reader) follow(seq uint64, later *wire.StoredEvent) ([]byte, error) {
-	if data, err := r.remember(seq, later); err == nil {
+// get finds or reads an event. A walk asks for lower and lower sequences.
+func (r *reader) get(seq uint64) ([]byte, error) {
+	near := r.before > seq && r.before-seq <= blockEvents/8
+	r.before = seq
+	if data, err := r.remember(seq); err == nil {
 		return data, nil
 	}
-	r.t.cfg.Metrics.reads.Inc()
-	if from, n := r.stretch(seq, later); n >= worthBlock {
-		err := r.t.cfg.Journal.Range(r.t.ctx, r.log, from, n, func(seq uint64, data []byte) { r.read[seq] = data })
-		if data, ok := r.read[seq]; ok && err == nil {
-			return data, nil
+	data, ok := r.block[seq]
+	if !ok {
+		r.t.cfg.Metrics.reads.Inc()
+		if near {
+			clear(r.block)
+			from := max(seq, blockEvents) - blockEvents + 1
+			if err := r.t.cfg.Journal.Range(r.t.ctx, from, int(seq-from)+1, func(seq uint64, data []byte) { r.block[seq] = data }); err == nil {
+				data, ok = r.block[seq]
+			}
 		}
-		// A void event stands between, or the replica is behind.
 	}
-	data, err := r.t.at(seq)
-	if err == nil {
-		r.read[seq] = data
+	if !ok {
+		var err error
+		if data, err = r.t.at(seq); err != nil {
+			return nil, err
+		}
 	}
-	return data, err
-}
-
-// stretch says from which sequence on how many messages of the log bring the event at seq and those before it that the walk is
-// about to want.
-func (r *reader) stretch(seq uint64, later *wire.StoredEvent) (from uint64, n int) {
-	if later == nil || seq != later.PrevSeq || seq == later.SkipSeq {
-		return 0, 0
-	}
-	pts := later.Pts - 1
-	begin := pts / chatlog.SkipEvery * chatlog.SkipEvery
-	if pts+1-min(pts, max(begin, r.from)) < worthBlock {
-		return 0, 0
-	}
-	if begin == 0 {
-		return 1, int(pts)
-	}
-	return later.SkipSeq, int(pts - begin + 1)
+	r.read[seq] = data
+	return data, nil
 }
 
 // at reads one event, and again if the replica is behind.
@@ -238,12 +228,10 @@ var errBroken = errors.New("the log's chain of events is broken")
 
 func (w *walk) reset() { w.events, w.parsed = nil, nil }
 
-// run walks. follow finds the event at a sequence, to which the later event points; nil for the first.
-func (w *walk) run(follow func(seq uint64, later *wire.StoredEvent) ([]byte, error)) error {
+func (w *walk) run(get func(seq uint64) ([]byte, error)) error {
 	size := 0
-	var later *wire.StoredEvent
-	for seq := w.seq; seq != 0; {
-		data, err := follow(seq, later)
+	for seq, last := w.seq, uint64(0); seq != 0; {
+		data, err := get(seq)
 		if err != nil {
 			return err
 		}
@@ -251,10 +239,10 @@ func (w *walk) run(follow func(seq uint64, later *wire.StoredEvent) ([]byte, err
 		if err := proto.Unmarshal(data, e); err != nil {
 			return err
 		}
-		if later != nil && e.Pts >= later.Pts {
+		if last != 0 && e.Pts >= last {
 			return errBroken
 		}
-		later = e
+		last = e.Pts
 		if e.Pts < w.from || e.TimeMs < w.sinceMs {
 			break
 		}
@@ -316,7 +304,7 @@ func (t *term) lookBack(r request, e *entry, sinceMs int64) {
 		w.from = e.settledPts - maxLookBack + 1
 	}
 	t.read(func() func() {
-		err := w.run(t.reader(e.log, w.from).follow)
+		err := w.run(t.reader().get)
 		return func() { t.lookedBack(e, w, err) }
 	})
 }

@@ -20,8 +20,8 @@ type Journal interface {
 	Tail(ctx context.Context, after uint64, visit func(seq uint64, event []byte) error) (last uint64, err error)
 	// At reads one message of the log stream; ErrNotFound if it is not there.
 	At(ctx context.Context, seq uint64) ([]byte, error)
-	// Range visits at most n messages of one log from the sequence on, in order; also those that are void.
-	Range(ctx context.Context, log string, from uint64, n int, visit func(seq uint64, event []byte)) error
+	// Range visits at most n messages of the log stream from the sequence on, in order; also those that are void.
+	Range(ctx context.Context, from uint64, n int, visit func(seq uint64, event []byte)) error
 	// State reads a log's snapshot and the checkpoint, both from one replica at one moment. What is not there is nil.
 	// An empty log reads the checkpoint alone.
 	State(ctx context.Context, log string) (snapshot, checkpoint Revision, err error)

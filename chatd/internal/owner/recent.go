@@ -1,10 +1,6 @@
 package owner
 
-import (
-	"sync"
-
-	"github.com/chatfleet/chatfleet/chatd/internal/wire"
-)
+import "sync"
 
 // recentEvents are the newest stored events of the partition, by sequence: most fetches are for what has just been written.
 // The term's goroutine adds; readers get.
@@ -35,9 +31,6 @@ func (r *recentEvents) add(seq uint64, data []byte) {
 		r.order = r.order[1:]
 	}
 }
-
-// follow is get for a walk.
-func (r *recentEvents) follow(seq uint64, _ *wire.StoredEvent) ([]byte, error) { return r.get(seq) }
 
 // get finds an event or says ErrNotFound.
 func (r *recentEvents) get(seq uint64) ([]byte, error) {

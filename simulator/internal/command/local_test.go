@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,7 +24,7 @@ const scenarioOfFaults = `
 apiVersion: chatfleet.io/v1alpha1
 kind: Scenario
 name: faults
-population: {subscribers: 60, channels: 6, attachPerSession: 2, jsonShare: 0.2}
+population: {subscribers: 30, devicesPerUser: 2, channels: 6, attachPerSession: 2, jsonShare: 0.2}
 phases:
   connect: {duration: 1s}
   warmup: 1s
@@ -170,6 +171,13 @@ func TestRunWithFaults(t *testing.T) {
 			t.Errorf("fault %+v", f)
 		}
 	}
+	sessions, delivered := int64(0), int64(0)
+	for _, s := range r.Shards {
+		sessions, delivered = sessions+s.Sessions, delivered+s.Latency.Count()
+	}
+	if len(r.Shards) != 2 || sessions != 60 || delivered == 0 || r.Shards[0].Name != "shard-0" {
+		t.Errorf("%d sessions and %d deliveries by shard: %+v", sessions, delivered, r.Shards)
+	}
 	if r.Sessions.Dropped == 0 {
 		t.Error("a shard was killed and no session has lost its connection")
 	}
@@ -204,6 +212,36 @@ func TestInterrupt(t *testing.T) {
 	}
 	if r.Deliveries.Lost != 0 || r.Posts.Acknowledged == 0 {
 		t.Errorf("deliveries %+v, posts %+v", r.Deliveries, r.Posts)
+	}
+	l.leavesNothing(t)
+}
+
+// A process of the fleet that ends by itself is a defect, whatever the others make up for.
+func TestCrash(t *testing.T) {
+	l := startLocal(t, "stores=1,shards=2,partitions=2")
+	l.until(t, "measure ")
+	for _, link := range l.processes() {
+		dir := filepath.Dir(strings.Fields(link)[0])
+		args, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+		if !strings.Contains(string(args), "shard-1") {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.until(t, "shard-1 ended by itself")
+	if err := syscall.Kill(-l.Process.Pid, syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	l.ended(t)
+	r, err := report.Read(l.out)
+	if err != nil || r.Verdict != verdict.Fail || len(r.Fleet.Exits) != 1 || !strings.Contains(r.Reasons[0], "shard-1: ") {
+		t.Errorf("verdict %s, reasons %q, exits %q, %v", r.Verdict, r.Reasons, r.Fleet.Exits, err)
 	}
 	l.leavesNothing(t)
 }

@@ -14,21 +14,25 @@ import (
 const maxAttachments = 1 << 18
 
 // attachments says which sessions follow which channels: all the broadcast channel (0), and each session as many of the
-// chatter's (1 and on) as the scenario says. Session n reads channel n, counted round, and others at equal distances from it,
-// so that every channel has as many readers as any other, give or take one a place.
+// chatter's (1 and on) as the scenario says. User n reads channel n, counted round, and others at equal distances from it,
+// so that every channel has as many readers as any other, give or take one a place and device. The first sessions are everybody's first
+// device, then come the second ones.
 func attachments(p v1alpha1.Population) ([]swarm.Attachment, error) {
-	sessions, channels, each := p.Sessions(), p.Channels, p.AttachPerSession
-	out := []swarm.Attachment{{Log: 0, First: 0, Count: sessions, Step: 1}}
-	if channels*each > maxAttachments {
-		return nil, fmt.Errorf("population: %d channels of which each session reads %d: at most %d pairs can be laid out; lower one",
-			channels, each, maxAttachments)
+	users, devices, channels, each := p.Subscribers, max(p.DevicesPerUser, 1), p.Channels, p.AttachPerSession
+	out := []swarm.Attachment{{Log: 0, First: 0, Count: p.Sessions(), Step: 1}}
+	if channels*each*devices > maxAttachments {
+		return nil, fmt.Errorf("population: %d channels of which each session reads %d, on %d devices: at most %d of these can be laid out; lower one",
+			channels, each, devices, maxAttachments)
 	}
 	for place := range each {
 		distance := place * channels / each
 		for channel := range channels {
 			first := ((channel-distance)%channels + channels) % channels
-			if first < sessions {
-				out = append(out, swarm.Attachment{Log: 1 + channel, First: first, Count: (sessions-first-1)/channels + 1, Step: channels})
+			if first >= users {
+				continue
+			}
+			for device := range devices {
+				out = append(out, swarm.Attachment{Log: 1 + channel, First: device*users + first, Count: (users-first-1)/channels + 1, Step: channels})
 			}
 		}
 	}

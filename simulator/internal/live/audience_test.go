@@ -1,6 +1,7 @@
 package live
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -10,8 +11,8 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/poster"
 )
 
-// Every session reads the broadcast channel and as many others as the scenario says, each once, and every channel has as many
-// readers as any other.
+// Every session reads the broadcast channel and as many others as the scenario says, each once, all devices of a user the same ones;
+// and every channel has as many readers as any other.
 func TestAttachments(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := v1alpha1.Population{
@@ -45,9 +46,12 @@ func TestAttachments(t *testing.T) {
 			if len(channels) != 1+p.AttachPerSession || !channels[0] {
 				t.Fatalf("session %d reads %v, want the broadcast channel and %d more", session, channels, p.AttachPerSession)
 			}
+			if first := reads[session%p.Subscribers]; !maps.Equal(channels, first) {
+				t.Fatalf("session %d reads %v and its user's first device %v", session, channels, first)
+			}
 		}
 		for _, n := range readers[1:] {
-			if fair := p.Sessions() * p.AttachPerSession / p.Channels; n < fair-p.AttachPerSession || n > fair+p.AttachPerSession {
+			if fair, most := p.Sessions()*p.AttachPerSession/p.Channels, p.AttachPerSession*p.DevicesPerUser; n < fair-most || n > fair+most {
 				t.Fatalf("readers by channel: %v, want about %d each", readers[1:], fair)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 	"github.com/chatfleet/chatfleet/proto/chat/v1/chatv1connect"
 	"github.com/chatfleet/chatfleet/simulator/internal/history"
+	"github.com/chatfleet/chatfleet/simulator/internal/mint"
 	"github.com/chatfleet/chatfleet/simulator/internal/poster"
 )
 
@@ -38,7 +39,7 @@ func (c channels) ids() []string {
 }
 
 // createChannels makes the channels of a run. New ones: what a run expects begins at their first position.
-func createChannels(ctx context.Context, run uint64, n int, endpoints []string, m *minter, within time.Duration) (channels, error) {
+func createChannels(ctx context.Context, run uint64, n int, endpoints []string, m *mint.Minter, within time.Duration) (channels, error) {
 	out := channels{make([]poster.Log, n), make([]history.Log, n)}
 	client := &http.Client{Transport: &http.Transport{
 		DialContext: (&net.Dialer{Timeout: time.Second}).DialContext, MaxIdleConnsPerHost: createParallel,
@@ -48,7 +49,7 @@ func createChannels(ctx context.Context, run uint64, n int, endpoints []string, 
 	group.SetLimit(createParallel)
 	for i := range n {
 		group.Go(func() error {
-			token, err := m.mint(fmt.Sprintf("sim-author-%d", i/channelsPerAuthor))
+			token, err := m.Mint(fmt.Sprintf("sim-author-%d", i/channelsPerAuthor))
 			if err != nil {
 				return err
 			}

@@ -18,7 +18,7 @@ func (e *engine) collect(end ended) report.Run {
 		Measurements: verdict.Measurements{
 			Unreachable: end.unreachable, Interrupted: end.interrupted,
 			Clock: verdict.Clock{Source: "CLOCK_MONOTONIC of one host", Trusted: true, Step: e.watch.largest()},
-			Fleet: verdict.Fleet{RSSBytesPerSession: e.usage.memoryPerSession(), CPUPerDelivery: e.usage.cpuPerDelivery()},
+			Fleet: verdict.Fleet{RSSBytesPerSession: e.usage.memoryPerSession(), CPUPerDelivery: e.usage.cpuPerDelivery(), Exits: e.usage.exitsSoFar()},
 		},
 		Fleet: e.describeFleet(), Simulator: e.simulator(),
 	}
@@ -39,7 +39,7 @@ func (e *engine) collect(end ended) report.Run {
 		m.Faults = e.collectFaults()
 	}
 	if e.verified {
-		e.collectDeliveries(m)
+		e.collectDeliveries(&run)
 	}
 	return run
 }
@@ -103,8 +103,8 @@ func (e *engine) collectPosts(run *report.Run) {
 	}
 }
 
-func (e *engine) collectDeliveries(m *verdict.Measurements) {
-	r := e.result
+func (e *engine) collectDeliveries(run *report.Run) {
+	m, r := &run.Measurements, e.result
 	m.Deliveries = verdict.Deliveries{
 		Expected: r.Verification.Expected, Delivered: r.Verification.Delivered, Lost: r.Verification.Lost,
 		Corrupt: r.Verification.Corrupt, Unordered: r.Counters.Unordered, Healed: r.Counters.Healed,
@@ -120,6 +120,13 @@ func (e *engine) collectDeliveries(m *verdict.Measurements) {
 	}
 	for _, i := range e.grouping.blocks {
 		m.Blocks = append(m.Blocks, verdict.Block{Name: r.Groups[i].Name, Latency: r.Groups[i].Latency, Lost: r.Verification.Groups[i].Lost})
+	}
+	for i, s := range r.Shards {
+		name := s.Endpoint
+		if e.fleet != nil && len(e.fleet.Shards()) == len(r.Shards) {
+			name = e.fleet.Shards()[i].Name
+		}
+		run.Shards = append(run.Shards, report.Shard{Name: name, Sessions: s.Sessions, Lost: s.Lost, Latency: s.Latency, Delivered: s.Deliveries})
 	}
 	for _, example := range r.Verification.Examples {
 		e.note("%s", example)

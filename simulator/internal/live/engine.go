@@ -15,6 +15,7 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/fleet"
 	"github.com/chatfleet/chatfleet/simulator/internal/history"
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
+	"github.com/chatfleet/chatfleet/simulator/internal/mint"
 	"github.com/chatfleet/chatfleet/simulator/internal/poster"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
 	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
@@ -61,7 +62,7 @@ type engine struct {
 
 	fleet     *fleet.Fleet // nil: given
 	endpoints []string
-	minter    *minter
+	minter    *mint.Minter
 	channels  channels
 	posts     []poster.Post
 	grouping  grouping

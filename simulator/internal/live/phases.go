@@ -12,6 +12,7 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/fault"
 	"github.com/chatfleet/chatfleet/simulator/internal/fleet"
 	"github.com/chatfleet/chatfleet/simulator/internal/history"
+	"github.com/chatfleet/chatfleet/simulator/internal/mint"
 	"github.com/chatfleet/chatfleet/simulator/internal/poster"
 	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
 	"github.com/chatfleet/chatfleet/simulator/internal/swarm"
@@ -49,9 +50,9 @@ func (e *engine) wholeCrowd(attach []swarm.Attachment) worker.Config {
 	s := e.Scenario
 	sessions := s.Population.Sessions()
 	return worker.Config{
-		SigningKey: e.minter.pem, Expires: e.minter.expires, Workers: int(s.Workers.Count), Guard: e.Guard,
+		SigningKey: e.minter.Key, Expires: e.minter.Expires, Workers: int(s.Workers.Count), Guard: e.Guard,
 		Swarm: swarm.Config{
-			Run: e.run, StartNs: e.startNs, Seed: s.Seed, Sessions: sessions,
+			Run: e.run, StartNs: e.startNs, Seed: s.Seed, Sessions: sessions, Users: s.Population.Subscribers,
 			Endpoints: addresses(e.endpoints), SourceAddresses: s.Workers.SourceAddresses, JSONShare: s.Population.JSONShare,
 			Logs: e.channels.ids(), Attach: attach, Groups: e.grouping.groups, Posts: e.grouping.posts,
 			ConnectPerSecond: float64(sessions) / max(s.Phases.Connect.ConnectsOver(sessions).Seconds(), 0.001),
@@ -83,7 +84,7 @@ func (e *engine) reach(ctx, running context.Context) error {
 		e.endpoints = through
 	}
 	var err error
-	e.minter, err = loadMinter(e.TokenKeyFile, time.Now().Add(lasts))
+	e.minter, err = mint.Load(e.TokenKeyFile, time.Now().Add(lasts))
 	return err
 }
 
@@ -97,7 +98,7 @@ func (e *engine) watchFleet(ctx context.Context) {
 			return
 		case exit := <-e.fleet.Exits():
 			e.Say("%v", exit)
-			e.usage.exited(exit.Name)
+			e.usage.exited(exit)
 		case <-tick.C:
 			e.usage.sample(e.fleet)
 		}

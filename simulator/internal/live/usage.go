@@ -1,6 +1,8 @@
 package live
 
 import (
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,7 +29,8 @@ type usage struct {
 	mu sync.Mutex
 	// Largest resident memory by process.
 	largest map[string]int64
-	exits   []string
+	// Processes that ended by themselves, and how.
+	exits []string
 }
 
 func newUsage() usage {
@@ -62,10 +65,16 @@ func (u *usage) sample(f *fleet.Fleet) {
 }
 
 // exited notes a process that ended by itself.
-func (u *usage) exited(name string) {
+func (u *usage) exited(e fleet.Exit) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.exits = append(u.exits, name)
+	u.exits = append(u.exits, fmt.Sprintf("%s: %v", e.Name, e.Err))
+}
+
+func (u *usage) exitsSoFar() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.exits)
 }
 
 // begin and end enclose the measure phase. f is nil for a fleet that is elsewhere.

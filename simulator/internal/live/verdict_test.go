@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
+	"github.com/chatfleet/chatfleet/simulator/internal/mint"
 	"github.com/chatfleet/chatfleet/simulator/internal/planted"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
 	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
@@ -75,11 +76,11 @@ func runPlanted(t *testing.T, s *v1alpha1.Scenario, plan planted.Plan) (report.R
 			t.Error(err)
 		}
 	})
-	mint, err := loadMinter(key, time.Now().Add(time.Hour))
+	tokens, err := mint.Load(key, time.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return runWith(t, Config{Scenario: s, Endpoints: []string{"http://" + address}, TokenKeyFile: key, Crowd: inProcess(mint.mint), Say: sayTo(t),
+	return runWith(t, Config{Scenario: s, Endpoints: []string{"http://" + address}, TokenKeyFile: key, Crowd: inProcess(tokens.Mint), Say: sayTo(t),
 		Via: func([]string) ([]string, error) { return []string{"http://" + proxy.Addr()}, nil }}), proxy
 }
 

@@ -58,7 +58,7 @@ func New(run Run) Report {
 		},
 		Series: run.Series, Spec: run.Scenario, Simulator: run.Simulator,
 	}
-	r.Fleet.RSSBytesPerSession = m.Fleet.RSSBytesPerSession
+	r.Fleet.RSSBytesPerSession, r.Fleet.Exits = m.Fleet.RSSBytesPerSession, m.Fleet.Exits
 	r.Fleet.CPUMicrosPerDelivery = float64(m.Fleet.CPUPerDelivery) / float64(time.Microsecond)
 	if j.Worst >= 0 {
 		worst := j.Results[j.Worst]

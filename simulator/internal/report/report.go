@@ -225,6 +225,8 @@ type Fleet struct {
 	// Processor time of all processes in the measure phase, a delivery; 0 if not known.
 	CPUMicrosPerDelivery float64   `json:"cpuMicrosPerDelivery"`
 	Processes            []Process `json:"processes,omitempty"`
+	// Processes that ended though nobody asked them to, and how.
+	Exits []string `json:"exits,omitempty"`
 }
 
 // Process is one process of the fleet.
@@ -239,9 +241,10 @@ type Process struct {
 // Shard is what the sessions of one shard saw.
 type Shard struct {
 	Name string `json:"name"`
-	// Sessions that signed in there first.
+	// Sessions that begin there and signed in, there or, if it was lost, elsewhere.
 	Sessions int64 `json:"sessions"`
-	Lost     int64 `json:"lost"`
+	// Lost are their deliveries that never came or were left out.
+	Lost int64 `json:"lost"`
 	// As Report.Histograms.Delivery, of its sessions.
 	Latency   *measure.Histogram `json:"latency"`
 	Delivered *measure.Series    `json:"delivered,omitempty"`

@@ -33,7 +33,7 @@ type bookModel struct {
 func newBookModel(t *rapid.T) *bookModel {
 	m := &bookModel{t: t, gone: map[uint64]bool{}, given: map[uint64]bool{}}
 	m.b = &book{run: testRun, cursors: make([]cursor, 1), tallies: make([]tally, 1), deviations: map[deviation]int64{},
-		count: &m.count, meter: newMeter(newGrouping([]Group{{}}, nil), 0)}
+		count: &m.count, meter: newMeter(newGrouping([]Group{{}}, nil), 0, 1)}
 	for range rapid.IntRange(0, 3).Draw(t, "before") {
 		m.log = append(m.log, stamp.NoPost)
 	}
@@ -216,12 +216,16 @@ func without(set map[uint64]bool, pts uint64) map[uint64]bool {
 }
 
 func (m *bookModel) check() {
+	var told int64
 	v, err := m.b.verify([]*truth{newTruth(LogList{Log: "c1", Epoch: 1, First: 1, Posts: m.log})}, []string{"c1"},
-		func(int32) int { return 0 })
+		func(int32) int { return 0 }, func(_ int32, n int64) { told += n })
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	lost := int64(len(m.gone))
+	if told != lost {
+		m.t.Fatalf("the session is told to have lost %d, want %d", told, lost)
+	}
 	if v.Expected != int64(m.head()-m.base) || v.Lost != lost || v.Skipped != lost || v.Mismatched != 0 || v.Corrupt != 0 {
 		m.t.Fatalf("lost for good are %v of %d after %d; the verification says %+v", m.gone, m.head(), m.base, v)
 	}
@@ -236,9 +240,42 @@ func (m *bookModel) check() {
 	}
 }
 
+// newBook has one session that follows one log.
+func newBook() *book {
+	return &book{run: testRun, cursors: make([]cursor, 1), tallies: make([]tally, 1), deviations: map[deviation]int64{},
+		count: &Counters{}, meter: newMeter(newGrouping([]Group{{}}, nil), 0, 1)}
+}
+
+// A late push counts as out of order once; after that it is a duplicate, wherever in the hole it was.
+func TestALatePushFillsItsHoleOnce(t *testing.T) {
+	for _, late := range []uint64{2, 3, 4} {
+		b := newBook()
+		b.attached(0, 0, 1, 0, false)
+		for _, pts := range []uint64{1, 5, late, late} {
+			b.pushed(0, 0, &event{epoch: 1, pts: pts}, 0)
+		}
+		if b.count.Unordered != 1 || b.count.Duplicate != 1 {
+			t.Errorf("%d twice after 1 and 5: %d unordered, %d duplicate; want one each", late, b.count.Unordered, b.count.Duplicate)
+		}
+	}
+}
+
+// What a session got of one history is not a delivery of another.
+func TestAnotherHistoryIsNotDelivered(t *testing.T) {
+	b := newBook()
+	b.attached(0, 0, 1, 2, false)
+	for pts := uint64(3); pts <= 5; pts++ {
+		b.pushed(0, 0, &event{epoch: 1, pts: pts}, 0)
+	}
+	list := LogList{Log: "c1", Epoch: 2, First: 1, Posts: slices.Repeat([]uint32{stamp.NoPost}, 5)}
+	v, err := b.verify([]*truth{newTruth(list)}, []string{"c1"}, func(int32) int { return 0 }, func(int32, int64) {})
+	if err != nil || v.Expected != 3 || v.Lost != 3 || len(v.Examples) != 1 || v.Examples[0].Kind != "epoch" {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
 func TestAnotherHistoryBeginsAnew(t *testing.T) {
-	b := &book{run: testRun, cursors: make([]cursor, 1), tallies: make([]tally, 1), deviations: map[deviation]int64{},
-		count: &Counters{}, meter: newMeter(newGrouping([]Group{{}}, nil), 0)}
+	b := newBook()
 	b.attached(0, 0, 1, 10, false)
 	b.pushed(0, 0, &event{epoch: 1, pts: 11}, 0)
 	if got := b.pushed(0, 0, &event{epoch: 2, pts: 4}, 0); got != ask {
@@ -250,7 +287,7 @@ func TestAnotherHistoryBeginsAnew(t *testing.T) {
 	b.closeGap(0)
 	b.pushed(0, 0, &event{epoch: 2, pts: 6}, 0)
 	v, err := b.verify([]*truth{newTruth(LogList{Log: "c1", Epoch: 2, First: 1, Posts: slices.Repeat([]uint32{stamp.NoPost}, 7)})},
-		[]string{"c1"}, func(int32) int { return 0 })
+		[]string{"c1"}, func(int32) int { return 0 }, func(int32, int64) {})
 	if err != nil || b.count.EpochChanges != 1 || v.Expected != 2 || v.Delivered != 1 || v.Missing != 1 || v.Mismatched != 0 {
 		t.Errorf("%+v, %v, %+v", v, err, b.count)
 	}
@@ -258,8 +295,7 @@ func TestAnotherHistoryBeginsAnew(t *testing.T) {
 
 // A server that pushed a position and does not find it any more is asked often enough, and then no more.
 func TestAStaleServerIsGivenUp(t *testing.T) {
-	b := &book{run: testRun, cursors: make([]cursor, 1), tallies: make([]tally, 1), deviations: map[deviation]int64{},
-		count: &Counters{}, meter: newMeter(newGrouping([]Group{{}}, nil), 0)}
+	b := newBook()
 	b.attached(0, 0, 1, 0, false)
 	b.pushed(0, 0, &event{epoch: 1, pts: 3}, 0)
 	tries := 0
@@ -278,7 +314,7 @@ func TestAStaleServerIsGivenUp(t *testing.T) {
 func TestTheMeterTellsGroupsApart(t *testing.T) {
 	g := newGrouping([]Group{{Name: "warm-up"}, {Name: "chatter", DeliverWithin: time.Second}, {Name: "broadcast", DeliverWithin: 2 * time.Second}},
 		[]PostRange{{First: 10, Count: 100, Group: 1}, {First: 50, Count: 1, Group: 2}})
-	m := newMeter(g, int64(time.Minute))
+	m := newMeter(g, int64(time.Minute), 1)
 	intended := int64(time.Minute + 5*time.Second)
 	deliver := func(post uint32, took time.Duration) {
 		m.delivered(content{post, intended}, intended+int64(took))
@@ -305,8 +341,7 @@ func TestTheMeterTellsGroupsApart(t *testing.T) {
 
 // What a device has said it has is not to be pushed again, on whatever connection it came.
 func TestAPushBelowTheStatedCursorIsADuplicate(t *testing.T) {
-	b := &book{run: testRun, cursors: make([]cursor, 1), tallies: make([]tally, 1), deviations: map[deviation]int64{},
-		count: &Counters{}, meter: newMeter(newGrouping([]Group{{}}, nil), 0)}
+	b := newBook()
 	b.attached(0, 0, 1, 4, false)
 	for pts := uint64(5); pts <= 8; pts++ {
 		b.pushed(0, 0, &event{epoch: 1, pts: pts}, 0)

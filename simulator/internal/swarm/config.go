@@ -28,8 +28,11 @@ type Config struct {
 	Run uint64
 	// StartNs is the moment, by Clock, from which series and heat map count.
 	StartNs int64
-	// FirstSession is the run-wide number of the first session and Sessions how many there are. Session n is user sim-<n>.
+	// FirstSession is the run-wide number of the first session and Sessions how many there are.
 	FirstSession, Sessions int
+	// Users is how many users the run's sessions belong to (optional, as many as sessions): session n is a device of user
+	// sim-<n mod Users>.
+	Users int
 	// Endpoints are the shards as HOST:PORT. A session begins at one by its number and goes round them by an order of its own.
 	Endpoints []string
 	// SourceAddresses are local addresses to connect from, in turn (optional). Without, targets on 127.0.0.0/8 are reached from

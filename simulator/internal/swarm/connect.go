@@ -72,6 +72,9 @@ func (l *loop) endpointOf(i int32) *endpoint {
 	return &l.endpoints[route(l.number(i), int(l.sessions[i].hop), len(l.endpoints))]
 }
 
+// home is the endpoint at which a session begins.
+func (l *loop) home(i int32) int { return route(l.number(i), 0, len(l.endpoints)) }
+
 // connected asks for the upgrade, when the TCP connection stands.
 func (l *loop) connected(i int32) {
 	s := &l.sessions[i]

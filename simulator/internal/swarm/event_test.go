@@ -120,7 +120,7 @@ func FuzzServerFrames(f *testing.F) {
 		freeSpans(&l.book.skips, c.skips)
 		c.skips = 0
 		if _, err := l.book.verify([]*truth{newTruth(LogList{Log: "c1", Epoch: 1, First: 1, Posts: []uint32{1, stamp.NoPost}})},
-			l.logs, func(int32) int { return 0 }); err != nil {
+			l.logs, func(int32) int { return 0 }, func(int32, int64) {}); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -158,6 +158,7 @@ func (l *loop) difference(i int32, ref uint32, d *chatv1.DifferenceResponse, now
 		l.logID = ev.log
 		a.events = append(a.events, answerEvent{ev.pts, contentOf(ev.data, l.book.run)})
 	}
+	l.book.meter.shard = l.home(i)
 	l.do(i, ci, l.book.answered(ci, a, now), now)
 }
 

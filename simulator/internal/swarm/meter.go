@@ -59,7 +59,20 @@ type meter struct {
 	heat       *measure.HeatMap
 	deliveries *measure.Series
 	peaks      *Peaks
+	// shards are what was measured of the sessions that begin at each endpoint; nil where there are too many to tell apart.
+	// shard is the one that delivers.
+	shards []shardMeter
+	shard  int
 }
+
+// shardMeter is what is measured of one endpoint's sessions.
+type shardMeter struct {
+	latency    measure.Histogram
+	deliveries *measure.Series
+}
+
+// maxShards bounds how many endpoints are told apart: each has a histogram in each loop.
+const maxShards = 64
 
 // groupExact is what a histogram rounds.
 type groupExact struct {
@@ -67,8 +80,8 @@ type groupExact struct {
 	late  int64
 }
 
-func newMeter(g grouping, startNs int64) *meter {
-	return &meter{
+func newMeter(g grouping, startNs int64, endpoints int) *meter {
+	m := &meter{
 		grouping:   g,
 		startNs:    startNs,
 		latency:    make([]measure.Histogram, len(g.groups)),
@@ -77,17 +90,30 @@ func newMeter(g grouping, startNs int64) *meter {
 		deliveries: measure.NewSeries(measure.DefaultWidth),
 		peaks:      NewPeaks(measure.DefaultWidth),
 	}
+	if endpoints <= maxShards {
+		m.shards = make([]shardMeter, endpoints)
+		for i := range m.shards {
+			m.shards[i].deliveries = measure.NewSeries(measure.DefaultWidth)
+		}
+	}
+	return m
 }
 
 // delivered counts one delivery at now. What is no post has no intended moment, and so no latency.
 func (m *meter) delivered(c content, now int64) {
 	m.deliveries.Add(time.Duration(now-m.startNs), 1)
+	if m.shards != nil {
+		m.shards[m.shard].deliveries.Add(time.Duration(now-m.startNs), 1)
+	}
 	if c.post == stamp.NoPost {
 		return
 	}
 	took := time.Duration(now - c.intendedNs)
 	g := m.group(c.post)
 	m.latency[g].Record(took)
+	if m.shards != nil && m.groups[g].Measured {
+		m.shards[m.shard].latency.Record(took)
+	}
 	e := &m.exact[g]
 	e.maxNs = max(e.maxNs, int64(took))
 	if within := m.groups[g].DeliverWithin; within > 0 && took > within {

@@ -187,6 +187,7 @@ func (l *loop) push(i int32, ev *event, now int64) {
 		l.counters.Stray++
 		return
 	}
+	l.book.meter.shard = l.home(i)
 	if do := l.book.pushed(ci, i, ev, now); do != nothing {
 		l.do(i, ci, do, now)
 	}

@@ -65,7 +65,12 @@ func BytesPerSubscriber(logs, tokenBytes int) int {
 }
 
 // userOf is the user of a run-wide session number.
-func userOf(number int) string { return "sim-" + strconv.Itoa(number) }
+func userOf(number, users int) string {
+	if users > 0 {
+		number %= users
+	}
+	return "sim-" + strconv.Itoa(number)
+}
 
 // crowd is the part of a loop that New lays out: who follows what, with which token.
 type crowd struct {
@@ -99,7 +104,7 @@ func newCrowd(cfg *Config, first, n int) (crowd, []cursor, error) {
 		}
 		c.firstCursor[i+1] = uint32(len(cursors))
 	}
-	c.tokens, c.firstToken, err = mintAll(cfg.Token, first, n)
+	c.tokens, c.firstToken, err = mintAll(cfg.Token, first, n, cfg.Users)
 	return c, cursors, err
 }
 
@@ -132,7 +137,7 @@ func attachments(cfg *Config, first, n int) ([][]int32, error) {
 }
 
 // mintAll gets all tokens before the run, so that no signature is made while latencies are taken.
-func mintAll(mint func(string) (string, error), first, n int) ([]byte, []uint32, error) {
+func mintAll(mint func(string) (string, error), first, n, users int) ([]byte, []uint32, error) {
 	const chunk = 256
 	tokens := make([]string, n)
 	var g errgroup.Group
@@ -140,12 +145,13 @@ func mintAll(mint func(string) (string, error), first, n int) ([]byte, []uint32,
 	for from := 0; from < n; from += chunk {
 		g.Go(func() error {
 			for i := from; i < min(from+chunk, n); i++ {
-				t, err := mint(userOf(first + i))
+				user := userOf(first+i, users)
+				t, err := mint(user)
 				if err != nil {
-					return fmt.Errorf("swarm: token for %s: %w", userOf(first+i), err)
+					return fmt.Errorf("swarm: token for %s: %w", user, err)
 				}
 				if t == "" || len(t) > maxTokenBytes {
-					return fmt.Errorf("swarm: token for %s: %d bytes; want 1 to %d", userOf(first+i), len(t), maxTokenBytes)
+					return fmt.Errorf("swarm: token for %s: %d bytes; want 1 to %d", user, len(t), maxTokenBytes)
 				}
 				tokens[i] = t
 			}

@@ -93,7 +93,7 @@ func (s *Swarm) newLoop(index, of, first, n int, groups grouping) (*loop, error)
 		tallies:    make([]tally, len(s.cfg.Logs)),
 		deviations: map[deviation]int64{},
 		count:      &l.counters,
-		meter:      newMeter(groups, s.cfg.StartNs),
+		meter:      newMeter(groups, s.cfg.StartNs, len(s.cfg.Endpoints)),
 	}
 	l.publish()
 	return l, nil
@@ -192,6 +192,8 @@ type Result struct {
 	// Groups has one entry for each of Config.Groups. Latency is that of all groups that are Measured, together.
 	Groups  []GroupResult      `json:"groups"`
 	Latency *measure.Histogram `json:"latency"`
+	// Shards has one entry for each of Config.Endpoints, and none if there are more than 64.
+	Shards []ShardResult `json:"shards,omitempty"`
 	// Heat counts the latencies of all groups by the intended moment; Peaks has the longest of them.
 	Heat  *measure.HeatMap `json:"heat"`
 	Peaks *Peaks           `json:"peaks"`
@@ -219,6 +221,18 @@ type GroupResult struct {
 	Max     time.Duration `json:"max"`
 	Arrived int64         `json:"arrived"`
 	Late    int64         `json:"late"`
+}
+
+// ShardResult is what was measured of the sessions that begin at one endpoint, also when they were elsewhere.
+type ShardResult struct {
+	Endpoint string `json:"endpoint"`
+	// Sessions that signed in at least once, there or elsewhere.
+	Sessions int64 `json:"sessions"`
+	// Lost are those of Verification.Lost that never came or were left out.
+	Lost int64 `json:"lost"`
+	// Latency is of the groups that are Measured, Deliveries counts all by their moment.
+	Latency    *measure.Histogram `json:"latency"`
+	Deliveries *measure.Series    `json:"deliveries"`
 }
 
 // Result judges the sessions by what the logs really hold. Run must have returned.
@@ -250,11 +264,14 @@ func (s *Swarm) Result(lists []LogList) (Result, error) {
 }
 
 func (l *loop) result(truths []*truth) (Result, error) {
-	v, err := l.book.verify(truths, l.logs, func(ci int32) int { return l.number(l.sessionOf(ci)) })
+	m := l.book.meter
+	lost := make([]int64, len(l.endpoints))
+	v, err := l.book.verify(truths, l.logs, func(ci int32) int { return l.number(l.sessionOf(ci)) }, func(ci int32, n int64) {
+		lost[l.home(l.sessionOf(ci))] += n
+	})
 	if err != nil {
 		return Result{}, err
 	}
-	m := l.book.meter
 	r := Result{
 		Counters: l.counters, Errors: l.errors.clone(), Latency: measure.NewHistogram(), Heat: m.heat, Peaks: m.peaks,
 		Deliveries: m.deliveries, Wanted: l.levels.wanted, Established: l.levels.established, Sessions: l.levels.signedIn, SignIn: l.signIn, Hiccups: l.hiccups, Verification: v,
@@ -265,6 +282,14 @@ func (l *loop) result(truths []*truth) (Result, error) {
 			r.Latency.Merge(h)
 		}
 		r.Groups = append(r.Groups, GroupResult{g.Name, h, time.Duration(m.exact[i].maxNs), h.Count(), m.exact[i].late})
+	}
+	for i := range m.shards {
+		r.Shards = append(r.Shards, ShardResult{l.endpoints[i].host, 0, lost[i], &m.shards[i].latency, m.shards[i].deliveries})
+	}
+	for i := range l.sessions {
+		if m.shards != nil && l.sessions[i].is(flagSignedIn) {
+			r.Shards[l.home(int32(i))].Sessions++
+		}
 	}
 	return r, nil
 }
@@ -286,6 +311,10 @@ func (r *Result) Merge(o Result) error {
 		for i, g := range o.Groups {
 			r.Groups[i] = GroupResult{Name: g.Name, Latency: measure.NewHistogram()}
 		}
+		r.Shards = make([]ShardResult, len(o.Shards))
+		for i, s := range o.Shards {
+			r.Shards[i] = ShardResult{Endpoint: s.Endpoint, Latency: measure.NewHistogram(), Deliveries: measure.NewSeries(measure.DefaultWidth)}
+		}
 		r.Errors = map[string]int64{}
 		r.Latency, r.SignIn, r.Hiccups = measure.NewHistogram(), measure.NewHistogram(), measure.NewHistogram()
 		r.Heat, r.Peaks = measure.NewHeatMap(measure.DefaultWidth), NewPeaks(measure.DefaultWidth)
@@ -293,8 +322,17 @@ func (r *Result) Merge(o Result) error {
 			*series = measure.NewSeries(measure.DefaultWidth)
 		}
 	}
-	if len(r.Groups) != len(o.Groups) {
-		return fmt.Errorf("merge results: %d groups and %d", len(r.Groups), len(o.Groups))
+	if len(r.Groups) != len(o.Groups) || len(r.Shards) != len(o.Shards) {
+		return fmt.Errorf("merge results: %d groups and %d shards with %d and %d", len(r.Groups), len(r.Shards), len(o.Groups), len(o.Shards))
+	}
+	for i, s := range o.Shards {
+		to := &r.Shards[i]
+		to.Sessions += s.Sessions
+		to.Lost += s.Lost
+		to.Latency.Merge(s.Latency)
+		if err := to.Deliveries.Merge(s.Deliveries); err != nil {
+			return err
+		}
 	}
 	if wanted := r.Counters.Wanted + o.Counters.Wanted; wanted > 0 {
 		r.BytesPerSubscriber = int((int64(r.BytesPerSubscriber)*r.Counters.Wanted + int64(o.BytesPerSubscriber)*o.Counters.Wanted) / wanted)

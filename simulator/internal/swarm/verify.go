@@ -129,14 +129,17 @@ type check struct {
 	names     []string
 	truths    []*truth // by log; nil where there is no list
 	sessionOf func(ci int32) int
+	// lose is told how many deliveries of a cursor never came or were left out.
+	lose func(ci int32, n int64)
 	// expected and lost are, by log and position, changes from one position to the next.
 	expected, lost [][]int64
 	wrong          []int32 // some cursors whose sum is not the log's
 }
 
-// verify judges all cursors of the book. names are the logs', sessionOf gives a cursor's run-wide session number.
-func (b *book) verify(truths []*truth, names []string, sessionOf func(int32) int) (Verification, error) {
-	k := check{book: b, truths: truths, names: names, sessionOf: sessionOf,
+// verify judges all cursors of the book. names are the logs', sessionOf gives a cursor's run-wide session number, and lose is told
+// how many deliveries of a cursor never came or were left out.
+func (b *book) verify(truths []*truth, names []string, sessionOf func(int32) int, lose func(ci int32, n int64)) (Verification, error) {
+	k := check{book: b, truths: truths, names: names, sessionOf: sessionOf, lose: lose,
 		expected: make([][]int64, len(truths)), lost: make([][]int64, len(truths))}
 	k.v.Groups = make([]GroupAccount, len(b.meter.groups))
 	for log, t := range truths {
@@ -146,8 +149,12 @@ func (b *book) verify(truths []*truth, names []string, sessionOf func(int32) int
 		}
 	}
 	for ci := range b.cursors {
+		before := k.v.Missing + k.v.Skipped
 		if err := k.cursor(int32(ci)); err != nil {
 			return Verification{}, err
+		}
+		if n := k.v.Missing + k.v.Skipped - before; n > 0 {
+			k.lose(int32(ci), n)
 		}
 	}
 	for log := range truths {

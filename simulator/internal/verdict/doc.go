@@ -5,7 +5,7 @@
 //
 // The first rule that holds decides:
 //
-//  1. Fail: a correctness threshold (lost, duplicate, unordered, missingAcknowledged) was missed. That an event came twice is
+//  1. Fail: a process of the fleet ended by itself, or a correctness threshold (lost, duplicate, unordered, missingAcknowledged) was missed. That an event came twice is
 //     a fact whatever the clock, the generator or the cores did.
 //  2. Inconclusive: the fleet could not be reached, the run was interrupted, or a clock stepped. Every time that was measured
 //     is then in doubt, those that the generator's health is read from included.

@@ -93,7 +93,7 @@ func (j *Judgement) decide(m *Measurements) {
 		reasons []string
 		verdict Verdict
 	}{
-		{wrong, Fail},
+		{append(wrong, exits(m)...), Fail},
 		{runDoubts(m), Inconclusive},
 		{j.Health.Reasons, GeneratorUnhealthy},
 		{missed, Fail},
@@ -126,6 +126,16 @@ func runDoubts(m *Measurements) []string {
 		doubts = append(doubts, fmt.Sprintf("a clock stepped by %s during the run", m.Clock.Step))
 	}
 	return doubts
+}
+
+// exits returns the processes of the fleet that ended by themselves. What is a defect of the fleet does not become a pass because the
+// others made up for it.
+func exits(m *Measurements) []string {
+	var out []string
+	for _, e := range m.Fleet.Exits {
+		out = append(out, "ended by itself: "+e)
+	}
+	return out
 }
 
 // gaps returns what is missing from the figures, so that nothing that held can be called a pass.

@@ -60,6 +60,8 @@ func TestAVerdictCanFail(t *testing.T) {
 			Fail, ExitFail, "missingSessions = 0: 1"},
 		{"a broadcast that one never got", func(m *Measurements) { m.Broadcasts[3].Lost = 3 },
 			Fail, ExitFail, "timeTo999 max < 1s: never"},
+		{"a shard that crashed", func(m *Measurements) { m.Fleet.Exits = []string{"shard-1: exit status 2"} },
+			Fail, ExitFail, "ended by itself: shard-1: exit status 2"},
 		{"interrupted", func(m *Measurements) { m.Interrupted = true }, Inconclusive, ExitInterrupted, "interrupted"},
 		{"unreachable", func(m *Measurements) { *m = Measurements{Unreachable: "shard-0: connection refused"} },
 			Inconclusive, ExitUnreachable, "connection refused"},
@@ -120,6 +122,7 @@ func TestNoThresholdPassesInARunThatDidNot(t *testing.T) {
 		"unhealthy":   func(m *Measurements) { m.Generator.CapsReached = []string{"a cap"} },
 		"stepped":     func(m *Measurements) { m.Clock.Step = time.Second },
 		"interrupted": func(m *Measurements) { m.Interrupted = true },
+		"crashed":     func(m *Measurements) { m.Fleet.Exits = []string{"shard-1: killed"} },
 		"worker lost": func(m *Measurements) { m.Generator.LostWorkers = []string{"worker 0"} },
 		"unknown":     func(m *Measurements) { m.Posts.SendLag = nil },
 	} {

@@ -149,6 +149,8 @@ type Fleet struct {
 	RSSBytesPerSession float64
 	// Processor time of all fleet processes in the measure phase, a delivery; 0 if not known.
 	CPUPerDelivery time.Duration
+	// Processes that ended though nobody asked them to, as "shard-1: exit status 2".
+	Exits []string
 }
 
 // Generator is how well the generator itself did.

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/chatfleet/chatfleet/simulator/internal/mint"
 	"github.com/chatfleet/chatfleet/simulator/internal/swarm"
 )
 
@@ -139,7 +140,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Deadlines == (Deadlines{}) {
 		c.Deadlines = DefaultDeadlines()
 	}
-	if _, err := minter(c.SigningKey, c.Expires); err != nil {
+	if _, err := mint.New(c.SigningKey, c.Expires); err != nil {
 		return c, fmt.Errorf("workers: %w", err)
 	}
 	return c, nil
