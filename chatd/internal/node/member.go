@@ -16,7 +16,6 @@ import (
 	"github.com/chatfleet/chatfleet/chatd/internal/engine/perconn"
 	"github.com/chatfleet/chatfleet/chatd/internal/gateway"
 	"github.com/chatfleet/chatfleet/chatd/internal/shard"
-	"github.com/chatfleet/chatfleet/chatd/internal/token"
 )
 
 // unreadyFirst is how long a member says that it is not ready before it does anything about it: balancers look about so often.
@@ -30,12 +29,13 @@ type node struct {
 	// failed brings the error of a part that cannot go on.
 	failed chan error
 
-	store   *bus.Store
-	link    *bus.Shard
-	engine  engine.Engine
-	shard   *shard.Shard
-	clients net.Listener
-	server  *http.Server
+	store    *bus.Store
+	link     *bus.Shard
+	identity *identity
+	engine   engine.Engine
+	shard    *shard.Shard
+	clients  net.Listener
+	server   *http.Server
 }
 
 // start starts the parts, each after what it needs.
@@ -48,8 +48,7 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 	if n.cfg.Role == Store {
 		return nil
 	}
-	keys, err := token.LoadKeySet(n.cfg.TokenKeys)
-	if err != nil {
+	if n.identity, err = startIdentity(n.cfg); err != nil {
 		return err
 	}
 	if n.store != nil {
@@ -62,7 +61,7 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 	}
 	cfg := shard.Config{Name: n.cfg.Bus.Name, Region: n.cfg.Bus.Region, Partitions: n.cfg.Bus.Partitions, Logger: n.cfg.Logger}
 	n.engine = perconn.New(cfg.Engine())
-	if n.shard, err = shard.New(cfg, n.engine, n.link, token.NewVerifier(keys, nil), shard.NewMetrics(registry)); err != nil {
+	if n.shard, err = shard.New(cfg, n.engine, n.link, n.identity.tokens, shard.NewMetrics(registry)); err != nil {
 		return err
 	}
 	n.shard.Start()
@@ -113,21 +112,21 @@ func (n *node) ready() error {
 	return errors.Join(errs...)
 }
 
-// drain sends the sessions away at their pace, until none is left, the drain's time is up, or hurry ends.
+// drain sends the sessions away, until none is left, the drain's time is up, or hurry ends. A drain that was asked for on the admin port
+// goes on at its own pace.
 func (n *node) drain(hurry context.Context) {
 	if n.shard == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(hurry, n.cfg.DrainTimeout)
-	defer cancel()
 	if n.shard.Sessions() > 0 {
 		select {
 		case <-time.After(unreadyFirst):
-		case <-ctx.Done():
+		case <-hurry.Done():
 		}
 	}
-	left := n.shard.Drain(ctx, n.cfg.DrainPerSecond)
-	n.cfg.Logger.Info("drained", "told", left.Told, "left", left.Left, "took", left.Took)
+	began := time.Now()
+	left := n.shard.Depart(hurry, shard.DrainOrder{PerSecond: n.cfg.DrainPerSecond, Timeout: n.cfg.DrainTimeout})
+	n.cfg.Logger.Info("drained", "told", left.Told, "left", left.Sessions, "took", time.Since(began))
 }
 
 // stop ends the parts, each before what it needs.
@@ -146,6 +145,9 @@ func (n *node) stop() {
 		if err := n.engine.Shutdown(ctx); err != nil {
 			n.cfg.Logger.Warn("sessions were cut", "err", err)
 		}
+	}
+	if n.identity != nil {
+		n.identity.stop()
 	}
 	if n.link != nil {
 		n.link.Stop()

@@ -1,7 +1,6 @@
 package shard_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -276,61 +275,6 @@ func TestASlowReaderIsToldAndOthersAreNot(t *testing.T) {
 		}
 		if r.metric("chatd_too_long_total") != 1 {
 			t.Errorf("%v times too long counted", r.metric("chatd_too_long_total"))
-		}
-	})
-}
-
-func TestDrain(t *testing.T) {
-	inBubble(t, nil, func(r *rig) {
-		log := r.stores.create("ann", channel)
-		readers := r.readers(100, log)
-		author, _ := r.signIn("ann")
-		r.stores.set(func(s *stores) { s.delay = 1500 * time.Millisecond })
-		posted := author.begin(postOf(log, 1, "the last one"))
-		began := time.Now()
-		drained := make(chan shard.DrainResult, 1)
-		go func() { drained <- r.shard.Drain(context.Background(), 50) }()
-		time.Sleep(time.Second)
-		gone := 0
-		for _, d := range readers {
-			select {
-			case <-d.done:
-				gone++
-			default:
-			}
-		}
-		if gone < 30 || gone > 60 {
-			t.Errorf("%d sessions have gone after a second, at 50 a second", gone)
-		}
-		if r.shard.Accepting().GetCode() != chatv1.Error_CODE_DRAINING {
-			t.Error("new sessions are taken")
-		}
-		late := r.connect(engine.JSON)
-		if got := late.ask(&chatv1.ClientFrame{Body: &chatv1.ClientFrame_SignIn{SignIn: &chatv1.SignInRequest{Token: r.token("eve"), Device: "d"}}}); got.GetComeBack() == nil {
-			t.Errorf("a new session was answered %v", got)
-		}
-		result := <-drained
-		if result.Told != 101 || result.Left != 0 || time.Since(began) > 6*time.Second {
-			t.Errorf("drained: %+v", result)
-		}
-		for i, d := range append(readers, author) {
-			if last := d.last(); d.closeCode() != engine.CloseComeBack || last.GetComeBack().GetAfterMs() == 0 {
-				t.Errorf("session %d was closed with %d after %v", i, d.closeCode(), last)
-			}
-		}
-		if got := (<-posted).GetPosted(); got.GetPts() != 2 {
-			t.Errorf("the post in flight was answered %v", got)
-		}
-	})
-}
-
-func TestADrainEndsWithItsContext(t *testing.T) {
-	inBubble(t, nil, func(r *rig) {
-		r.readers(10, r.stores.create("ann", channel))
-		ctx, cancel := contextWithin(3 * time.Second)
-		defer cancel()
-		if got := r.shard.Drain(ctx, 1); got.Told < 2 || got.Told > 4 || got.Told+got.Left != 10 {
-			t.Errorf("drained: %+v", got)
 		}
 	})
 }

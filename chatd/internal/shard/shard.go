@@ -10,7 +10,7 @@
 // is missing is fetched once for the whole shard, and in order, before the feed goes on. Memberships of a group that the shard has
 // learned are kept exact by the group's own events.
 //
-// Locks are taken in the order feed, session; and feed, Shard. None is held while a store is asked.
+// Locks are taken in the order feed, session; feed, Shard; and Shard.sessionsMu, session. None is held while a store is asked.
 package shard
 
 import (
@@ -42,7 +42,7 @@ type Stores interface {
 }
 
 // Shard serves sessions. Make it with New, call Start, and give it to the bus, which tells it what the stores send, and to the
-// gateway; at the end Drain, Close, and shut the engine down.
+// gateway; at the end Depart, Close, and shut the engine down.
 type Shard struct {
 	cfg     Config
 	engine  engine.Engine
@@ -63,7 +63,7 @@ type Shard struct {
 
 	sessionsMu sync.Mutex
 	sessions   map[*session]struct{}
-	draining   bool
+	drain      drain
 }
 
 // New makes a shard. The engine must have been made with Config.Engine, and is the caller's to shut down, after Close.
@@ -98,12 +98,17 @@ func (sh *Shard) Close() {
 
 // Accepting is nil while new sessions are taken, else why not.
 func (sh *Shard) Accepting() *chatv1.Error {
-	if sh.isDraining() {
-		flt := draining()
-		flt.RetryAfterMs = retryMs
-		return flt
+	sh.sessionsMu.Lock()
+	defer sh.sessionsMu.Unlock()
+	if !sh.drain.closed() {
+		return nil
 	}
-	return nil
+	flt := draining()
+	if sh.drain.order.Shed {
+		flt.Message = "this shard gives sessions to others; connect anew"
+	}
+	flt.RetryAfterMs = max(retryMs, uint32(sh.drain.order.Hint.Milliseconds()))
+	return flt
 }
 
 // Connect takes over a connection whose WebSocket handshake is done, and closes it at the end, also if it fails. early is what was
@@ -132,7 +137,7 @@ func (sh *Shard) Sessions() int {
 func (sh *Shard) isDraining() bool {
 	sh.sessionsMu.Lock()
 	defer sh.sessionsMu.Unlock()
-	return sh.draining
+	return sh.drain.closed()
 }
 
 // every calls f at a pace until Close.
