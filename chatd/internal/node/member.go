@@ -16,6 +16,7 @@ import (
 	"github.com/chatfleet/chatfleet/chatd/internal/engine/perconn"
 	"github.com/chatfleet/chatfleet/chatd/internal/gateway"
 	"github.com/chatfleet/chatfleet/chatd/internal/shard"
+	"github.com/chatfleet/chatfleet/chatd/internal/token"
 )
 
 // unreadyFirst is how long a member says that it is not ready before it does anything about it: balancers look about so often.
@@ -23,19 +24,19 @@ const unreadyFirst = 250 * time.Millisecond
 
 // node is the parts of a running member; those that its role does not have are nil.
 type node struct {
-	cfg Config
+	cfg   Config
+	began time.Time
 	// started: all parts are there. draining: the member is on its way out.
 	started, draining atomic.Bool
 	// failed brings the error of a part that cannot go on.
 	failed chan error
 
-	store    *bus.Store
-	link     *bus.Shard
-	identity *identity
-	engine   engine.Engine
-	shard    *shard.Shard
-	clients  net.Listener
-	server   *http.Server
+	store   *bus.Store
+	link    *bus.Shard
+	engine  engine.Engine
+	shard   *shard.Shard
+	clients net.Listener
+	server  *http.Server
 }
 
 // start starts the parts, each after what it needs.
@@ -48,7 +49,8 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 	if n.cfg.Role == Store {
 		return nil
 	}
-	if n.identity, err = startIdentity(n.cfg); err != nil {
+	keys, err := token.LoadKeySet(n.cfg.TokenKeys)
+	if err != nil {
 		return err
 	}
 	if n.store != nil {
@@ -61,7 +63,7 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 	}
 	cfg := shard.Config{Name: n.cfg.Bus.Name, Region: n.cfg.Bus.Region, Partitions: n.cfg.Bus.Partitions, Logger: n.cfg.Logger}
 	n.engine = perconn.New(cfg.Engine())
-	if n.shard, err = shard.New(cfg, n.engine, n.link, n.identity.tokens, shard.NewMetrics(registry)); err != nil {
+	if n.shard, err = shard.New(cfg, n.engine, n.link, token.NewVerifier(keys, nil), shard.NewMetrics(registry)); err != nil {
 		return err
 	}
 	n.shard.Start()
@@ -92,24 +94,6 @@ func (n *node) clientAddr() string {
 		return ""
 	}
 	return n.clients.Addr().String()
-}
-
-// ready is nil if the member should get work.
-func (n *node) ready() error {
-	switch {
-	case n.draining.Load():
-		return errors.New("on its way out")
-	case !n.started.Load():
-		return errors.New("starting")
-	}
-	var errs []error
-	if n.store != nil {
-		errs = append(errs, n.store.Ready())
-	}
-	if n.link != nil {
-		errs = append(errs, n.link.Ready())
-	}
-	return errors.Join(errs...)
 }
 
 // drain sends the sessions away, until none is left, the drain's time is up, or hurry ends. A drain that was asked for on the admin port
@@ -145,9 +129,6 @@ func (n *node) stop() {
 		if err := n.engine.Shutdown(ctx); err != nil {
 			n.cfg.Logger.Warn("sessions were cut", "err", err)
 		}
-	}
-	if n.identity != nil {
-		n.identity.stop()
 	}
 	if n.link != nil {
 		n.link.Stop()

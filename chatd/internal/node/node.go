@@ -78,7 +78,7 @@ func Run(ctx, hurry context.Context, cfg Config) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	cfg.Bus.Registerer, cfg.Bus.Logger = registry, cfg.Logger
 
-	n := &node{cfg: cfg, failed: make(chan error, 2)}
+	n := &node{cfg: cfg, began: time.Now(), failed: make(chan error, 2)}
 	// Probes first: a member that takes long to start says so.
 	admin, err := net.Listen("tcp", cfg.Admin)
 	if err != nil {

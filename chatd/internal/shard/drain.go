@@ -148,6 +148,14 @@ func (sh *Shard) Draining() Drain {
 	return sh.drainLocked()
 }
 
+// Leaving reports whether all sessions are to leave. A shed is no such thing: while one is under way, the shard still serves those that
+// it keeps, and is to stay among those that a balancer knows.
+func (sh *Shard) Leaving() bool {
+	sh.sessionsMu.Lock()
+	defer sh.sessionsMu.Unlock()
+	return sh.drain.closed() && !sh.drain.order.Shed
+}
+
 // Depart drains for good: it goes on with a drain that is under way, at its pace, else begins o. It returns when no session is left, or a
 // little after o.Timeout, or when ctx ends; whoever was left then has been told.
 func (sh *Shard) Depart(ctx context.Context, o DrainOrder) Drain {

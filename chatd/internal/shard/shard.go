@@ -134,6 +134,13 @@ func (sh *Shard) Sessions() int {
 	return len(sh.sessions)
 }
 
+// AttachedLogs is the number of logs that are open because sessions have attached them, or had until just now.
+func (sh *Shard) AttachedLogs() int {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return len(sh.feeds)
+}
+
 func (sh *Shard) isDraining() bool {
 	sh.sessionsMu.Lock()
 	defer sh.sessionsMu.Unlock()
