@@ -18,6 +18,8 @@ type book struct {
 
 	count *Counters
 	meter *meter
+	// slow tells the cursors of slow readers. nil: there are none.
+	slow func(ci int32) bool
 }
 
 // cursor is one session's place in one log.
@@ -68,9 +70,10 @@ type heldEvent struct {
 	content
 }
 
-// span is a range of positions, both included, in a list.
+// span is a range of positions, both included, in a list. told: the server said that it leaves them out.
 type span struct {
 	next     int32
+	told     bool
 	from, to uint64
 }
 
@@ -243,15 +246,22 @@ func (b *book) skip(ci int32, to uint64, counter *int64) {
 		return
 	}
 	*counter += int64(min(to-c.pts, math.MaxInt32))
+	told := counter == &b.count.SkippedTooLong
 	// Past maxSkips a range is stretched over what was delivered. The sum then disagrees, and the session counts as wrong.
-	if c.skips != 0 && (b.skips.at(c.skips).to == c.pts || b.skips.inUse() >= maxSkips) {
-		b.skips.at(c.skips).to = to
+	if c.skips != 0 && b.stretches(b.skips.at(c.skips), c.pts, told) {
+		last := b.skips.at(c.skips)
+		last.to, last.told = to, last.told && told
 	} else {
 		h := b.skips.take()
-		*b.skips.at(h) = span{next: c.skips, from: c.pts + 1, to: to}
+		*b.skips.at(h) = span{next: c.skips, told: told, from: c.pts + 1, to: to}
 		c.skips = h
 	}
 	c.pts = to
+}
+
+// stretches says whether a skip from a position on goes into the one before it.
+func (b *book) stretches(last *span, from uint64, told bool) bool {
+	return last.to == from && last.told == told || b.skips.inUse() >= maxSkips
 }
 
 // gapOf returns the cursor's gap, a new one if it has none. It is valid until the next gap is taken.

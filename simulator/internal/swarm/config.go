@@ -20,6 +20,7 @@ const (
 	maxSources    = 1 << 16
 	maxLoops      = 64
 	maxTokenBytes = 16 << 10
+	maxSlowBytes  = 1 << 20
 )
 
 // Config says what a swarm is. The zero value of what is marked optional has a default.
@@ -40,6 +41,10 @@ type Config struct {
 	SourceAddresses []string
 	// JSONShare is the share of sessions, 0 to 1, that speak the JSON sub-protocol. They cost many times as much.
 	JSONShare float64
+	// SlowShare is the share of sessions, 0 to 1, that read slowly: SlowBytesPerSecond once they are signed in, 0 for nothing at
+	// all. They read like everybody from Settle on, and are in an account of their own (Verification.Slow).
+	SlowShare          float64
+	SlowBytesPerSecond int
 	// Token returns the token that the user signs in with. It is called once for each session, by New, concurrently.
 	Token func(user string) (string, error)
 	// Logs are the logs to follow; Attach says who follows which.
@@ -147,6 +152,10 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("swarm: sourceAddresses: %d; want at most %d", len(c.SourceAddresses), maxSources)
 	case !(c.JSONShare >= 0 && c.JSONShare <= 1):
 		return c, fmt.Errorf("swarm: jsonShare: %v; want 0 to 1", c.JSONShare)
+	case !(c.SlowShare >= 0 && c.SlowShare <= 1):
+		return c, fmt.Errorf("swarm: slowShare: %v; want 0 to 1", c.SlowShare)
+	case c.SlowBytesPerSecond < 0 || c.SlowBytesPerSecond > maxSlowBytes:
+		return c, fmt.Errorf("swarm: slowBytesPerSecond: %d; want 0 to %d", c.SlowBytesPerSecond, maxSlowBytes)
 	case c.Token == nil:
 		return c, errors.New("swarm: token: missing; sessions cannot sign in without")
 	case !(c.ConnectPerSecond >= 0) || math.IsInf(c.ConnectPerSecond, 1):

@@ -36,7 +36,7 @@ func (l *loop) dialDue(now int64) {
 		}
 		l.counters.Dialled++
 		l.levels.wanted.Add(time.Duration(due-l.runNs), 1)
-		l.sessions[l.nextDial].dialled = uint32((now - l.startNs) / int64(signInUnit))
+		l.sessions[l.nextDial].since = l.sinceStart(now)
 		l.nextDial++
 		l.dial(int32(l.nextDial-1), now)
 	}
@@ -49,7 +49,7 @@ func (l *loop) dial(i int32, now int64) {
 	if s.is(flagSignedIn) {
 		l.counters.Reconnects++
 	}
-	fd, done, err := openSocket(l.endpointOf(i).addr, l.sources, l.number(i))
+	fd, done, err := openSocket(l.endpointOf(i).addr, l.sources, l.number(i), s.is(flagSlow))
 	s.conn++
 	s.state = connecting
 	l.under++
@@ -88,7 +88,7 @@ func (l *loop) connected(i int32) {
 		l.cut(i, "connect: "+unix.Errno(code).Error(), now)
 		return
 	}
-	if err := l.watch(i, unix.EPOLL_CTL_MOD, unix.EPOLLIN|unix.EPOLLRDHUP); err != nil {
+	if err := l.watch(i, unix.EPOLL_CTL_MOD, l.interest(s)); err != nil {
 		l.cut(i, "epoll: "+err.Error(), now)
 		return
 	}
@@ -178,6 +178,7 @@ func (l *loop) drop(i int32, now int64) {
 		l.counters.SignedInNow--
 		l.levels.established.Add(at, -1)
 		l.levels.signedIn.Add(at, -1)
+		l.away(s, now)
 	}
 	if s.fd >= 0 {
 		unix.Close(int(s.fd)) // takes it out of the epoll set as well
@@ -195,15 +196,45 @@ func (l *loop) drop(i int32, now int64) {
 	}
 }
 
+// sinceStart is a moment as a session keeps it.
+func (l *loop) sinceStart(now int64) uint32 { return uint32((now - l.startNs) / int64(signInUnit)) }
+
+// away notes when a session lost its connection.
+func (l *loop) away(s *session, now int64) {
+	s.since = l.sinceStart(now)
+	if s.is(flagSlow) {
+		l.counters.SlowCuts++
+		return
+	}
+	l.counters.AwayNow++
+	l.losses.Add(time.Duration(now-l.runNs), 1)
+}
+
+// back notes that a session is signed in again. What a slow reader brings on itself is not in the figures.
+func (l *loop) back(s *session, now int64) {
+	if s.is(flagSlow) {
+		return
+	}
+	l.counters.AwayNow--
+	took := time.Duration(now-l.startNs) - time.Duration(s.since)*signInUnit
+	l.returns.Record(took)
+	l.waits.Add(time.Duration(now-l.runNs)-took, took)
+}
+
 // pingDue sends a ping, or gives up a connection on which the last one was not answered.
 func (l *loop) pingDue(i int32, now int64) {
 	s := &l.sessions[i]
-	if s.is(flagPinged) {
+	switch {
+	case s.is(flagPinged):
 		l.cut(i, "timeout: pong", now)
 		return
+	case l.dozes(s):
+		// It would not see the answer. Without the ping it would be closed for its silence, and not for what it does not read.
+		l.timer(i, now, l.pingEvery)
+	default:
+		s.set(flagPinged)
+		l.timer(i, now, l.behaviour.AnswerWithin)
 	}
-	s.set(flagPinged)
-	l.timer(i, now, l.behaviour.AnswerWithin)
 	l.counters.Pings++
 	l.ping.GetPing().Nonce = uint64(s.conn)
 	if _, err := l.request(i, &l.ping); err != nil {
@@ -255,7 +286,7 @@ func (l *loop) write(i int32, b []byte) {
 		return
 	}
 	p.out = append(p.out, b...)
-	if !s.is(flagWriting) && l.watch(i, unix.EPOLL_CTL_MOD, unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLOUT) == nil {
+	if !s.is(flagWriting) && l.watch(i, unix.EPOLL_CTL_MOD, l.interest(s)|unix.EPOLLOUT) == nil {
 		s.set(flagWriting)
 	}
 }
@@ -277,7 +308,7 @@ func (l *loop) flush(i int32) {
 	if p.empty() {
 		l.partials.release(s)
 	}
-	if err := l.watch(i, unix.EPOLL_CTL_MOD, unix.EPOLLIN|unix.EPOLLRDHUP); err != nil {
+	if err := l.watch(i, unix.EPOLL_CTL_MOD, l.interest(s)); err != nil {
 		unix.Shutdown(int(s.fd), unix.SHUT_RDWR)
 	}
 }

@@ -23,6 +23,15 @@ type Counters struct {
 	Reconnects int64 `json:"reconnects"`
 	Cuts       int64 `json:"cuts"`
 	ComeBacks  int64 `json:"comeBacks"`
+	// Aborted are the sessions that Cut disconnected. AwayNow are those that have been signed in and are not at this moment; when
+	// the swarm has ended, those that never came back. Slow readers are not in it.
+	Aborted int64 `json:"aborted"`
+	AwayNow int64 `json:"awayNow"`
+	// Slow are the sessions that read slowly, SlowCuts how often one of these lost its connection, and SlowTooLong how often one
+	// was told that it is too far behind.
+	Slow        int64 `json:"slow"`
+	SlowCuts    int64 `json:"slowCuts"`
+	SlowTooLong int64 `json:"slowTooLong"`
 
 	// Pushes are the events that the server pushed. Delivered are the positions that reached a session for the first time,
 	// however they came; Healed are those among them that came by a difference.

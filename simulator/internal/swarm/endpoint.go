@@ -72,8 +72,9 @@ func (s sources) of(target netip.Addr, number int) (source netip.Addr, bind bool
 	return netip.AddrFrom4([4]byte{127, 64 + byte(block>>16)&63, byte(block >> 8), byte(block)}), true
 }
 
-// openSocket starts to connect without waiting. done says that the connection stands already.
-func openSocket(target netip.AddrPort, from sources, number int) (fd int, done bool, err error) {
+// openSocket starts to connect without waiting. done says that the connection stands already. With little, the kernel keeps little
+// of what is not read.
+func openSocket(target netip.AddrPort, from sources, number int, little bool) (fd int, done bool, err error) {
 	to, family := sockaddr(target)
 	fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -86,6 +87,11 @@ func openSocket(target netip.AddrPort, from sources, number int) (fd int, done b
 	}()
 	if err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		return -1, false, fmt.Errorf("connect: TCP_NODELAY: %w", err)
+	}
+	if little {
+		if err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, slowBufferBytes); err != nil {
+			return -1, false, fmt.Errorf("connect: SO_RCVBUF: %w", err)
+		}
 	}
 	if source, bind := from.of(target.Addr(), number); bind {
 		// The port is chosen at connect, when the target is known: only so can two connections share a source port.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
@@ -37,6 +39,9 @@ func (l *loop) handle(i int32, f *chatv1.ServerFrame, now int64) error {
 	case *chatv1.ServerFrame_Difference:
 		l.difference(i, f.GetRef(), body.Difference, now)
 	case *chatv1.ServerFrame_TooLong:
+		if s.is(flagSlow) {
+			l.counters.SlowTooLong++
+		}
 		if ci := l.find(i, []byte(body.TooLong.GetLog())); ci >= 0 {
 			l.do(i, ci, l.book.tooLong(ci, i, body.TooLong.GetEpoch(), body.TooLong.GetPts()), now)
 		}
@@ -64,7 +69,15 @@ func (l *loop) signedIn(i int32, answer *chatv1.SignInResponse, now int64) error
 	if !s.is(flagSignedIn) {
 		s.set(flagSignedIn)
 		l.counters.SignedIn++
-		l.signIn.Record(time.Duration(now-l.startNs) - time.Duration(s.dialled)*signInUnit)
+		l.signIn.Record(time.Duration(now-l.startNs) - time.Duration(s.since)*signInUnit)
+	} else {
+		l.back(s, now)
+	}
+	l.signIns.Add(time.Duration(now-l.runNs), 1)
+	if l.dozes(s) {
+		if err := l.watch(i, unix.EPOLL_CTL_MOD, l.interest(s)); err != nil {
+			return err
+		}
 	}
 	if within := answer.GetLimits().GetPingWithinMs(); within > 0 {
 		// A third leaves room for a ping that is late and one that is lost with its connection's delay.
@@ -146,7 +159,7 @@ func (l *loop) difference(i int32, ref uint32, d *chatv1.DifferenceResponse, now
 	if ci < 0 {
 		return
 	}
-	c := &l.book.cursors[ci]
+	s, c := &l.sessions[i], &l.book.cursors[ci]
 	a := &l.answer
 	*a = answer{kind: kindOf(d.GetKind()), epoch: d.GetCursor().GetEpoch(), pts: d.GetCursor().GetPts(), events: a.events[:0]}
 	for _, e := range d.GetEvents() {
@@ -158,7 +171,7 @@ func (l *loop) difference(i int32, ref uint32, d *chatv1.DifferenceResponse, now
 		l.logID = ev.log
 		a.events = append(a.events, answerEvent{ev.pts, contentOf(ev.data, l.book.run)})
 	}
-	l.book.meter.shard = l.home(i)
+	l.book.meter.from(l.home(i), s.is(flagSlow))
 	l.do(i, ci, l.book.answered(ci, a, now), now)
 }
 
@@ -247,7 +260,12 @@ func (l *loop) ask(i, ci int32, now int64) {
 // gapExpired asks for what was waited for, or takes a connection on which nothing was answered for dead.
 func (l *loop) gapExpired(gap int32, now int64) {
 	g := l.book.gaps.at(gap)
-	if g.ref != 0 {
+	switch s := &l.sessions[g.session]; {
+	case g.ref != 0 && l.dozes(s):
+		// The answer may have been there for long: the wait is the reader's own.
+		l.wheel.set(l.gapNode(gap), now-l.startNs+int64(l.behaviour.AnswerWithin))
+		return
+	case g.ref != 0:
 		l.cut(g.session, "timeout: difference", now)
 		return
 	}

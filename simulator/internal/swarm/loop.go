@@ -34,6 +34,7 @@ type loop struct {
 	clock     stamp.Clock
 	index, of int // which loop it is
 	seed      uint64
+	slowRate  int     // bytes a second that a slow reader reads; 0: none
 	rate      float64 // first connects a second, of all loops
 	maxUnder  int     // first connects under way
 
@@ -69,10 +70,21 @@ type loop struct {
 	signIn   *measure.Histogram
 	levels   struct{ wanted, established, signedIn *measure.Series }
 	runNs    int64
+	// By their moment: sign-ins, the first of a session and all others; connections lost; connections lost for good. And the
+	// times from losing a connection to being signed in again, by when it was lost.
+	signIns, losses, lostForGood *measure.Series
+	returns                      *measure.Histogram
+	waits                        *Peaks
+
+	awake    bool // slow readers read as fast as others
+	slowTurn int  // the one of slowTurns that is next
+	slowNext int64
+	cutOrder *cutOrder // the last that was carried out
 
 	control struct {
 		start, stop atomic.Bool
 		heads       atomic.Pointer[[]uint64] // by log; asks for shared.behind
+		cut         atomic.Pointer[cutOrder]
 	}
 	shared struct {
 		sync.Mutex
@@ -80,6 +92,8 @@ type loop struct {
 		errors   errorCounts
 		behind   int64
 		heads    *[]uint64 // that behind is for
+		cutOrder *cutOrder // the last that was carried out
+		cut      int64     // how many sessions it hit
 	}
 }
 
@@ -130,6 +144,8 @@ func (l *loop) tick(now int64) {
 	if l.control.start.Load() {
 		l.dialDue(now)
 	}
+	l.cutDue(now)
+	l.readSlowly(now)
 	if now >= l.nextReport {
 		l.nextReport = now + int64(publishEvery)
 		l.publish()
@@ -202,8 +218,12 @@ func (l *loop) ready(i int32, events uint32) {
 	if events&unix.EPOLLOUT != 0 && s.is(flagWriting) {
 		l.flush(i)
 	}
+	if l.dozes(s) && events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		l.cut(i, "closed while it did not read", l.clock())
+		return
+	}
 	if events&^unix.EPOLLOUT != 0 {
-		l.readable(i)
+		l.readable(i, readBytes)
 	}
 }
 
@@ -218,6 +238,9 @@ func (l *loop) watch(i int32, op int, events uint32) error {
 func (l *loop) closeAll() {
 	for i := range l.sessions {
 		s := &l.sessions[i]
+		if s.is(flagSignedIn) && !s.is(flagSlow) && s.state != signedIn {
+			l.lostForGood.Add(time.Duration(l.startNs-l.runNs)+time.Duration(s.since)*signInUnit, 1)
+		}
 		if s.fd >= 0 {
 			if s.state == signedIn {
 				l.send(int32(i), opClose, []byte{1000 >> 8, 1000 & 0xFF})

@@ -63,6 +63,8 @@ type meter struct {
 	// shard is the one that delivers.
 	shards []shardMeter
 	shard  int
+	// The deliveries are those of a slow reader, which are not timed: most of their time is its own.
+	slow bool
 }
 
 // shardMeter is what is measured of one endpoint's sessions.
@@ -99,8 +101,14 @@ func newMeter(g grouping, startNs int64, endpoints int) *meter {
 	return m
 }
 
+// from says whose the next deliveries are.
+func (m *meter) from(shard int, slow bool) { m.shard, m.slow = shard, slow }
+
 // delivered counts one delivery at now. What is no post has no intended moment, and so no latency.
 func (m *meter) delivered(c content, now int64) {
+	if m.slow {
+		return
+	}
 	m.deliveries.Add(time.Duration(now-m.startNs), 1)
 	if m.shards != nil {
 		m.shards[m.shard].deliveries.Add(time.Duration(now-m.startNs), 1)

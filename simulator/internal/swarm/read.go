@@ -11,16 +11,16 @@ import (
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
-// readable reads once from a session's socket. What is left in it comes with the next round, so that nobody waits for one
+// readable reads once from a session's socket, at most so many bytes. What is left in it comes with the next round, so that nobody waits for one
 // session's flood. Everything read at once was there at the same moment, and is timed by it.
-func (l *loop) readable(i int32) {
+func (l *loop) readable(i int32, most int) {
 	s := &l.sessions[i]
 	kept := 0
 	if s.partial != 0 {
 		kept = len(l.partials.of(s).in)
 	}
 	l.reserve(kept + readBytes/2)
-	n, err := unix.Read(int(s.fd), l.in[kept:])
+	n, err := unix.Read(int(s.fd), l.in[kept:min(kept+most, len(l.in))])
 	now := l.clock()
 	switch {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
@@ -187,7 +187,7 @@ func (l *loop) push(i int32, ev *event, now int64) {
 		l.counters.Stray++
 		return
 	}
-	l.book.meter.shard = l.home(i)
+	l.book.meter.from(l.home(i), l.sessions[i].is(flagSlow))
 	if do := l.book.pushed(ci, i, ev, now); do != nothing {
 		l.do(i, ci, do, now)
 	}

@@ -17,7 +17,7 @@ type session struct {
 	ref      uint32 // of the last request on this connection
 	partial  int32  // in loop.partials; 0: none
 	wait     uint32 // milliseconds that the server asked to wait before the next connect
-	dialled  uint32 // when it first dialled, in signInUnit since the loop began
+	since    uint32 // when it first dialled; once it has signed in, when it last lost its connection; in signInUnit since the loop began
 	hop      uint16 // how far it has gone round its endpoints
 	attempt  uint8  // connects in a row that did not lead to a sign-in
 	state    sessionState
@@ -26,7 +26,7 @@ type session struct {
 	detached uint16 // its cursors that this connection has not attached yet
 }
 
-// signInUnit lets four bytes hold the moment of a dial, for 19 hours.
+// signInUnit lets four bytes hold a moment, for 19 hours.
 const signInUnit = 16 * time.Microsecond
 
 type sessionState uint8
@@ -50,6 +50,7 @@ const (
 	flagSubscribed
 	flagPinged  // a ping is under way
 	flagWriting // epoll watches for room to write
+	flagSlow    // it reads slowly, see slow.go
 )
 
 func (s *session) is(f sessionFlags) bool { return s.flags&f != 0 }
@@ -79,6 +80,7 @@ type crowd struct {
 	firstCursor []uint32 // one more than sessions
 	tokens      []byte
 	firstToken  []uint32 // one more than sessions
+	slow        []int32  // the sessions that read slowly
 }
 
 // newCrowd lays out n sessions from the run-wide number first on, with their cursors.
@@ -98,6 +100,10 @@ func newCrowd(cfg *Config, first, n int) (crowd, []cursor, error) {
 		s.fd = -1
 		if speaksJSON(first+i, cfg.JSONShare) {
 			s.set(flagJSON)
+		}
+		if readsSlowly(first+i, cfg.SlowShare) {
+			s.set(flagSlow)
+			c.slow = append(c.slow, int32(i))
 		}
 		for _, log := range logs {
 			cursors = append(cursors, cursor{log: log})

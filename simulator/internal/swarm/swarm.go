@@ -72,6 +72,7 @@ func (s *Swarm) newLoop(index, of, first, n int, groups grouping) (*loop, error)
 		rate:      s.cfg.ConnectPerSecond,
 		maxUnder:  (s.cfg.MaxConnecting + of - 1) / of,
 		logs:      s.cfg.Logs,
+		slowRate:  s.cfg.SlowBytesPerSecond,
 		logIndex:  s.logIndex,
 		wheel:     newWheel(n),
 		random:    rand.New(rand.NewPCG(s.cfg.Seed, uint64(first))),
@@ -83,7 +84,9 @@ func (s *Swarm) newLoop(index, of, first, n int, groups grouping) (*loop, error)
 		runNs:     s.cfg.StartNs,
 	}
 	l.counters.Wanted = int64(n)
-	for _, level := range []**measure.Series{&l.levels.wanted, &l.levels.established, &l.levels.signedIn} {
+	l.counters.Slow = int64(len(c.slow))
+	l.returns, l.waits = measure.NewHistogram(), NewPeaks(measure.DefaultWidth)
+	for _, level := range []**measure.Series{&l.levels.wanted, &l.levels.established, &l.levels.signedIn, &l.signIns, &l.losses, &l.lostForGood} {
 		*level = measure.NewSeries(measure.DefaultWidth)
 	}
 	l.ping.Body = &chatv1.ClientFrame_Ping{Ping: &chatv1.PingRequest{}}
@@ -94,6 +97,7 @@ func (s *Swarm) newLoop(index, of, first, n int, groups grouping) (*loop, error)
 		deviations: map[deviation]int64{},
 		count:      &l.counters,
 		meter:      newMeter(groups, s.cfg.StartNs, len(s.cfg.Endpoints)),
+		slow:       func(ci int32) bool { return l.sessions[l.sessionOf(ci)].is(flagSlow) },
 	}
 	l.publish()
 	return l, nil
@@ -203,6 +207,14 @@ type Result struct {
 	Wanted      *measure.Series `json:"wanted"`
 	Established *measure.Series `json:"established"`
 	Sessions    *measure.Series `json:"sessions"`
+	// SignIns counts sign-ins, the first of a session and all others; Losses the connections that were lost, and LostForGood those
+	// of them that were never made again. Returns are the times from losing a connection to being signed in again, and Waits the
+	// longest of them by when it was lost. Slow readers are in the first alone.
+	SignIns     *measure.Series    `json:"signIns"`
+	Losses      *measure.Series    `json:"losses"`
+	LostForGood *measure.Series    `json:"lostForGood"`
+	Returns     *measure.Histogram `json:"returns"`
+	Waits       *Peaks             `json:"waits"`
 	// SignIn is the time from a session's first dial to its first sign-in, whatever attempts that took.
 	SignIn *measure.Histogram `json:"signIn"`
 	// Hiccups is how late the loops' ticks of a millisecond ran.
@@ -274,7 +286,9 @@ func (l *loop) result(truths []*truth) (Result, error) {
 	}
 	r := Result{
 		Counters: l.counters, Errors: l.errors.clone(), Latency: measure.NewHistogram(), Heat: m.heat, Peaks: m.peaks,
-		Deliveries: m.deliveries, Wanted: l.levels.wanted, Established: l.levels.established, Sessions: l.levels.signedIn, SignIn: l.signIn, Hiccups: l.hiccups, Verification: v,
+		Deliveries: m.deliveries, Wanted: l.levels.wanted, Established: l.levels.established, Sessions: l.levels.signedIn,
+		SignIns: l.signIns, Losses: l.losses, LostForGood: l.lostForGood, Returns: l.returns, Waits: l.waits,
+		SignIn: l.signIn, Hiccups: l.hiccups, Verification: v,
 	}
 	for i, g := range m.groups {
 		h := &m.latency[i]
@@ -316,9 +330,9 @@ func (r *Result) Merge(o Result) error {
 			r.Shards[i] = ShardResult{Endpoint: s.Endpoint, Latency: measure.NewHistogram(), Deliveries: measure.NewSeries(measure.DefaultWidth)}
 		}
 		r.Errors = map[string]int64{}
-		r.Latency, r.SignIn, r.Hiccups = measure.NewHistogram(), measure.NewHistogram(), measure.NewHistogram()
-		r.Heat, r.Peaks = measure.NewHeatMap(measure.DefaultWidth), NewPeaks(measure.DefaultWidth)
-		for _, series := range []**measure.Series{&r.Deliveries, &r.Wanted, &r.Established, &r.Sessions} {
+		r.Latency, r.SignIn, r.Hiccups, r.Returns = measure.NewHistogram(), measure.NewHistogram(), measure.NewHistogram(), measure.NewHistogram()
+		r.Heat, r.Peaks, r.Waits = measure.NewHeatMap(measure.DefaultWidth), NewPeaks(measure.DefaultWidth), NewPeaks(measure.DefaultWidth)
+		for _, series := range []**measure.Series{&r.Deliveries, &r.Wanted, &r.Established, &r.Sessions, &r.SignIns, &r.Losses, &r.LostForGood} {
 			*series = measure.NewSeries(measure.DefaultWidth)
 		}
 	}
@@ -349,9 +363,12 @@ func (r *Result) Merge(o Result) error {
 	r.Latency.Merge(o.Latency)
 	r.SignIn.Merge(o.SignIn)
 	r.Hiccups.Merge(o.Hiccups)
+	r.Returns.Merge(o.Returns)
 	r.CPU += o.CPU
 	return errors.Join(r.Heat.Merge(o.Heat), r.Peaks.Merge(o.Peaks), r.Deliveries.Merge(o.Deliveries),
-		r.Wanted.Merge(o.Wanted), r.Established.Merge(o.Established), r.Sessions.Merge(o.Sessions), r.Verification.Merge(o.Verification))
+		r.Wanted.Merge(o.Wanted), r.Established.Merge(o.Established), r.Sessions.Merge(o.Sessions),
+		r.SignIns.Merge(o.SignIns), r.Losses.Merge(o.Losses), r.LostForGood.Merge(o.LostForGood), r.Waits.Merge(o.Waits),
+		r.Verification.Merge(o.Verification))
 }
 
 // processCPU is the user and system time of this process so far.

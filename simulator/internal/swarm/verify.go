@@ -37,6 +37,8 @@ type Verification struct {
 	// Cursors were checked; the sum of Mismatched ones is not that of the log.
 	Cursors    int64 `json:"cursors"`
 	Mismatched int64 `json:"mismatched"`
+	// Slow is the account of the slow readers. They are in nothing of the above but Corrupt, and in no group.
+	Slow SlowAccount `json:"slow"`
 	// Groups has one entry for each of Config.Groups. What is no post of the run is in none.
 	Groups []GroupAccount `json:"groups"`
 	// Examples describes some of the lost, corrupt and repeated ones.
@@ -48,6 +50,16 @@ type GroupAccount struct {
 	Expected  int64 `json:"expected"`
 	Delivered int64 `json:"delivered"`
 	Lost      int64 `json:"lost"`
+}
+
+// SlowAccount is what the protocol promises to who does not keep up: each position, or to be told that it is left out. They had
+// read like everybody for a while when it was drawn up.
+type SlowAccount struct {
+	Expected  int64 `json:"expected"`
+	Delivered int64 `json:"delivered"`
+	// Told are the positions of which the server said that it leaves them out, Lost those that neither came nor were told of.
+	Told int64 `json:"told"`
+	Lost int64 `json:"lost"`
 }
 
 // Example is one delivery that went wrong.
@@ -81,6 +93,10 @@ func (v *Verification) Merge(o Verification) error {
 	v.Skipped += o.Skipped
 	v.Corrupt += o.Corrupt
 	v.Repeated += o.Repeated
+	v.Slow.Expected += o.Slow.Expected
+	v.Slow.Delivered += o.Slow.Delivered
+	v.Slow.Told += o.Slow.Told
+	v.Slow.Lost += o.Slow.Lost
 	v.Cursors += o.Cursors
 	v.Mismatched += o.Mismatched
 	for i, g := range o.Groups {
@@ -189,11 +205,14 @@ func (k *check) cursor(ci int32) error {
 	if c.base >= head {
 		return nil
 	}
-	k.v.Expected += int64(head - c.base)
-	mark(k.expected[c.log], t, c.base+1, head)
+	if k.isSlow(ci) {
+		k.v.Slow.Expected += int64(head - c.base)
+	} else {
+		k.v.Expected += int64(head - c.base)
+		mark(k.expected[c.log], t, c.base+1, head)
+	}
 	if c.epoch != t.Epoch {
-		k.v.Missing += int64(head - c.base)
-		mark(k.lost[c.log], t, c.base+1, head)
+		k.neverCame(ci, t, c.base+1)
 		k.example(Example{"epoch", k.sessionOf(ci), k.names[c.log], c.pts, fmt.Sprintf("the session is in epoch %d, the log in %d", c.epoch, t.Epoch)})
 		return nil
 	}
@@ -224,26 +243,57 @@ func (k *check) span(ci int32, t *truth) {
 		sum, again := t.between(s.from-1, s.to)
 		want, repeats = want-sum, repeats-again
 		delivered -= int64(s.to - s.from + 1)
-		k.v.Skipped += int64(s.to - s.from + 1)
-		mark(k.lost[c.log], t, s.from, s.to)
-		k.example(Example{"skipped", k.sessionOf(ci), k.names[c.log], s.from, fmt.Sprintf("up to %d left out by the server's difference", s.to)})
+		k.leftOut(ci, t, s)
 	}
 	if end < t.Head() {
-		k.v.Missing += int64(t.Head() - end)
-		mark(k.lost[c.log], t, end+1, t.Head())
+		k.neverCame(ci, t, end+1)
 		k.example(Example{"missing", k.sessionOf(ci), k.names[c.log], end + 1, fmt.Sprintf("up to %d never came", t.Head())})
 	}
 	if repeats > 0 {
 		k.v.Repeated += repeats
 		k.example(Example{"repeated", k.sessionOf(ci), k.names[c.log], end, fmt.Sprintf("%d posts up to here are in the log twice", repeats)})
 	}
-	k.v.Delivered += delivered
+	if k.isSlow(ci) {
+		k.v.Slow.Delivered += delivered
+	} else {
+		k.v.Delivered += delivered
+	}
 	if want != got {
 		k.v.Mismatched++
 		if len(k.wrong) < maxSightings {
 			k.wrong = append(k.wrong, ci)
 		}
 	}
+}
+
+func (k *check) isSlow(ci int32) bool { return k.slow != nil && k.slow(ci) }
+
+// neverCame counts the positions of a log from one on for a cursor.
+func (k *check) neverCame(ci int32, t *truth, from uint64) {
+	n := int64(t.Head() - from + 1)
+	if k.isSlow(ci) {
+		k.v.Slow.Lost += n
+		return
+	}
+	k.v.Missing += n
+	mark(k.lost[k.cursors[ci].log], t, from, t.Head())
+}
+
+// leftOut counts what an answer of the server left out for a cursor. A slow reader that was told so has got what is promised.
+func (k *check) leftOut(ci int32, t *truth, s span) {
+	n := int64(s.to - s.from + 1)
+	log := k.cursors[ci].log
+	switch {
+	case k.isSlow(ci) && s.told:
+		k.v.Slow.Told += n
+		return
+	case k.isSlow(ci):
+		k.v.Slow.Lost += n
+	default:
+		k.v.Skipped += n
+		mark(k.lost[log], t, s.from, s.to)
+	}
+	k.example(Example{"skipped", k.sessionOf(ci), k.names[log], s.from, fmt.Sprintf("up to %d left out by the server's difference", s.to)})
 }
 
 // log adds a log's positions to the groups of their posts, and finds the deliveries with wrong content.

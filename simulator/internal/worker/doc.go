@@ -5,8 +5,8 @@
 // A worker dials its coordinator, says hello with a secret that it was given on its standard input, and then does what it is
 // told. Messages are JSON with a length before them, bounded and versioned (message.go):
 //
-//	worker → coordinator   hello · ready · progress … · settled · result, or failed
-//	coordinator → worker   plan · start · settle · finish
+//	worker → coordinator   hello · ready · progress … · severed … · settled · result, or failed
+//	coordinator → worker   plan · start · cut … · settle · finish
 //
 // Nothing outlives its coordinator: a worker ends when the connection does, and the kernel kills it when the coordinator dies.
 // Nothing hangs: each stage has a deadline, and a worker that is lost is reported while the others go on.

@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, stdin io.Reader) error {
 func Main(ctx context.Context, conn net.Conn, index int, secret string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	w := &worker{conn: conn, orders: make(chan message), settled: make(chan settled), ran: make(chan error, 1)}
+	w := &worker{conn: conn, orders: make(chan message), settled: make(chan settled), severed: make(chan severed), ran: make(chan error, 1)}
 	if err := w.send(message{Hello: &hello{Secret: secret, Index: index, Pid: os.Getpid()}}); err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}
@@ -91,6 +91,7 @@ type worker struct {
 	stop    context.CancelFunc // of the swarm
 	orders  chan message
 	settled chan settled
+	severed chan severed
 	ran     chan error // how the swarm ended
 	tasks   sync.WaitGroup
 }
@@ -129,6 +130,8 @@ func (w *worker) work(ctx context.Context) error {
 			return errors.Join(errors.New("the swarm has ended before it was told to"), err)
 		case s := <-w.settled:
 			err = w.send(message{Settled: &s})
+		case s := <-w.severed:
+			err = w.send(message{Severed: &s})
 		case <-tick.C:
 			if w.swarm != nil {
 				p := w.swarm.Progress()
@@ -153,11 +156,14 @@ func (w *worker) obey(ctx context.Context, m message) error {
 	case m.Start != nil && w.swarm != nil:
 		w.swarm.Start()
 		return nil
+	case m.Cut != nil && w.swarm != nil:
+		w.tasks.Go(func() { w.cut(ctx, m.Cut) })
+		return nil
 	case m.Settle != nil && w.swarm != nil:
 		w.tasks.Go(func() { w.settle(ctx, m.Settle) })
 		return nil
 	}
-	return errors.New("an order out of turn: want plan, start, settle, finish")
+	return errors.New("an order out of turn: want plan, start, cut, settle, finish")
 }
 
 // prepare lays out the swarm and lets it run, with no session connected yet.
@@ -184,6 +190,17 @@ func (w *worker) settle(ctx context.Context, order *settle) {
 	}
 	select {
 	case w.settled <- answer:
+	case <-ctx.Done():
+	}
+}
+
+func (w *worker) cut(ctx context.Context, order *cut) {
+	n, err := w.swarm.Cut(ctx, order.Order, order.Share)
+	if err != nil {
+		return // The worker ends, and nobody waits for the answer.
+	}
+	select {
+	case w.severed <- severed{n}:
 	case <-ctx.Done():
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 const (
 	// version of the messages. Coordinator and worker are normally the same executable; in a cluster, two images may meet.
-	version = 1
+	version = 2
 	// maxMessageBytes bounds every message but the first: the lists of a long run, or the figures of one.
 	maxMessageBytes = 256 << 20
 	// maxHelloBytes bounds what somebody may send who has not shown the secret yet.
@@ -30,12 +30,14 @@ type message struct {
 	Ready    *ready          `json:"ready,omitempty"`
 	Progress *swarm.Progress `json:"progress,omitempty"`
 	Settled  *settled        `json:"settled,omitempty"`
+	Severed  *severed        `json:"severed,omitempty"`
 	Result   *swarm.Result   `json:"result,omitempty"`
 	Failed   *failed         `json:"failed,omitempty"`
 
 	Plan   *plan   `json:"plan,omitempty"`
 	Start  *start  `json:"start,omitempty"`
 	Settle *settle `json:"settle,omitempty"`
+	Cut    *cut    `json:"cut,omitempty"`
 	Finish *finish `json:"finish,omitempty"`
 }
 
@@ -66,6 +68,16 @@ type settle struct {
 type settled struct {
 	Behind int64  `json:"behind"`
 	Error  string `json:"error,omitempty"`
+}
+
+// cut asks for the end of a share of the connections, and for a severed once it is done.
+type cut struct {
+	Order int     `json:"order"`
+	Share float64 `json:"share"`
+}
+
+type severed struct {
+	Sessions int64 `json:"sessions"`
 }
 
 // finish asks for the result, which is the worker's last message.

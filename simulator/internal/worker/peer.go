@@ -24,6 +24,7 @@ type peer struct {
 	ready    chan struct{} // closed when the plan is carried out
 	finished chan struct{} // closed when the result has come
 	settled  chan settled
+	severed  chan severed
 	gone     chan struct{} // closed when nothing more comes
 
 	mu       sync.Mutex
@@ -35,7 +36,7 @@ type peer struct {
 
 func newPeer(index int, proc *process, first, sessions int) *peer {
 	return &peer{index: index, process: proc, first: first, sessions: sessions, ready: make(chan struct{}), finished: make(chan struct{}),
-		settled: make(chan settled, 1), gone: make(chan struct{})}
+		settled: make(chan settled, 1), severed: make(chan severed, 1), gone: make(chan struct{})}
 }
 
 func (w *peer) String() string {
@@ -108,6 +109,12 @@ func (w *peer) take(m message) error {
 	case m.Settled != nil:
 		select {
 		case w.settled <- *m.Settled:
+		default:
+			return errors.New("it answered what was not asked")
+		}
+	case m.Severed != nil:
+		select {
+		case w.severed <- *m.Severed:
 		default:
 			return errors.New("it answered what was not asked")
 		}

@@ -70,7 +70,7 @@ func SocketsPerWorker(limit uint64) int {
 }
 
 // Pool is a swarm in worker processes. Its methods may be called from any goroutine, but each stage once: Start, Settle
-// (as often as wanted), Finish, Close.
+// (as often as wanted), Cut (likewise), Finish, Close.
 type Pool struct {
 	cfg     Config
 	peers   []*peer
@@ -224,6 +224,32 @@ func (p *Pool) Settle(ctx context.Context, heads map[string]uint64) (behind int6
 		}
 	}
 	return behind, errors.Join(errs...)
+}
+
+// Cut breaks the connections of a share of all sessions at once (see swarm.Swarm.Cut), and returns how many were signed in. One Cut
+// may be under way at a time.
+func (p *Pool) Cut(ctx context.Context, order int, share float64) (sessions int64, err error) {
+	var errs []error
+	asked := p.alive()
+	for _, w := range asked {
+		if err := w.send(message{Cut: &cut{Order: order, Share: share}}); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", w, err))
+		}
+	}
+	patience := time.NewTimer(p.cfg.Deadlines.Silence)
+	defer patience.Stop()
+	for _, w := range asked {
+		select {
+		case s := <-w.severed:
+			sessions += s.Sessions
+		case <-w.gone:
+		case <-ctx.Done():
+			return sessions, context.Cause(ctx)
+		case <-patience.C:
+			return sessions, errors.Join(append(errs, fmt.Errorf("%s did not say whether its sessions are cut", w))...)
+		}
+	}
+	return sessions, errors.Join(errs...)
 }
 
 // Finish closes all sessions, has them judged by what the logs really hold, and returns the sum. What a lost worker knew is not
