@@ -16,7 +16,6 @@ import (
 	"github.com/chatfleet/chatfleet/chatd/internal/engine/perconn"
 	"github.com/chatfleet/chatfleet/chatd/internal/gateway"
 	"github.com/chatfleet/chatfleet/chatd/internal/shard"
-	"github.com/chatfleet/chatfleet/chatd/internal/token"
 )
 
 // unreadyFirst is how long a member says that it is not ready before it does anything about it: balancers look about so often.
@@ -31,12 +30,13 @@ type node struct {
 	// failed brings the error of a part that cannot go on.
 	failed chan error
 
-	store   *bus.Store
-	link    *bus.Shard
-	engine  engine.Engine
-	shard   *shard.Shard
-	clients net.Listener
-	server  *http.Server
+	store    *bus.Store
+	link     *bus.Shard
+	identity *identity
+	engine   engine.Engine
+	shard    *shard.Shard
+	clients  net.Listener
+	server   *http.Server
 }
 
 // start starts the parts, each after what it needs.
@@ -49,8 +49,7 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 	if n.cfg.Role == Store {
 		return nil
 	}
-	keys, err := token.LoadKeySet(n.cfg.TokenKeys)
-	if err != nil {
+	if n.identity, err = startIdentity(n.cfg); err != nil {
 		return err
 	}
 	if n.store != nil {
@@ -61,9 +60,10 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 	if err != nil {
 		return err
 	}
-	cfg := shard.Config{Name: n.cfg.Bus.Name, Region: n.cfg.Bus.Region, Partitions: n.cfg.Bus.Partitions, Logger: n.cfg.Logger}
+	cfg := n.cfg.Sessions
+	cfg.Name, cfg.Region, cfg.Partitions, cfg.Logger = n.cfg.Bus.Name, n.cfg.Bus.Region, n.cfg.Bus.Partitions, n.cfg.Logger
 	n.engine = perconn.New(cfg.Engine())
-	if n.shard, err = shard.New(cfg, n.engine, n.link, token.NewVerifier(keys, nil), shard.NewMetrics(registry)); err != nil {
+	if n.shard, err = shard.New(cfg, n.engine, n.link, n.identity.tokens, shard.NewMetrics(registry)); err != nil {
 		return err
 	}
 	n.shard.Start()
@@ -79,7 +79,7 @@ func (n *node) listen() error {
 	if err != nil {
 		return fmt.Errorf("listening for clients: %w", err)
 	}
-	cfg := gateway.Config{Shard: n.shard, Logger: n.cfg.Logger, AllowedOrigins: n.cfg.AllowedOrigins, MaxBodyBytes: shard.Config{}.FrameBytes()}
+	cfg := gateway.Config{Shard: n.shard, Logger: n.cfg.Logger, AllowedOrigins: n.cfg.AllowedOrigins, MaxBodyBytes: n.cfg.Sessions.FrameBytes(), MaxConnections: n.cfg.MaxConnections}
 	n.clients, n.server = l, gateway.NewServer(cfg)
 	go func() {
 		if err := n.server.Serve(gateway.LimitListener(l, cfg)); !errors.Is(err, http.ErrServerClosed) {
@@ -129,6 +129,9 @@ func (n *node) stop() {
 		if err := n.engine.Shutdown(ctx); err != nil {
 			n.cfg.Logger.Warn("sessions were cut", "err", err)
 		}
+	}
+	if n.identity != nil {
+		n.identity.stop()
 	}
 	if n.link != nil {
 		n.link.Stop()

@@ -17,6 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/bus"
+	"github.com/chatfleet/chatfleet/chatd/internal/shard"
+	"github.com/chatfleet/chatfleet/chatd/internal/token"
 )
 
 // Role is what a member is for.
@@ -37,10 +39,16 @@ type Config struct {
 	Bus  bus.Config
 	// Listen is where clients connect (shard, combined); Admin where probes and metrics are.
 	Listen, Admin string
-	// TokenKeys is a file with the keys (JWKS) that sign users' tokens.
+	// TokenKeys is a file or URL with the keys (JWKS) that sign users' tokens, whatever issuer they name. Issuers are those whose
+	// tokens name them. One or the other must be there (shard, combined).
 	TokenKeys string
+	Issuers   []token.Issuer
 	// AllowedOrigins are the web origins whose pages may connect, besides those of the same host.
 	AllowedOrigins []string
+	// Sessions are the limits of sessions and logs; its Name, Region, Partitions and Logger are this configuration's. MaxConnections
+	// of clients at once. Zero fields mean their defaults.
+	Sessions       shard.Config
+	MaxConnections int
 	// DrainPerSecond sessions are sent away on the way out; DrainTimeout is when what is left is cut off.
 	DrainPerSecond int
 	DrainTimeout   time.Duration
@@ -55,11 +63,12 @@ func (c Config) Validate() error {
 		return fmt.Errorf("role %q: want %s, %s or %s", c.Role, Store, Shard, Combined)
 	}
 	if c.Role != Store {
+		if err := token.ValidateIssuers(c.issuers()); err != nil {
+			return err
+		}
 		switch {
 		case c.Listen == "":
 			return errors.New("a member with sessions needs an address to listen on for clients")
-		case c.TokenKeys == "":
-			return errors.New("a member with sessions needs the keys of its users' tokens; `chatd keygen` makes some for development")
 		case c.DrainPerSecond < 1:
 			return fmt.Errorf("drain of %d sessions a second: want at least 1", c.DrainPerSecond)
 		case c.DrainTimeout <= 0:

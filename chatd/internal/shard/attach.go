@@ -15,13 +15,16 @@ import (
 // openAtOnce is how many logs one request opens at a time.
 const openAtOnce = 16
 
+// keysAwayMs is what a device waits whose token cannot be checked at the moment.
+const keysAwayMs = 5000
+
 // signIn makes a session of a connection, or ends it.
 func (s *session) signIn(ref uint32, req *chatv1.SignInRequest) {
 	if s.sh.isDraining() {
 		s.sayComeBack()
 		return
 	}
-	who, err := s.sh.tokens.Verify(req.GetToken())
+	who, err := s.sh.tokens.Verify(s.sh.ctx, req.GetToken())
 	if err != nil {
 		refuse(s.conn, tokenFault(err))
 		return
@@ -56,15 +59,20 @@ func (s *session) signIn(ref uint32, req *chatv1.SignInRequest) {
 
 // tokenFault is what a client is told whose token was refused.
 func tokenFault(err error) *chatv1.Error {
-	if errors.Is(err, token.ErrExpired) {
+	switch {
+	case errors.Is(err, token.ErrExpired):
 		return fault(chatv1.Error_CODE_TOKEN_EXPIRED, "%v", err)
+	case errors.Is(err, token.ErrKeysAway):
+		flt := fault(chatv1.Error_CODE_UNAVAILABLE, "%v", err)
+		flt.RetryAfterMs = keysAwayMs
+		return flt
 	}
 	return fault(chatv1.Error_CODE_UNAUTHENTICATED, "%v", err)
 }
 
 // Authenticate says which user a token belongs to, for requests without a session.
 func (sh *Shard) Authenticate(raw string) (user string, flt *chatv1.Error) {
-	who, err := sh.tokens.Verify(raw)
+	who, err := sh.tokens.Verify(sh.ctx, raw)
 	if err != nil {
 		return "", tokenFault(err)
 	}

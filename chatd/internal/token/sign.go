@@ -92,8 +92,8 @@ func (s *Signer) Sign(user string, ttl time.Duration) (string, error) {
 	if !ValidUser(user) {
 		return "", fmt.Errorf("%q is no user name: it must match %s", clip(user), userPattern)
 	}
-	if ttl <= 0 {
-		return "", errors.New("a token's time to live must be above 0")
+	if ttl <= 0 || ttl > MaxLife {
+		return "", fmt.Errorf("a token's time to live of %v: want more than 0, at most %v", ttl, MaxLife)
 	}
 	now := s.now()
 	raw, err := jwt.Signed(s.sign).Claims(jwt.Claims{

@@ -1,11 +1,15 @@
 package token_test
 
 import (
+	"bytes"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
-	"encoding/base64"
+	"crypto/rsa"
 	"encoding/json"
-	"errors"
+	"log/slog"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +24,9 @@ import (
 var now = time.Date(2030, 5, 1, 12, 0, 0, 0, time.UTC)
 
 func clock() time.Time { return now }
+
+// quiet keeps the log to itself.
+var quiet = slog.New(slog.DiscardHandler)
 
 func newSigner(t *testing.T) *token.Signer {
 	t.Helper()
@@ -49,7 +56,7 @@ func TestSignedTokenIsGood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := token.NewVerifier(keySet(t, signer), clock).Verify(raw)
+	got, err := token.NewVerifier(keySet(t, signer), clock).Verify(t.Context(), raw)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,108 +64,6 @@ func TestSignedTokenIsGood(t *testing.T) {
 	if !got.Expires.Equal(want.Expires) || got.User != want.User || got.KeyID != want.KeyID {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-}
-
-// forge signs any header and claims with a key, as an attacker or a careless issuer would.
-func forge(t *testing.T, key ed25519.PrivateKey, header, claims map[string]any) string {
-	t.Helper()
-	part := func(v any) string {
-		data, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return base64.RawURLEncoding.EncodeToString(data)
-	}
-	signed := part(header) + "." + part(claims)
-	if header["alg"] == "none" {
-		return signed + "."
-	}
-	return signed + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(key, []byte(signed)))
-}
-
-func TestBadTokensAreRefusedWithTheirReason(t *testing.T) {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, other, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: public, KeyID: "k1"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := token.ParseKeySet(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	verifier := token.NewVerifier(set, clock)
-
-	header := func(change map[string]any) map[string]any {
-		return merge(map[string]any{"alg": "EdDSA", "kid": "k1", "typ": "JWT"}, change)
-	}
-	claims := func(change map[string]any) map[string]any {
-		return merge(map[string]any{"sub": "alice", "aud": "chatfleet", "exp": now.Add(time.Hour).Unix()}, change)
-	}
-	good := forge(t, private, header(nil), claims(nil))
-	if _, err := verifier.Verify(good); err != nil {
-		t.Fatalf("the token that all others differ from is refused: %v", err)
-	}
-	flipped := []byte(good)
-	flipped[len(good)/2] ^= 1
-
-	for name, c := range map[string]struct {
-		raw  string
-		want error
-	}{
-		"none given":           {"", token.ErrMissing},
-		"no JWT":               {"hello", token.ErrMalformed},
-		"too long":             {strings.Repeat("x", token.MaxBytes+1), token.ErrMalformed},
-		"alg none":             {forge(t, private, header(map[string]any{"alg": "none"}), claims(nil)), token.ErrAlgorithm},
-		"alg HS256":            {forge(t, private, header(map[string]any{"alg": "HS256"}), claims(nil)), token.ErrAlgorithm},
-		"no kid":               {forge(t, private, header(map[string]any{"kid": ""}), claims(nil)), token.ErrUnknownKey},
-		"another kid":          {forge(t, private, header(map[string]any{"kid": "k2"}), claims(nil)), token.ErrUnknownKey},
-		"another's signature":  {forge(t, other, header(nil), claims(nil)), token.ErrSignature},
-		"no audience":          {forge(t, private, header(nil), claims(map[string]any{"aud": nil})), token.ErrAudience},
-		"another audience":     {forge(t, private, header(nil), claims(map[string]any{"aud": []string{"mail"}})), token.ErrAudience},
-		"no subject":           {forge(t, private, header(nil), claims(map[string]any{"sub": ""})), token.ErrSubject},
-		"subject with a slash": {forge(t, private, header(nil), claims(map[string]any{"sub": "a/b"})), token.ErrSubject},
-		"subject too long":     {forge(t, private, header(nil), claims(map[string]any{"sub": strings.Repeat("a", 65)})), token.ErrSubject},
-		"subject with newline": {forge(t, private, header(nil), claims(map[string]any{"sub": "alice\n"})), token.ErrSubject},
-		"no expiry":            {forge(t, private, header(nil), claims(map[string]any{"exp": nil})), token.ErrNoExpiry},
-		"expired":              {forge(t, private, header(nil), claims(map[string]any{"exp": now.Add(-token.Leeway).Unix()})), token.ErrExpired},
-		"expired, for others":  {forge(t, private, header(nil), claims(map[string]any{"exp": 1, "aud": "mail"})), token.ErrAudience},
-		"not yet":              {forge(t, private, header(nil), claims(map[string]any{"nbf": now.Add(time.Minute).Unix()})), token.ErrNotYet},
-		"from the future":      {forge(t, private, header(nil), claims(map[string]any{"iat": now.Add(time.Minute).Unix()})), token.ErrNotYet},
-		"expiry is a word":     {forge(t, private, header(nil), claims(map[string]any{"exp": "tomorrow"})), token.ErrMalformed},
-		"one bit flipped":      {string(flipped), nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := verifier.Verify(c.raw)
-			if err == nil {
-				t.Fatal("accepted")
-			}
-			if c.want != nil && !errors.Is(err, c.want) {
-				t.Errorf("refused with %q, want %q", err, c.want)
-			}
-			var typed *token.Error
-			if !errors.As(err, &typed) {
-				t.Errorf("a %T, not a *token.Error", err)
-			}
-		})
-	}
-}
-
-func merge(base, change map[string]any) map[string]any {
-	for k, v := range change {
-		if v == nil {
-			delete(base, k)
-			continue
-		}
-		base[k] = v
-	}
-	return base
 }
 
 func TestLeewayForgivesClocksThatDiffer(t *testing.T) {
@@ -174,22 +79,9 @@ func TestLeewayForgivesClocksThatDiffer(t *testing.T) {
 		time.Minute + token.Leeway - time.Second: true,
 	} {
 		verifier := token.NewVerifier(keySet(t, signer), func() time.Time { return now.Add(after) })
-		if _, err := verifier.Verify(raw); (err == nil) != good {
+		if _, err := verifier.Verify(t.Context(), raw); (err == nil) != good {
 			t.Errorf("%v after it was issued: %v, want good = %v", after, err, good)
 		}
-	}
-}
-
-func TestReplacedKeysAreOutOfForce(t *testing.T) {
-	old, young := newSigner(t), newSigner(t)
-	raw, err := old.Sign("alice", time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	verifier := token.NewVerifier(keySet(t, old), clock)
-	verifier.Replace(keySet(t, young))
-	if _, err := verifier.Verify(raw); !errors.Is(err, token.ErrUnknownKey) {
-		t.Errorf("a token of a key that was taken away: %v, want %v", err, token.ErrUnknownKey)
 	}
 }
 
@@ -217,7 +109,7 @@ func TestKeyPairRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := token.NewVerifier(set, clock).Verify(raw); err != nil {
+	if _, err := token.NewVerifier(set, clock).Verify(t.Context(), raw); err != nil {
 		t.Errorf("signed with the private half, refused by the public half: %v", err)
 	}
 	if err := signer.WriteKeyPair(dir); err == nil {
@@ -246,6 +138,11 @@ func TestKeySetsSayWhatIsWrongWithThem(t *testing.T) {
 		"another kind":  {[]byte(`{"keys":[{"kty":"quantum","kid":"q"}]}`), "no key for"},
 		"private":       {set(jose.JSONWebKey{Key: private, KeyID: "k"}), "private"},
 		"symmetric":     {set(jose.JSONWebKey{Key: []byte("secret"), KeyID: "k"}), "symmetric"},
+		"weak RSA":      {set(jose.JSONWebKey{Key: &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 1023), E: 65537}, KeyID: "k"}), "1024 bits"},
+		"slow RSA":      {set(jose.JSONWebKey{Key: &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 8199), E: 65537}, KeyID: "k"}), "no key for"},
+		"another curve": {set(jose.JSONWebKey{Key: p384(t), KeyID: "k"}), "no key for"},
+		"huge":          {bytes.Repeat([]byte(" "), 1<<20+1), "more than"},
+		"many":          {[]byte(`{"keys":[` + strings.Repeat(`{},`, 256) + `{}]}`), "257 keys"},
 		"without a kid": {set(jose.JSONWebKey{Key: public}), "kid"},
 		"twice":         {set(jose.JSONWebKey{Key: public, KeyID: "k"}, jose.JSONWebKey{Key: public, KeyID: "k"}), "twice"},
 		"for sealing":   {set(jose.JSONWebKey{Key: public, KeyID: "k", Use: "enc"}), "no key for"},
@@ -259,9 +156,18 @@ func TestKeySetsSayWhatIsWrongWithThem(t *testing.T) {
 	}
 }
 
+func p384(t *testing.T) *ecdsa.PublicKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &key.PublicKey
+}
+
 func TestSignRefusesWhatVerifyWould(t *testing.T) {
 	signer := newSigner(t)
-	for user, ttl := range map[string]time.Duration{"": time.Hour, "a b": time.Hour, "alice": 0} {
+	for user, ttl := range map[string]time.Duration{"": time.Hour, "a b": time.Hour, "alice": 0, "bob": token.MaxLife + 1} {
 		if _, err := signer.Sign(user, ttl); err == nil {
 			t.Errorf("signed for user %q with ttl %v", user, ttl)
 		}

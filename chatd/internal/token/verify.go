@@ -1,9 +1,15 @@
 package token
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -13,32 +19,89 @@ import (
 // Identity is what a good token says.
 type Identity struct {
 	User    string
+	Issued  time.Time
 	Expires time.Time
-	// KeyID names the key that signed the token.
-	KeyID string
+	// Leeway is for how long after Expires the token is still good, since clocks differ.
+	Leeway time.Duration
+	// ID names the token: it is a hash of what was signed.
+	ID string
+	// Issuer and KeyID name the key that signed the token.
+	Issuer, KeyID string
+}
+
+// End is when the token is not good any more, by this server's clock.
+func (i Identity) End() time.Time { return i.Expires.Add(i.Leeway) }
+
+// Options of a Verifier. The zero value of a field means its default.
+type Options struct {
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+	// Logger. Default slog.Default().
+	Logger *slog.Logger
+	// Client fetches key sets. Default one that follows no redirect.
+	Client *http.Client
 }
 
 // Verifier checks tokens. It may be used by many goroutines at once.
 type Verifier struct {
-	keys atomic.Pointer[KeySet]
-	now  func() time.Time
+	issuers map[string]*accepted
+	now     func() time.Time
 }
 
-// NewVerifier makes a Verifier of tokens signed by one of keys. now is the clock; nil means time.Now.
+// NewVerifier makes a Verifier of tokens signed by one of keys, whoever their issuer says he is. now is the clock; nil means
+// time.Now.
 func NewVerifier(keys *KeySet, now func() time.Time) *Verifier {
 	if now == nil {
 		now = time.Now
 	}
-	v := &Verifier{now: now}
-	v.keys.Store(keys)
-	return v
+	return &Verifier{now: now, issuers: map[string]*accepted{"": accept(Issuer{}, fixed(keys))}}
 }
 
-// Replace puts another set of keys in force, for tokens checked from now on.
-func (v *Verifier) Replace(keys *KeySet) { v.keys.Store(keys) }
+// Open makes a Verifier of the tokens of some issuers, and reads their keys. A file that cannot be read is an error. A URL that does
+// not answer is not: it is tried again, and until then that issuer's tokens are refused with ErrKeysAway. Run keeps the keys new.
+func Open(ctx context.Context, issuers []Issuer, o Options) (*Verifier, error) {
+	if err := ValidateIssuers(issuers); err != nil {
+		return nil, err
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Client == nil {
+		o.Client = defaultClient()
+	}
+	v := &Verifier{now: o.Now, issuers: make(map[string]*accepted, len(issuers))}
+	var all sync.WaitGroup
+	for _, i := range issuers {
+		a := accept(i, newSource(i.Keys, o))
+		v.issuers[i.Name] = a
+		all.Go(func() { a.source.refresh(ctx) })
+	}
+	all.Wait()
+	for _, a := range v.issuers {
+		if err := a.source.failure(); err != nil && !isURL(a.Keys) {
+			return nil, err
+		}
+	}
+	return v, nil
+}
 
-// Verify says who the bearer of a token is. Its error is an *Error.
-func (v *Verifier) Verify(raw string) (Identity, error) {
+// Run reads the issuers' keys again as they change, until ctx ends.
+func (v *Verifier) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, a := range v.issuers {
+		if a.source.read != nil {
+			all.Go(func() { a.source.follow(ctx) })
+		}
+	}
+	all.Wait()
+}
+
+// Verify says who the bearer of a token is. Its error is an *Error. It waits, for some seconds at most, only when the token names a key
+// that may be new.
+func (v *Verifier) Verify(ctx context.Context, raw string) (Identity, error) {
 	if raw == "" {
 		return Identity{}, refuse(ErrMissing, "get one from whoever runs your accounts")
 	}
@@ -52,46 +115,100 @@ func (v *Verifier) Verify(raw string) (Identity, error) {
 		}
 		return Identity{}, refuse(ErrMalformed, "it is no signed JWT in compact form")
 	}
-	header := parsed.Headers[0]
-	if header.KeyID == "" {
-		return Identity{}, refuse(ErrUnknownKey, "its header has no kid")
+	issuer, err := v.issuerOf(parsed)
+	if err != nil {
+		return Identity{}, err
 	}
-	key, ok := v.keys.Load().find(header.KeyID, jose.SignatureAlgorithm(header.Algorithm))
-	if !ok {
-		return Identity{}, refuse(ErrUnknownKey, "no key %q for %s in this fleet's key set", clip(header.KeyID), header.Algorithm)
+	key, err := issuer.keyFor(ctx, parsed.Headers[0])
+	if err != nil {
+		return Identity{}, err
 	}
 	var claims jwt.Claims
 	if err := parsed.Claims(key.Key, &claims); err != nil {
 		if errors.Is(err, jose.ErrCryptoFailure) {
-			return Identity{}, refuse(ErrSignature, "it is not by the key %q, or was altered", clip(header.KeyID))
+			return Identity{}, refuse(ErrSignature, "it is not by the key %q, or was altered", clip(key.KeyID))
 		}
 		return Identity{}, refuse(ErrMalformed, "its claims cannot be read")
 	}
-	if err := v.check(claims); err != nil {
+	if err := issuer.check(claims, v.now()); err != nil {
 		return Identity{}, err
 	}
-	return Identity{User: claims.Subject, Expires: claims.Expiry.Time(), KeyID: header.KeyID}, nil
+	return Identity{
+		User: claims.Subject, Issued: claims.IssuedAt.Time(), Expires: claims.Expiry.Time(), Leeway: issuer.Leeway,
+		ID: nameOf(raw), Issuer: issuer.Name, KeyID: key.KeyID,
+	}, nil
+}
+
+// issuerOf finds the issuer that a token says it is of. That it is so, the signature by one of that issuer's own keys shows.
+func (v *Verifier) issuerOf(parsed *jwt.JSONWebToken) (*accepted, error) {
+	var said struct {
+		Issuer string `json:"iss"`
+	}
+	if err := parsed.UnsafeClaimsWithoutVerification(&said); err != nil {
+		return nil, refuse(ErrMalformed, "its claims cannot be read")
+	}
+	if a := v.issuers[said.Issuer]; a != nil {
+		return a, nil
+	}
+	if a := v.issuers[""]; a != nil {
+		return a, nil
+	}
+	if said.Issuer == "" {
+		return nil, refuse(ErrIssuer, "its iss must be set")
+	}
+	return nil, refuse(ErrIssuer, "its iss is %q, and this fleet takes no tokens of it", clip(said.Issuer))
+}
+
+// keyFor finds the issuer's key that a token's header names, if it may be used with the header's algorithm.
+func (a *accepted) keyFor(ctx context.Context, h jose.Header) (jose.JSONWebKey, error) {
+	alg := jose.SignatureAlgorithm(h.Algorithm)
+	if !slices.Contains(a.algorithms, alg) {
+		return jose.JSONWebKey{}, refuse(ErrAlgorithm, "it says %s, accepted of its issuer are %v", alg, a.algorithms)
+	}
+	if h.KeyID == "" {
+		return jose.JSONWebKey{}, refuse(ErrUnknownKey, "its header has no kid")
+	}
+	key, found, err := a.source.find(ctx, h.KeyID)
+	switch {
+	case err != nil:
+		return jose.JSONWebKey{}, refuse(ErrKeysAway, "try again in a while")
+	case !found:
+		return jose.JSONWebKey{}, refuse(ErrUnknownKey, "no key %q in its issuer's key set", clip(h.KeyID))
+	case !usableFor(key, alg):
+		return jose.JSONWebKey{}, refuse(ErrUnknownKey, "the key %q in its issuer's key set is not for %s", clip(h.KeyID), alg)
+	}
+	return key, nil
 }
 
 // check looks at the claims of a token whose signature is good. Expiry comes last: only a token that is right in all else
 // "was good and is no more".
-func (v *Verifier) check(c jwt.Claims) error {
-	now := v.now()
+func (a *accepted) check(c jwt.Claims, now time.Time) error {
 	switch {
-	case !c.Audience.Contains(Audience):
-		return refuse(ErrAudience, "its aud must hold %q", Audience)
+	case !c.Audience.Contains(a.Audience):
+		return refuse(ErrAudience, "its aud must hold %q", a.Audience)
 	case !ValidUser(c.Subject):
 		return refuse(ErrSubject, "its sub must match %s", userPattern)
 	case c.Expiry == nil:
 		return refuse(ErrNoExpiry, "its exp must be set")
-	case c.NotBefore != nil && now.Add(Leeway).Before(c.NotBefore.Time()):
+	case c.IssuedAt == nil:
+		return refuse(ErrNoIssueTime, "its iat must be set, so that it can be revoked")
+	case c.Expiry.Time().Sub(c.IssuedAt.Time()) > MaxLife:
+		return refuse(ErrTooLong, "from its iat to its exp are %v, at most %v may be", c.Expiry.Time().Sub(c.IssuedAt.Time()), MaxLife)
+	case c.NotBefore != nil && now.Add(a.Leeway).Before(c.NotBefore.Time()):
 		return refuse(ErrNotYet, "its nbf is %v ahead of this server's clock", c.NotBefore.Time().Sub(now).Round(time.Second))
-	case c.IssuedAt != nil && now.Add(Leeway).Before(c.IssuedAt.Time()):
+	case now.Add(a.Leeway).Before(c.IssuedAt.Time()):
 		return refuse(ErrNotYet, "its iat is %v ahead of this server's clock", c.IssuedAt.Time().Sub(now).Round(time.Second))
-	case !now.Add(-Leeway).Before(c.Expiry.Time()):
+	case !now.Add(-a.Leeway).Before(c.Expiry.Time()):
 		return refuse(ErrExpired, "%v ago; get a new one", now.Sub(c.Expiry.Time()).Round(time.Second))
 	}
 	return nil
+}
+
+// nameOf names a token by what was signed, and not by the signature, which has more than one good form in some algorithms.
+func nameOf(raw string) string {
+	signed := raw[:strings.LastIndexByte(raw, '.')]
+	sum := sha256.Sum256([]byte(signed))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // clip keeps what a stranger wrote from filling an error message.

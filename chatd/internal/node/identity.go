@@ -1,0 +1,40 @@
+package node
+
+import (
+	"context"
+	"sync"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/token"
+)
+
+// identity is what a member with sessions knows of its users' tokens, and keeps new.
+type identity struct {
+	tokens *token.Verifier
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// issuers are all whose tokens are accepted. TokenKeys stand for one without a name.
+func (c Config) issuers() []token.Issuer {
+	if c.TokenKeys == "" {
+		return c.Issuers
+	}
+	return append([]token.Issuer{{Keys: c.TokenKeys}}, c.Issuers...)
+}
+
+func startIdentity(cfg Config) (*identity, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	tokens, err := token.Open(ctx, cfg.issuers(), token.Options{Logger: cfg.Logger})
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	i := &identity{tokens: tokens, cancel: cancel}
+	i.done.Go(func() { tokens.Run(ctx) })
+	return i, nil
+}
+
+func (i *identity) stop() {
+	i.cancel()
+	i.done.Wait()
+}
