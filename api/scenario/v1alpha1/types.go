@@ -30,7 +30,7 @@ type Scenario struct {
 	Chatter *Chatter `json:"chatter,omitempty"`
 	// Posts in the broadcast channel, which every session reads.
 	Broadcasts []Broadcast `json:"broadcasts,omitempty" jsonschema:"maxItems=1000"`
-	// What breaks, and when. Only a local fleet can be broken.
+	// What breaks, and when. Processes can be broken only in a local fleet, connections everywhere.
 	Faults []Fault `json:"faults,omitempty" jsonschema:"maxItems=1000"`
 	// What must hold. Unless they are given another bound, lost, duplicate, unordered and missingAcknowledged must be 0.
 	Thresholds []Threshold `json:"thresholds" jsonschema:"required,minItems=1,maxItems=200"`
@@ -73,6 +73,17 @@ type Population struct {
 	AttachPerSession int `json:"attachPerSession,omitempty" jsonschema:"minimum=0,maximum=1000"`
 	// The share of sessions, 0 to 1, that speak JSON; the others speak protobuf. Default 0.
 	JSONShare float64 `json:"jsonShare,omitempty" jsonschema:"minimum=0,maximum=1"`
+	// Sessions that take little of what they are sent, or nothing.
+	SlowReaders *SlowReaders `json:"slowReaders,omitempty"`
+}
+
+// SlowReaders are sessions that sign in and then read slowly. What they miss is no loss if they are told; they must not be noticed by
+// the others. When nothing is posted any more, in the settle phase, they read like everybody, and must come to the same state.
+type SlowReaders struct {
+	// The share of sessions, above 0 up to 1.
+	Share float64 `json:"share" jsonschema:"required,exclusiveMinimum=0,maximum=1"`
+	// What each of them reads: 0, nothing at all (default), or 10 and more.
+	ReadBytesPerSecond int `json:"readBytesPerSecond,omitempty" jsonschema:"minimum=0,maximum=1048576"`
 }
 
 // Phases is how long each part of the run takes, in this order. What is thresholded is what was posted in measure.
@@ -143,11 +154,13 @@ type Fault struct {
 	Name     string `json:"name,omitempty" jsonschema:"maxLength=64"`
 	Schedule `json:",inline" yaml:",inline"`
 	// What is done to the process: kill (SIGKILL), stop (SIGSTOP, and on again after `for`), or restart (SIGTERM, which
-	// drains it, and started again).
-	Action Action `json:"action" jsonschema:"required,enum=kill,enum=stop,enum=restart"`
+	// drains it, and started again). Or cut: sessions lose their connection, by a reset, and come back by the rule for clients.
+	Action Action `json:"action" jsonschema:"required,enum=kill,enum=stop,enum=restart,enum=cut"`
 	// To which: store-leading (a store that owns partitions), meta-leader (the store that leads the stores' meta group),
-	// shard (any one), all-stores (all at once), or store-N or shard-N, from 0.
-	Target FaultTarget `json:"target" jsonschema:"required,pattern=^(store-leading|meta-leader|shard|all-stores|(store|shard)-(0|[1-9][0-9]{0\\,2}))$"`
+	// shard (any one), all-stores (all at once), or store-N or shard-N, from 0. For cut: sessions.
+	Target FaultTarget `json:"target" jsonschema:"required,pattern=^(store-leading|meta-leader|shard|all-stores|sessions|(store|shard)-(0|[1-9][0-9]{0\\,2}))$"`
+	// The share of all sessions that is cut, above 0 up to 1. Only for cut, which needs it.
+	Share float64 `json:"share,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1"`
 	// How long a stopped process stands still. Only for stop, which needs it.
 	For Duration `json:"for,omitempty"`
 	// How long after its death a killed process is started again. Default for kill: it stays dead. Only for kill.
@@ -162,6 +175,7 @@ const (
 	Kill    Action = "kill"
 	Stop    Action = "stop"
 	Restart Action = "restart"
+	Cut     Action = "cut"
 )
 
 // FaultTarget is the process, or processes, that a fault is done to: one of the constants, or store-N or shard-N.
@@ -173,6 +187,7 @@ const (
 	MetaLeader   FaultTarget = "meta-leader"
 	AnyShard     FaultTarget = "shard"
 	AllStores    FaultTarget = "all-stores"
+	Sessions     FaultTarget = "sessions"
 )
 
 // Threshold is a bound that must hold. Times must stay below it, everything else may reach it.

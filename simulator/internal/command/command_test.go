@@ -49,7 +49,7 @@ func TestUsageErrors(t *testing.T) {
 		{"run " + smoke() + " --target http://h:1/path --token-key " + key, "http://HOST:PORT"},
 		{"run " + smoke() + " --token-key " + key, "belongs to --target"},
 		{"run " + smoke() + " --target http://h:1 --token-key k --keep", "belong to --local"},
-		{"run " + filepath.Join(scenarioDir, "store-loss.yaml") + " --target http://h:1 --token-key k", "only a local fleet can be broken"},
+		{"run " + filepath.Join(scenarioDir, "store-loss.yaml") + " --target http://h:1 --token-key k", "the scenario breaks processes"},
 		{"validate", "requires at least 1 arg"},
 		{"validate " + wrong + " " + smoke(), "wrong.yaml:3:"},
 		{"validate /nonexistent.yaml", "/nonexistent.yaml"},

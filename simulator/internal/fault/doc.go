@@ -1,5 +1,5 @@
-// Package fault breaks a local fleet as a scenario says: it kills, stops and restarts processes at their moments, and records
-// whom it hit, what they were at that moment, and exactly when.
+// Package fault breaks what a scenario says: it kills, stops and restarts processes of a local fleet and cuts connections of sessions
+// at their moments, and records whom it hit, what they were at that moment, and exactly when.
 //
 // Whether the fleet bore it well is found out elsewhere: packages poster and swarm measure the waits, package verdict judges
 // them. Package live is the caller.

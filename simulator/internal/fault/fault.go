@@ -41,7 +41,10 @@ type Record struct {
 	Processes []string
 	// What they were just before, such as "store, leads 6 of 16 partitions".
 	Role string
-	// By the clock: when the signal went out, and when all processes were ready again; 0 if it did not, or they were not.
+	// For a cut: how many sessions lost their connection, and what the fleet used of its processors until they were back.
+	Sessions int64
+	CPU      time.Duration
+	// By the clock: when the signal went out, and when all processes were ready again, or all sessions back; 0 if it did not, or they were not.
 	BeganNs, BackNs int64
 	// How much later than due it was, because the fleet had not got over the one before.
 	Late time.Duration
@@ -51,7 +54,12 @@ type Record struct {
 
 // Config says what to break and when.
 type Config struct {
-	Fleet   Fleet
+	// nil where there is none that can be broken.
+	Fleet Fleet
+	// Whose connections are cut; nil if none are.
+	Sessions Sessions
+	// Used is the processor time of the fleet so far. nil: not known.
+	Used    func() time.Duration
 	Moments []Moment
 	// When the measure phase starts, by Clock.
 	StartNs int64
@@ -59,6 +67,8 @@ type Config struct {
 	Clock stamp.Clock
 	// How long the fleet may take to be ready, before each fault and after. 0 is 30 s.
 	HealthyWithin time.Duration
+	// How long sessions that were cut may take to be back before the next fault is due. 0 is 2 min.
+	BackWithin time.Duration
 	// Told of what is done. May be nil.
 	Say func(format string, args ...any)
 }
@@ -71,6 +81,8 @@ type breaker struct {
 	hits map[string]int
 	// Killed and not to come back.
 	gone map[string]bool
+	// How often sessions were cut.
+	cuts int
 }
 
 // Run carries out the moments one after the other and returns when the last one is over, or ctx ends. No process is left
@@ -82,11 +94,19 @@ func Run(ctx context.Context, c Config) []Record {
 	if c.HealthyWithin == 0 {
 		c.HealthyWithin = 30 * time.Second
 	}
+	if c.BackWithin == 0 {
+		c.BackWithin = 2 * time.Minute
+	}
+	if c.Used == nil {
+		c.Used = func() time.Duration { return 0 }
+	}
 	if c.Say == nil {
 		c.Say = func(string, ...any) {}
 	}
 	b := &breaker{Config: c, hits: map[string]int{}, gone: map[string]bool{}}
-	b.stores, b.shards = c.Fleet.Names()
+	if c.Fleet != nil {
+		b.stores, b.shards = c.Fleet.Names()
+	}
 	var records []Record
 	for _, m := range c.Moments {
 		if !b.wait(ctx, time.Duration(c.StartNs+int64(m.Due)-c.Clock())) {
@@ -99,6 +119,10 @@ func Run(ctx context.Context, c Config) []Record {
 
 func (b *breaker) carryOut(ctx context.Context, m Moment) Record {
 	r := Record{Moment: m}
+	if m.Action == v1alpha1.Cut {
+		b.cut(ctx, &r)
+		return r
+	}
 	if r.Err = b.healthy(ctx); r.Err == nil {
 		r.Processes, r.Role, r.Err = b.pick(ctx, m.Target)
 	}
@@ -118,8 +142,35 @@ func (b *breaker) carryOut(ctx context.Context, m Moment) Record {
 	return r
 }
 
+// cut breaks connections and waits until their sessions are back. If they do not all come back in time the record says so, and the
+// run goes on.
+func (b *breaker) cut(ctx context.Context, r *Record) {
+	if r.Err = b.healthy(ctx); r.Err != nil {
+		b.Say("%s: not done: %v", r.Title(), r.Err)
+		return
+	}
+	r.Late = max(0, time.Duration(b.Clock()-b.StartNs)-r.Due)
+	used := b.Used()
+	r.BeganNs = b.Clock()
+	b.cuts++
+	if r.Sessions, r.Err = b.Sessions.Cut(ctx, b.cuts, r.Share); r.Err != nil {
+		b.Say("%s: %v", r.Title(), r.Err)
+		return
+	}
+	r.Role = fmt.Sprintf("%d sessions", r.Sessions)
+	b.Say("%s: %s", r.Title(), r.Role)
+	if err := b.Sessions.Back(ctx, b.BackWithin); err != nil {
+		b.Say("%s: %v", r.Title(), err)
+		return
+	}
+	r.BackNs, r.CPU = b.Clock(), b.Used()-used
+}
+
 // healthy waits until all processes that are meant to be there are ready: a fault is to hit a whole fleet.
 func (b *breaker) healthy(ctx context.Context) error {
+	if b.Fleet == nil {
+		return nil
+	}
 	var names []string
 	for _, name := range slices.Concat(b.stores, b.shards) {
 		if !b.gone[name] {

@@ -219,3 +219,48 @@ func TestUnknownProcess(t *testing.T) {
 		}
 	})
 }
+
+// crowd loses sessions and has them back after a while.
+type crowd struct {
+	*fake
+	back time.Duration
+}
+
+func (c crowd) Cut(_ context.Context, order int, share float64) (int64, error) {
+	c.did = append(c.did, fmt.Sprintf("%s cut %d: %g", time.Since(c.began), order, share))
+	return int64(1000 * share), nil
+}
+
+func (c crowd) Back(_ context.Context, within time.Duration) error {
+	time.Sleep(min(c.back, within))
+	if c.back > within {
+		return errors.New("some are away")
+	}
+	return nil
+}
+
+// A cut needs no process, is over when all sessions are back, and says what that took.
+func TestCut(t *testing.T) {
+	for name, c := range map[string]struct {
+		back time.Duration
+		want time.Duration // 0: they are not all back, which is no reason not to have measured it
+	}{"back": {2 * time.Second, 3 * time.Second}, "not all back": {time.Hour, 0}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake()
+				records := Run(t.Context(), Config{
+					Sessions: crowd{f, c.back}, StartNs: 1000, Clock: func() int64 { return 1000 + int64(time.Since(f.began)) },
+					Used:    func() time.Duration { return time.Since(f.began) / 2 },
+					Moments: Moments([]v1alpha1.Fault{{Action: v1alpha1.Cut, Target: v1alpha1.Sessions, Share: 0.25, Schedule: schedule(1, 10, 1)}}),
+				})
+				r := records[0]
+				if !slices.Equal(f.did, []string{"1s cut 1: 0.25"}) || r.Sessions != 250 || r.Err != nil || r.BeganNs != 1000+1e9 {
+					t.Errorf("did %q, record %+v", f.did, r)
+				}
+				if c.want == 0 && r.BackNs != 0 || c.want > 0 && (r.BackNs != 1000+int64(c.want) || r.CPU != time.Second) {
+					t.Errorf("record %+v", r)
+				}
+			})
+		})
+	}
+}

@@ -20,6 +20,14 @@ type Fleet interface {
 	Ready(ctx context.Context, within time.Duration, names ...string) error
 }
 
+// Sessions is the crowd of subscribers, whose connections can be cut.
+type Sessions interface {
+	// Cut breaks the connections of a share of all sessions at once, drawn by order, and returns how many were signed in.
+	Cut(ctx context.Context, order int, share float64) (sessions int64, err error)
+	// Back waits until all sessions that have been signed in are so again.
+	Back(ctx context.Context, within time.Duration) error
+}
+
 // Op is something that can be done to a process.
 type Op string
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
 	"github.com/chatfleet/chatfleet/simulator/internal/poster"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
@@ -76,6 +77,8 @@ func (e *engine) collectCrowd(run *report.Run) {
 	m.Generator.Hiccup.Merge(e.result.Hiccups)
 	m.Sessions.SignIn = e.result.SignIn
 	run.Series.Wanted, run.Series.Established, run.Series.SignedIn = e.result.Wanted, e.result.Established, e.result.Sessions
+	run.Series.SignIns = e.result.SignIns
+	m.Sessions.Return, m.Sessions.Away = e.result.Returns, c.AwayNow
 	run.Series.Delivered, run.Series.Heat = e.result.Deliveries, e.result.Heat
 }
 
@@ -105,8 +108,14 @@ func (e *engine) collectPosts(run *report.Run) {
 
 func (e *engine) collectDeliveries(run *report.Run) {
 	m, r := &run.Measurements, e.result
+	slow := r.Verification.Slow
+	m.Slow = verdict.Slow{
+		Sessions: r.Counters.Slow, Expected: slow.Expected, Delivered: slow.Delivered, Told: slow.Told, Lost: slow.Lost,
+		Dropped: r.Counters.SlowCuts, TooLong: r.Counters.SlowTooLong,
+	}
 	m.Deliveries = verdict.Deliveries{
-		Expected: r.Verification.Expected, Delivered: r.Verification.Delivered, Lost: r.Verification.Lost,
+		Expected: r.Verification.Expected + slow.Expected - slow.Told, Delivered: r.Verification.Delivered + slow.Delivered,
+		Lost:    r.Verification.Lost + slow.Lost,
 		Corrupt: r.Verification.Corrupt, Unordered: r.Counters.Unordered, Healed: r.Counters.Healed,
 		// A post that the log holds twice reached the sessions twice; if none was there to see it, it still is one.
 		Duplicate: r.Counters.Duplicate + max(r.Verification.Repeated, e.findings.Doubled),
@@ -178,10 +187,18 @@ func (e *engine) collectFaults() []verdict.Fault {
 			f.At = time.Duration(r.BeganNs - e.startNs)
 			f.LongestAckWait, f.Posts = poster.LongestWait(outcomes, r.BeganNs, next)
 			f.LongestDeliveryWait, f.Deliveries = e.longestDelivery(e.struck(r.BeganNs), e.struck(next))
+			before := measure.Never
+			if next != math.MaxInt64 {
+				before = time.Duration(next - e.startNs)
+			}
+			e.reconnects(&f, before, r.CPU)
 			next = r.BeganNs
 		}
 		if r.BackNs != 0 {
 			f.BackAt = time.Duration(r.BackNs - e.startNs)
+		}
+		if r.Action == v1alpha1.Cut && f.BackAt > 0 && f.Sessions > 0 && f.LongestReturn != measure.Never {
+			f.BackAt = f.At + f.LongestReturn // The workers know it better than who asks them from time to time.
 		}
 		out[i] = f
 	}

@@ -169,6 +169,10 @@ func (o *ownProcess) Progress() swarm.Progress { return o.swarm.Progress() }
 func (o *ownProcess) Lost() []string           { return nil }
 func (o *ownProcess) Pids() []int              { return nil }
 
+func (o *ownProcess) Cut(ctx context.Context, order int, share float64) (int64, error) {
+	return o.swarm.Cut(ctx, order, share)
+}
+
 func (o *ownProcess) Settle(ctx context.Context, heads map[string]uint64) (int64, error) {
 	return o.swarm.Settle(ctx, heads)
 }

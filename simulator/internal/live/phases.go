@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/fault"
 	"github.com/chatfleet/chatfleet/simulator/internal/fleet"
 	"github.com/chatfleet/chatfleet/simulator/internal/history"
@@ -49,11 +50,16 @@ func (e *engine) prepare(ctx, running context.Context) error {
 func (e *engine) wholeCrowd(attach []swarm.Attachment) worker.Config {
 	s := e.Scenario
 	sessions := s.Population.Sessions()
+	var slow v1alpha1.SlowReaders
+	if s.Population.SlowReaders != nil {
+		slow = *s.Population.SlowReaders
+	}
 	return worker.Config{
 		SigningKey: e.minter.Key, Expires: e.minter.Expires, Workers: int(s.Workers.Count), Guard: e.Guard,
 		Swarm: swarm.Config{
 			Run: e.run, StartNs: e.startNs, Seed: s.Seed, Sessions: sessions, Users: s.Population.Subscribers,
 			Endpoints: addresses(e.endpoints), SourceAddresses: s.Workers.SourceAddresses, JSONShare: s.Population.JSONShare,
+			SlowShare: slow.Share, SlowBytesPerSecond: slow.ReadBytesPerSecond,
 			Logs: e.channels.ids(), Attach: attach, Groups: e.grouping.groups, Posts: e.grouping.posts,
 			ConnectPerSecond: float64(sessions) / max(s.Phases.Connect.ConnectsOver(sessions).Seconds(), 0.001),
 		},
@@ -159,13 +165,8 @@ func (e *engine) load(ctx, running context.Context) error {
 	defer stopAlong()
 	var posting error
 	load.Go(func() { posting = e.poster.Run(ctx) })
-	if e.fleet != nil && len(s.Faults) > 0 {
-		load.Go(func() {
-			e.faults = fault.Run(ctx, fault.Config{
-				Fleet: fault.Local(e.fleet), Moments: fault.Moments(s.Faults), StartNs: measureNs,
-				Say: func(format string, args ...any) { e.Say("fault    "+format, args...) },
-			})
-		})
+	if len(s.Faults) > 0 {
+		load.Go(func() { e.faults = fault.Run(ctx, e.breaks(measureNs)) })
 	}
 	if s.Phases.Warmup > 0 {
 		_ = e.phase("warm-up", e.loadStatus, func() error { untilNs(ctx, measureNs); return nil })
@@ -186,6 +187,18 @@ func (e *engine) load(ctx, running context.Context) error {
 		load.Wait()
 		return posting
 	})
+}
+
+// breaks says what is broken, and when.
+func (e *engine) breaks(measureNs int64) fault.Config {
+	c := fault.Config{
+		Sessions: &audience{crowd: e.crowd}, Moments: fault.Moments(e.Scenario.Faults), StartNs: measureNs,
+		Say: func(format string, args ...any) { e.Say("fault    "+format, args...) },
+	}
+	if e.fleet != nil {
+		c.Fleet, c.Used = fault.Local(e.fleet), func() time.Duration { return totalCPU(e.fleet) }
+	}
+	return c
 }
 
 func (e *engine) layOut(startNs int64) error {

@@ -105,6 +105,15 @@ func cpuTimes(f *fleet.Fleet) map[string]time.Duration {
 	return times
 }
 
+// totalCPU is the processor time of the whole fleet so far.
+func totalCPU(f *fleet.Fleet) time.Duration {
+	var sum time.Duration
+	for _, cpu := range cpuTimes(f) {
+		sum += cpu
+	}
+	return sum
+}
+
 // workerMemory is the resident memory of all worker processes. One that has just ended has none.
 func workerMemory(pids []int) int64 {
 	var sum int64

@@ -54,9 +54,12 @@ func New(run Run) Report {
 		Spectrum: Spectrum(m.Deliveries.Latency, m.Deliveries.LostOfLatency),
 		Histograms: Histograms{
 			Delivery: m.Deliveries.Latency, SendLag: m.Posts.SendLag, Service: m.Posts.Service,
-			Response: m.Posts.Response, Hiccup: m.Generator.Hiccup, SignIn: m.Sessions.SignIn,
+			Response: m.Posts.Response, Hiccup: m.Generator.Hiccup, SignIn: m.Sessions.SignIn, Reconnect: m.Sessions.Return,
 		},
 		Series: run.Series, Spec: run.Scenario, Simulator: run.Simulator,
+	}
+	if s := m.Slow; s.Sessions > 0 {
+		r.SlowReaders = &SlowReaders{s.Sessions, s.Expected, s.Delivered, s.Told, s.Lost, s.Dropped, s.TooLong}
 	}
 	r.Fleet.RSSBytesPerSession, r.Fleet.Exits = m.Fleet.RSSBytesPerSession, m.Fleet.Exits
 	r.Fleet.CPUMicrosPerDelivery = float64(m.Fleet.CPUPerDelivery) / float64(time.Microsecond)
@@ -132,7 +135,7 @@ func broadcast(b verdict.Broadcast) Broadcast {
 func sessions(s verdict.Sessions) Sessions {
 	return Sessions{
 		Wanted: s.Wanted, Dialled: s.Dialled, Established: s.Established, SignedIn: s.SignedIn, Dropped: s.Dropped,
-		SignInMs: latency(s.SignIn, s.Wanted-s.SignIn.Count()),
+		SignInMs: latency(s.SignIn, s.Wanted-s.SignIn.Count()), ReconnectMs: latency(s.Return, s.Away), Away: s.Away,
 	}
 }
 
@@ -152,6 +155,12 @@ func fault(f verdict.Fault) Fault {
 		What: f.Name, Action: f.Action, Target: f.Target, Processes: orEmpty(f.Processes), Role: f.Role, AtMs: millis(f.At),
 		LongestAckWaitMs: millis(f.LongestAckWait), LongestDeliveryWaitMs: millis(f.LongestDeliveryWait),
 		Posts: f.Posts, Deliveries: f.Deliveries, Error: f.Error,
+	}
+	if f.Sessions > 0 {
+		out.Reconnects = &Reconnects{
+			Sessions: f.Sessions, AllBackMs: millis(f.LongestReturn), SignInsPerSecond: f.SignInsPerSecond,
+			PeakSignInsPerSecond: f.PeakSignInsPerSecond, CPUMicrosPerSignIn: float64(f.CPUPerSignIn) / float64(time.Microsecond),
+		}
 	}
 	if f.BackAt > 0 {
 		back := millis(f.BackAt)

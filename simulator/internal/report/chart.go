@@ -26,6 +26,8 @@ type chartData struct {
 	Sessions *timeChart    `json:"sessions"`
 	Posts    *timeChart    `json:"posts"`
 	Arrivals *timeChart    `json:"arrivals"`
+	// null where all sessions signed in once.
+	SignIns *timeChart `json:"signIns"`
 }
 
 type faultMark struct {
@@ -99,6 +101,9 @@ func charts(r Report) chartData {
 	c.Sessions = levels(r, named{"wanted", "wanted", s.Wanted}, named{"established", "established", s.Established}, named{"signed in", "signedIn", s.SignedIn})
 	c.Posts = rates(r, named{"offered", "offered", s.Offered}, named{"sent", "sent", s.Sent}, named{"acknowledged", "acknowledged", s.Acknowledged})
 	c.Arrivals = rates(r, named{"delivered", "delivered", s.Delivered})
+	if r.Sessions.ReconnectMs.Count > 0 {
+		c.SignIns = rates(r, named{"sign-ins", "signIns", s.SignIns})
+	}
 	return c
 }
 

@@ -36,13 +36,15 @@ type Report struct {
 	LatencyMs  Latency     `json:"latencyMs"`
 	Broadcasts []Broadcast `json:"broadcasts"`
 	Sessions   Sessions    `json:"sessions"`
-	Posts      Posts       `json:"posts"`
-	Faults     []Fault     `json:"faults"`
-	Generator  Generator   `json:"generator"`
-	Clock      Clock       `json:"clock"`
-	Fleet      Fleet       `json:"fleet"`
-	Shards     []Shard     `json:"shards"`
-	Phases     []Phase     `json:"phases"`
+	// absent: nobody read slowly on purpose.
+	SlowReaders *SlowReaders `json:"slowReaders,omitempty"`
+	Posts       Posts        `json:"posts"`
+	Faults      []Fault      `json:"faults"`
+	Generator   Generator    `json:"generator"`
+	Clock       Clock        `json:"clock"`
+	Fleet       Fleet        `json:"fleet"`
+	Shards      []Shard      `json:"shards"`
+	Phases      []Phase      `json:"phases"`
 
 	Spectrum   []SpectrumPoint `json:"spectrum"`
 	Histograms Histograms      `json:"histograms"`
@@ -141,6 +143,22 @@ type Sessions struct {
 	Dropped int64 `json:"dropped"`
 	// From the dial to being signed in.
 	SignInMs Latency `json:"signInMs"`
+	// From losing the connection to being signed in again, each time; away are those that never were.
+	ReconnectMs Latency `json:"reconnectMs"`
+	Away        int64   `json:"away"`
+}
+
+// SlowReaders is the account of the sessions that read slowly on purpose. What was lost of it is in Deliveries as well.
+type SlowReaders struct {
+	Sessions int64 `json:"sessions"`
+	// What the logs held for them, and what came of it: what came, what the fleet told them that it leaves out, and neither.
+	Expected  int64 `json:"expected"`
+	Delivered int64 `json:"delivered"`
+	Told      int64 `json:"told"`
+	Lost      int64 `json:"lost"`
+	// Times that one of them lost its connection, and that one was told to be too far behind.
+	Dropped int64 `json:"dropped"`
+	TooLong int64 `json:"tooLong"`
 }
 
 // Posts counts posts of the measure phase.
@@ -176,7 +194,21 @@ type Fault struct {
 	LongestDeliveryWaitMs Millis  `json:"longestDeliveryWaitMs"`
 	Posts                 int64   `json:"posts"`
 	Deliveries            int64   `json:"deliveries"`
-	Error                 string  `json:"error,omitempty"`
+	// Sessions that lost their connection until the next fault, and how they came back; absent if there were none.
+	Reconnects *Reconnects `json:"reconnects,omitempty"`
+	Error      string      `json:"error,omitempty"`
+}
+
+// Reconnects is what became of the sessions that a fault disconnected.
+type Reconnects struct {
+	Sessions int64 `json:"sessions"`
+	// Until the last of them was signed in again; null: one was not.
+	AllBackMs Millis `json:"allBackMs"`
+	// Sign-ins a second: for a cut on average until then, and in the busiest second.
+	SignInsPerSecond     float64 `json:"signInsPerSecond,omitempty"`
+	PeakSignInsPerSecond float64 `json:"peakSignInsPerSecond"`
+	// Processor time of all processes of the fleet until then, a sign-in; absent if not known.
+	CPUMicrosPerSignIn float64 `json:"cpuMicrosPerSignIn,omitempty"`
 }
 
 // Generator is how well the generator itself did.
@@ -280,6 +312,8 @@ type Histograms struct {
 	Response *measure.Histogram `json:"response"`
 	Hiccup   *measure.Histogram `json:"hiccup"`
 	SignIn   *measure.Histogram `json:"signIn"`
+	// absent: no session lost its connection.
+	Reconnect *measure.Histogram `json:"reconnect,omitempty"`
 }
 
 // Series is what happened when, over the whole run. Any may be absent.
@@ -288,6 +322,8 @@ type Series struct {
 	Wanted      *measure.Series `json:"wanted,omitempty"`
 	Established *measure.Series `json:"established,omitempty"`
 	SignedIn    *measure.Series `json:"signedIn,omitempty"`
+	// Sign-ins by when they were, the first of a session and all others.
+	SignIns *measure.Series `json:"signIns,omitempty"`
 	// Posts by their intended moment, by when they were sent, by when they were acknowledged.
 	Offered      *measure.Series `json:"offered,omitempty"`
 	Sent         *measure.Series `json:"sent,omitempty"`

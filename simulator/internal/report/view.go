@@ -65,7 +65,7 @@ type broadcastRow struct {
 	Tone                                        string
 }
 
-type faultRow struct{ At, What, Processes, Role, Back, Ack, Delivery, Error string }
+type faultRow struct{ At, What, Processes, Role, Back, Ack, Delivery, Reconnects, Error string }
 
 type group struct {
 	Title string
@@ -124,7 +124,11 @@ func headline(r Report) string {
 	for _, b := range r.Broadcasts {
 		worst = max(worst, b.TimeTo999Ms)
 	}
-	switch {
+	switch storm, ok := worstCut(r.Faults); {
+	case ok && storm.Reconnects.AllBackMs.Infinite():
+		return fmt.Sprintf("%s sessions lost their connection at once, and not all of them came back.", countText(storm.Reconnects.Sessions))
+	case ok:
+		return fmt.Sprintf("%s sessions lost their connection at once; all were back after %s.", countText(storm.Reconnects.Sessions), timeText(float64(storm.Reconnects.AllBackMs)))
 	case len(r.Broadcasts) > 0 && worst.Infinite():
 		return fmt.Sprintf("%s to %s sessions, and not all of them reached 99.9 %%.", plural(len(r.Broadcasts), "broadcast"), countText(r.Sessions.SignedIn))
 	case len(r.Broadcasts) > 0 && worst >= 0:
@@ -200,6 +204,9 @@ func tiles(r Report) []tile {
 		worst, bound := times[len(times)-1], r.Broadcasts[0].DeliverWithinMs
 		out = append(out, tile{"Time to 99.9 %, slowest broadcast", timeText(float64(worst)),
 			fmt.Sprintf("of %s; median %s", timeText(float64(bound)), timeText(float64(times[len(times)/2]))), toneOf(worst < bound), used(float64(worst), float64(bound))})
+	}
+	if storm, ok := worstCut(r.Faults); ok {
+		out = append(out, reconnectTile(storm))
 	}
 	if len(r.Broadcasts) == 0 && len(r.Faults) > 0 {
 		out = append(out, faultTile(r.Faults))
@@ -291,7 +298,7 @@ func broadcastRowOf(number int, b Broadcast) broadcastRow {
 
 func faultRowOf(f Fault) faultRow {
 	row := faultRow{
-		At: momentText(float64(f.AtMs)), What: f.What, Processes: strings.Join(f.Processes, ", "), Role: f.Role, Error: f.Error, Back: "–", Ack: "–", Delivery: "–",
+		At: momentText(float64(f.AtMs)), What: f.What, Processes: strings.Join(f.Processes, ", "), Role: f.Role, Error: f.Error, Back: "–", Ack: "–", Delivery: "–", Reconnects: reconnectsText(f.Reconnects),
 	}
 	if f.BackAtMs != nil {
 		row.Back = "after " + timeText(float64(*f.BackAtMs-f.AtMs))

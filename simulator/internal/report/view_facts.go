@@ -52,7 +52,7 @@ func facts(r Report) []group {
 		{"acknowledged and missing", countText(p.MissingAcknowledged) + " of " + countText(p.Checked) + " looked for"},
 		{"errors", errorsText(p.Errors)},
 	}}
-	return []group{fleet, generator, accounts}
+	return append([]group{fleet, generator, accounts}, slowFacts(r.SlowReaders)...)
 }
 
 func errorsText(errors map[string]int64) string {

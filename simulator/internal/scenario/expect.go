@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"math"
 	"time"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
@@ -12,7 +13,7 @@ type Expected struct {
 	Broadcasts int64
 	// Posts of the measure phase, broadcasts included.
 	Posts int64
-	// Their deliveries.
+	// Their deliveries, without those of slow readers.
 	Deliveries int64
 	// Faults by title.
 	Faults map[string]int64
@@ -28,7 +29,11 @@ func Expect(s *v1alpha1.Scenario) Expected {
 		e.Broadcasts += int64(max(b.Count, 1))
 	}
 	e.Posts = e.Broadcasts
-	e.Deliveries = e.Broadcasts * e.Sessions
+	// What slow readers get depends on how far behind they fall.
+	if slow := s.Population.SlowReaders; slow != nil {
+		sessions -= int(math.Ceil(slow.Share * float64(sessions)))
+	}
+	e.Deliveries = e.Broadcasts * int64(sessions)
 	if c := s.Chatter; c != nil && s.Population.Channels > 0 {
 		posts := c.RatePerSecond * s.Phases.Measure.Std().Seconds()
 		e.Posts += int64(posts)
@@ -37,7 +42,7 @@ func Expect(s *v1alpha1.Scenario) Expected {
 	for _, f := range s.Faults {
 		e.Faults[f.Title()] += int64(max(f.Count, 1))
 	}
-	e.Duration = s.Phases.Connect.ConnectsOver(sessions) + s.Phases.Warmup.Std() + s.Phases.Measure.Std() + settle(s)
+	e.Duration = s.Phases.Connect.ConnectsOver(s.Population.Sessions()) + s.Phases.Warmup.Std() + s.Phases.Measure.Std() + settle(s)
 	return e
 }
 

@@ -19,6 +19,9 @@ const (
 	// A simulated post carries a header that says which post of which run it is.
 	minMessageBytes = 32
 	maxMessageBytes = 64 << 10
+
+	// Slow readers have a turn ten times a second, and read at least a byte then.
+	minSlowBytes = 10
 )
 
 // rules finds what fields may not say together. The structure is known to be right.
@@ -84,6 +87,14 @@ func (r *rules) population() {
 	}
 	if p.AttachPerSession > p.Channels {
 		r.report("population.attachPerSession", "a session cannot read %d of %d channels; raise channels or lower it", p.AttachPerSession, p.Channels)
+	}
+	if s := p.SlowReaders; s != nil {
+		if s.Share*float64(p.Sessions()) < 1 {
+			r.report("population.slowReaders.share", "%g of %d sessions is none; raise one of them", s.Share, p.Sessions())
+		}
+		if s.ReadBytesPerSecond > 0 && s.ReadBytesPerSecond < minSlowBytes {
+			r.report("population.slowReaders.readBytesPerSecond", "%d is too few; read nothing, which is 0, or at least %d", s.ReadBytesPerSecond, minSlowBytes)
+		}
 	}
 }
 

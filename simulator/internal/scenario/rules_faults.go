@@ -27,6 +27,16 @@ func (r *rules) faults() {
 }
 
 func (r *rules) action(path string, f v1alpha1.Fault) {
+	switch cuts, sessions := f.Action == v1alpha1.Cut, f.Target == v1alpha1.Sessions; {
+	case cuts && !sessions:
+		r.report(path+".target", "cut is done to sessions, not to %s", f.Target)
+	case !cuts && sessions:
+		r.report(path+".target", "sessions can only be cut; %s is done to a process", f.Action)
+	case cuts && f.Share == 0:
+		r.report(path, "cut needs share: which share of all sessions loses its connection, above 0 up to 1")
+	case !cuts && f.Share > 0:
+		r.report(path+".share", "it belongs to cut, not to %s; remove it", f.Action)
+	}
 	switch {
 	case f.Action == v1alpha1.Stop && f.For == 0:
 		r.report(path, "stop needs for: how long the process stands still, above 0s")

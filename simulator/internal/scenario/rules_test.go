@@ -45,6 +45,9 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"two stores", "", "target: {local: {stores: 2, shards: 1}}\n", `2 is not one of 1, 3, 5`},
 		{"more channels read than there are", "subscribers: 10", "subscribers: 10\n  attachPerSession: 3", `a session cannot read 3 of 0 channels`},
 		{"too many sessions", "subscribers: 10", "subscribers: 9000000\n  devicesPerUser: 16", `144000000 sessions; at most 10000000`},
+		{"slow readers that are none", "subscribers: 10", "subscribers: 10\n  slowReaders: {share: 0.05}", `population.slowReaders.share: 0.05 of 10 sessions is none`},
+		{"slow readers without a share", "subscribers: 10", "subscribers: 10\n  slowReaders: {readBytesPerSecond: 100}", `population.slowReaders.share: it is missing`},
+		{"slow readers that are too slow", "subscribers: 10", "subscribers: 10\n  slowReaders: {share: 0.5, readBytesPerSecond: 3}", `3 is too few`},
 		{"two speeds", "ratePerSecond: 5", "ratePerSecond: 5\n    duration: 1s", `contradict each other`},
 		{"no speed", "    ratePerSecond: 5", "    duration: 0s", `say how fast sessions connect`},
 		{"an endless connect", "ratePerSecond: 5", "ratePerSecond: 0.0000000000000000001", `takes longer than 24h`},
@@ -77,6 +80,12 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"one name for two", "", "faults: [{action: kill, target: shard}, {action: kill, target: shard, at: 1s}]\n", `the same name, "kill shard", as faults[0]`},
 		{"an unknown target", "", "faults: [{action: kill, target: store-leader}]\n", `faults[0].target: "store-leader" does not have the form`},
 		{"a store that is not there", "", "target: {local: {stores: 3, shards: 1}}\nfaults: [{action: kill, target: store-3}]\n", `there is no store-3; target.local has store-0 to store-2`},
+
+		{"a cut of a process", "", "faults: [{action: cut, target: shard, share: 1}]\n", `faults[0].target: cut is done to sessions, not to shard`},
+		{"sessions that are killed", "", "faults: [{action: kill, target: sessions}]\n", `sessions can only be cut`},
+		{"a cut of nobody", "", "faults: [{action: cut, target: sessions}]\n", `cut needs share`},
+		{"a cut of more than all", "", "faults: [{action: cut, target: sessions, share: 1.5}]\n", `faults[0].share: 1.5 is too large; it must be at most 1`},
+		{"a share of a process", "", "faults: [{action: kill, target: shard, share: 0.5}]\n", `faults[0].share: it belongs to cut, not to kill`},
 
 		// Thresholds.
 		{"an unknown metric", "metric: delivery", "metric: delivrey", `13:13: thresholds[0].metric: there is no metric "delivrey"; did you mean delivery?`},

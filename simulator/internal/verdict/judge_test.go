@@ -101,6 +101,7 @@ func TestWhichVerdictWins(t *testing.T) {
 		{"a stepped clock makes a latency nothing", []func(*Measurements){slow, step}, Inconclusive, ExitInconclusive},
 		{"a stepped clock makes the generator's health nothing", []func(*Measurements){sick, step}, Inconclusive, ExitInconclusive},
 		{"a latency missed stays missed without a worker", []func(*Measurements){slow, worker}, Fail, ExitFail},
+		{"a process that ended by itself is a fact with any generator", []func(*Measurements){func(m *Measurements) { m.Fleet.Exits = []string{"shard-1: killed"} }, sick}, Fail, ExitFail},
 		{"the code of an interruption beats all", []func(*Measurements){lost, func(m *Measurements) { m.Interrupted = true }}, Fail, ExitInterrupted},
 	}
 	for _, tt := range tests {
@@ -122,7 +123,6 @@ func TestNoThresholdPassesInARunThatDidNot(t *testing.T) {
 		"unhealthy":   func(m *Measurements) { m.Generator.CapsReached = []string{"a cap"} },
 		"stepped":     func(m *Measurements) { m.Clock.Step = time.Second },
 		"interrupted": func(m *Measurements) { m.Interrupted = true },
-		"crashed":     func(m *Measurements) { m.Fleet.Exits = []string{"shard-1: killed"} },
 		"worker lost": func(m *Measurements) { m.Generator.LostWorkers = []string{"worker 0"} },
 		"unknown":     func(m *Measurements) { m.Posts.SendLag = nil },
 	} {

@@ -15,6 +15,7 @@ type Measurements struct {
 	Posts      Posts
 	Broadcasts []Broadcast
 	Faults     []Fault
+	Slow       Slow
 	// The deliveries once more, in groups that are taken to be independent of each other: by broadcast and shard, and
 	// chatter by second and shard. Only thresholds with a confidence want them.
 	Blocks    []Block
@@ -42,6 +43,22 @@ type Sessions struct {
 	Dropped int64
 	// From the dial to being signed in, first time of each session.
 	SignIn *measure.Histogram
+	// From losing the connection to being signed in again, each time; slow readers are not in it.
+	Return *measure.Histogram
+	// Away are those that lost it and were not signed in again at the end.
+	Away int64
+}
+
+// Slow is the account of the sessions that read slowly on purpose. What they were told that they will not get is in no other count;
+// the rest of it is in Deliveries, and none of it in a latency.
+type Slow struct {
+	Sessions int64
+	// As in Deliveries.
+	Expected, Delivered, Lost int64
+	// Of Expected: what the fleet told them that it leaves out.
+	Told int64
+	// Times that one of them lost its connection, and was told that it is too far behind.
+	Dropped, TooLong int64
 }
 
 // Deliveries accounts for every event that a session that signed in should have got in the measure phase and after.
@@ -132,6 +149,14 @@ type Fault struct {
 	// Posts and deliveries that those are the longest of. With none there is no sample.
 	Posts      int64
 	Deliveries int64
+	// Sessions that lost their connection from then until the next fault; slow readers are not counted. The longest time until one
+	// of them was signed in again; Never if one was not.
+	Sessions      int64
+	LongestReturn time.Duration
+	// Sign-ins in the busiest second; and for a cut those a second until the last was back, and the processor time of the whole
+	// fleet in that time, with all else that it did, a sign-in. 0 if not known.
+	PeakSignInsPerSecond, SignInsPerSecond float64
+	CPUPerSignIn                           time.Duration
 	// Why it could not be done, if it could not. Then it is no sample.
 	Error string
 }

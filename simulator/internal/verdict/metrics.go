@@ -169,6 +169,12 @@ func runMetrics() []Metric {
 		{Name: "faultDeliveryWait", Help: "longest wait for a delivery after a fault",
 			Unit: v1alpha1.UnitTime, Aggregation: "max", PerFault: true, ends: twoEnds,
 			read: waits(func(f Fault) (time.Duration, int64) { return f.LongestDeliveryWait, f.Deliveries })},
+		{Name: "faultReconnect", Help: "time until the last session that a fault disconnected is signed in again",
+			Unit: v1alpha1.UnitTime, Aggregation: "max", PerFault: true, ends: oneEnd,
+			read: waits(func(f Fault) (time.Duration, int64) { return f.LongestReturn, f.Sessions })},
+		{Name: "reconnect", Help: "time from a session's lost connection to being signed in again",
+			Unit: v1alpha1.UnitTime, Aggregation: "p99.9", ends: oneEnd,
+			read: func(m *Measurements, _ string) reading { return latency(m.Sessions.Return, m.Sessions.Away) }},
 		{Name: "missingSessions", Help: "sessions wanted that never signed in",
 			Unit: v1alpha1.UnitNumber,
 			read: func(m *Measurements, _ string) reading {

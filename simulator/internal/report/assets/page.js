@@ -305,6 +305,7 @@
     reach, spectrum, heat,
     sessions: (host) => overTime(host, data.sessions, { wanted: ["ghost", 1.5, [4, 4]], established: ["second", 1.5, []], signedIn: ["accent", 2, [], "accent-soft"] }, false),
     posts: (host) => overTime(host, data.posts, { offered: ["ghost", 2.5, []], sent: ["second", 1.5, []], acknowledged: ["accent", 1.5, []] }, false),
+    signIns: (host) => overTime(host, data.signIns, { signIns: ["accent", 1.5, [], "accent-soft"] }, true),
     arrivals: (host) => overTime(host, data.arrivals, { delivered: ["accent", 1.5, [], "accent-soft"] }, true),
   };
 

@@ -1,0 +1,48 @@
+package report
+
+import "fmt"
+
+// worstCut is the cut whose sessions took longest to come back.
+func worstCut(faults []Fault) (worst Fault, ok bool) {
+	for _, f := range faults {
+		if f.Action == "cut" && f.Reconnects != nil && (!ok || f.Reconnects.AllBackMs > worst.Reconnects.AllBackMs) {
+			worst, ok = f, true
+		}
+	}
+	return worst, ok
+}
+
+func reconnectTile(f Fault) tile {
+	r := f.Reconnects
+	if r.AllBackMs.Infinite() {
+		return tile{"Time until all were back", "never", countText(r.Sessions) + " sessions had been cut", "bad", -1}
+	}
+	note := fmt.Sprintf("%s sessions, %s sign-ins a second, %s in the busiest", countText(r.Sessions), countText(int64(r.SignInsPerSecond)), countText(int64(r.PeakSignInsPerSecond)))
+	if r.CPUMicrosPerSignIn > 0 {
+		note += fmt.Sprintf("; %s of the fleet’s processors each", timeText(r.CPUMicrosPerSignIn/1000))
+	}
+	return tile{"Time until all were back", timeText(float64(r.AllBackMs)), note, "good", -1}
+}
+
+// reconnectsText says how many lost their connection by a fault, and when they had one again.
+func reconnectsText(r *Reconnects) string {
+	switch {
+	case r == nil:
+		return "–"
+	case r.AllBackMs.Infinite():
+		return countText(r.Sessions) + ", not all back"
+	}
+	return fmt.Sprintf("%s, back within %s", countText(r.Sessions), timeText(float64(r.AllBackMs)))
+}
+
+// slowFacts is the account of the slow readers, if there were any.
+func slowFacts(s *SlowReaders) []group {
+	if s == nil {
+		return nil
+	}
+	return []group{{"Slow readers", []fact{
+		{"sessions", countText(s.Sessions)}, {"events for them", countText(s.Expected)}, {"delivered", countText(s.Delivered)},
+		{"told that they are left out", countText(s.Told)}, {"lost without a word", countText(s.Lost)},
+		{"told to be too far behind", countText(s.TooLong) + " times"}, {"connections lost", countText(s.Dropped)},
+	}}}
+}
