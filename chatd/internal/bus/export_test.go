@@ -14,11 +14,6 @@ func (s *Store) Conn() *nats.Conn { return s.appends }
 // LogStream is the name of a partition's stream of events.
 func (s *Store) LogStream(partition int) string { return s.subjects.logStream(partition) }
 
-// Leads reports whether the store leads a partition's stream of events.
-func (s *Store) Leads(partition int) bool {
-	return s.srv.JetStreamIsStreamLeader(account, s.subjects.logStream(partition))
-}
-
 // Live is the subject of a log's live events.
 func (s *Store) Live(partition int, log string) string { return s.subjects.live(partition, log) }
 

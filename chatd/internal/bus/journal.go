@@ -33,8 +33,8 @@ const (
 	wrongLastSequence = 10071
 )
 
-// journal is a partition's two streams for its owner. Appends, what a take-over needs, and what shards ask for each have a
-// connection of their own: the server serves reads on the goroutine that reads the connection, and none must hold up the others.
+// journal is a partition's two streams for its owner. Appends, what a take-over needs, and what shards ask for each have
+// connections of their own: the server serves reads on the goroutine that reads the connection, and none must hold up the others.
 type journal struct {
 	subjects
 	partition       int
@@ -174,12 +174,12 @@ func patiently(try func(patience time.Duration) error) error {
 func (j *journal) batch(ctx context.Context, l *lane, api string, req getRequest, patience time.Duration, visit func(*nats.Msg) error) (pending uint64, err error) {
 	// A queue for what may come: the messages, and the batch's end. What did not fit would be lost.
 	messages := make(chan *nats.Msg, max(req.Batch, len(req.MultiLast))+1)
-	leave, err := l.enter(ctx)
+	nc, leave, err := l.enter(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer leave()
-	sub, err := l.nc.ChanSubscribe(nats.NewInbox(), messages)
+	sub, err := nc.ChanSubscribe(nats.NewInbox(), messages)
 	if err != nil {
 		return 0, err
 	}
@@ -188,7 +188,7 @@ func (j *journal) batch(ctx context.Context, l *lane, api string, req getRequest
 	if err != nil {
 		return 0, err
 	}
-	if err := l.nc.PublishRequest(api, sub.Subject, body); err != nil {
+	if err := nc.PublishRequest(api, sub.Subject, body); err != nil {
 		return 0, err
 	}
 	silent := time.NewTimer(patience)
@@ -281,7 +281,7 @@ func (j *journal) leadersCheckpoint(ctx context.Context, subject string) (owner.
 	if err != nil {
 		return owner.Revision{}, err
 	}
-	m, err := j.loads.nc.RequestWithContext(ctx, j.leaderStateRead, body)
+	m, err := j.loads.conns[0].RequestWithContext(ctx, j.leaderStateRead, body)
 	if err != nil {
 		return owner.Revision{}, err
 	}

@@ -8,38 +8,66 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// laneWidth is how many reads of a lane may be on the way at once. The server serves a connection's reads one after the other, so
-// that more of them only wait; and what waits for longer than its patience is asked again, and served twice.
-const laneWidth = 16
+const (
+	// laneConns is how many connections a lane has. The server serves the reads of a connection one after the other, and each waits
+	// for a write of its stream that is being synced.
+	laneConns = 8
+	// connDepth is how many reads may be on the way on one of them: one is served, the other one is there already. What waits for longer
+	// than its patience would be asked again, and served twice.
+	connDepth = 2
+)
 
-// lane is a connection for reads, all partitions of a store together.
+// lane is a way for reads, all partitions of a store together.
 type lane struct {
-	nc    *nats.Conn
-	slots chan struct{}
+	conns []*nats.Conn
+	// slots holds each connection as often as it has room.
+	slots chan *nats.Conn
 }
 
-func newLane(nc *nats.Conn) *lane { return &lane{nc, make(chan struct{}, laneWidth)} }
+func newLane(connect func() (*nats.Conn, error)) (*lane, error) {
+	l := &lane{slots: make(chan *nats.Conn, laneConns*connDepth)}
+	for range laneConns {
+		nc, err := connect()
+		if err != nil {
+			l.close()
+			return nil, err
+		}
+		l.conns = append(l.conns, nc)
+	}
+	for range connDepth {
+		for _, nc := range l.conns {
+			l.slots <- nc
+		}
+	}
+	return l, nil
+}
+
+func (l *lane) close() {
+	for _, nc := range l.conns {
+		nc.Close()
+	}
+}
 
 // enter waits for room. Patience begins only then.
-func (l *lane) enter(ctx context.Context) (leave func(), err error) {
+func (l *lane) enter(ctx context.Context) (nc *nats.Conn, leave func(), err error) {
 	select {
-	case l.slots <- struct{}{}:
-		return func() { <-l.slots }, nil
+	case nc := <-l.slots:
+		return nc, func() { l.slots <- nc }, nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, nil, ctx.Err()
 	}
 }
 
 // request asks once; errSilent if there is no answer for so long.
 func (l *lane) request(ctx context.Context, subject string, body []byte, patience time.Duration) (*nats.Msg, error) {
-	leave, err := l.enter(ctx)
+	nc, leave, err := l.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
 	try, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	m, err := l.nc.RequestWithContext(try, subject, body)
+	m, err := nc.RequestWithContext(try, subject, body)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		err = errSilent
 	}

@@ -234,8 +234,8 @@ func logPerPartition(partitions int) []string {
 
 func ledBy(s *bus.Store, partitions int) []bool {
 	led := make([]bool, partitions)
-	for p := range led {
-		led[p] = s.Leads(p)
+	for _, p := range s.Leads() {
+		led[p] = true
 	}
 	return led
 }

@@ -84,13 +84,11 @@ func (s *Store) connect() (err error) {
 		return err
 	}
 	for purpose, l := range map[string]**lane{"loads": &s.loads, "fetches": &s.fetches} {
-		nc, err := connect(s.srv, s.cfg, purpose)
-		if err != nil {
+		if *l, err = newLane(func() (*nats.Conn, error) { return connect(s.srv, s.cfg, purpose) }); err != nil {
 			return err
 		}
-		*l = newLane(nc)
 	}
-	s.js, err = jetstream.New(s.loads.nc)
+	s.js, err = jetstream.New(s.loads.conns[0])
 	return err
 }
 
@@ -309,7 +307,7 @@ func (s *Store) probe(ctx context.Context) error {
 		if !s.alone() && !s.srv.JetStreamIsStreamCurrent(account, s.subjects.stateStream(p)) {
 			return fmt.Errorf("the snapshots of partition %d are catching up", p)
 		}
-		if _, err := s.loads.nc.RequestWithContext(ctx, s.subjects.owner(p), body); err != nil {
+		if _, err := s.loads.conns[0].RequestWithContext(ctx, s.subjects.owner(p), body); err != nil {
 			return fmt.Errorf("partition %d has no owner that answers: %w", p, err)
 		}
 	}
@@ -322,8 +320,8 @@ func (s *Store) Stop() {
 	s.cancel()
 	s.done.Wait()
 	s.appends.Close()
-	s.loads.nc.Close()
-	s.fetches.nc.Close()
+	s.loads.close()
+	s.fetches.close()
 	if !s.alone() {
 		// Leaders move first, so that nobody waits for an election.
 		s.srv.LameDuckShutdown()

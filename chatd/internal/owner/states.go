@@ -27,6 +27,8 @@ type entry struct {
 	used bool
 
 	loading bool
+	// inBackground: nobody waited when the loading began.
+	inBackground bool
 	// looking: the log is being read back, for the requests in late; reachMs is how far back that can reach.
 	looking bool
 	late    []request
@@ -57,6 +59,9 @@ func (t *term) touch(e *entry) { e.dirty, e.used = true, true }
 // inherit takes an event of the tail.
 func (t *term) inherit(s stored) {
 	e := t.entry(s.event.Log)
+	if len(e.inherited) == 0 {
+		t.inherited = append(t.inherited, e)
+	}
 	e.inherited = append(e.inherited, s)
 	e.dirty = true
 	t.recent.add(s.seq, s.data)
@@ -64,10 +69,18 @@ func (t *term) inherit(s stored) {
 	t.cp.events++
 }
 
-// loadInherited loads the logs of the tail without waiting to be asked: they are the ones in use.
+// loadInherited loads the logs of the tail without waiting to be asked, since a checkpoint needs them all: some at a time, so that what is
+// asked for does not wait behind them.
 func (t *term) loadInherited() {
-	for _, e := range t.logs {
-		t.load(e)
+	for len(t.inherited) > 0 && t.background < max(t.cfg.Readers/4, 1) {
+		last := len(t.inherited) - 1
+		e := t.inherited[last]
+		t.inherited = t.inherited[:last]
+		if e.state == nil && !e.loading {
+			e.inBackground = true
+			t.background++
+			t.load(e)
+		}
 	}
 }
 
@@ -146,6 +159,11 @@ func (t *term) readState(log string, base uint64) (Revision, error) {
 
 func (t *term) loaded(e *entry, snapshot Revision, err error) {
 	t.cfg.Metrics.loads.Inc()
+	if e.inBackground {
+		e.inBackground = false
+		t.background--
+		t.loadInherited()
+	}
 	if err != nil {
 		t.err = wrap(err, "loading the state of log %s", e.log)
 		return

@@ -34,7 +34,11 @@ type term struct {
 	appender            Appender
 	pending             []pending // not yet acknowledged, ascending sequences
 
-	logs   map[string]*entry
+	logs map[string]*entry
+	// inherited are the logs of the tail that are still to be loaded; background is how many of them are being loaded.
+	inherited  []*entry
+	background int
+
 	recent *recentEvents
 	moved  map[string]uint64
 	// fetching are the fetches that read the stream, and who waits for each.
