@@ -81,8 +81,9 @@ func NewServer(cfg Config) *http.Server {
 func newHandler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(SessionPath, &sessions{cfg})
-	mux.Handle(chatv1connect.NewChatServiceHandler(&methods{cfg},
-		connect.WithReadMaxBytes(cfg.MaxBodyBytes), connect.WithRecover(recovered(cfg.Logger))))
+	path, service := chatv1connect.NewChatServiceHandler(&methods{cfg},
+		connect.WithReadMaxBytes(cfg.MaxBodyBytes), connect.WithRecover(recovered(cfg.Logger)))
+	mux.Handle(path, newGuard(cfg, service))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, &chatv1.Error{Code: chatv1.Error_CODE_UNSUPPORTED,
 			Message: "nothing is at this path; sessions are at " + SessionPath + ", methods at /" + chatv1connect.ChatServiceName + "/<Method>"})
@@ -98,9 +99,10 @@ func recovered(log *slog.Logger) func(context.Context, connect.Spec, http.Header
 	}
 }
 
-// refuse answers a request outside connect.
+// refuse answers a request outside connect, and ends the connection: who is refused here has no use for it.
 func refuse(w http.ResponseWriter, status int, e *chatv1.Error) {
 	setRetryAfter(w.Header(), e)
+	w.Header().Set("Connection", "close")
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	// The client is gone if this fails.

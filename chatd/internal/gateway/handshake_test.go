@@ -21,14 +21,14 @@ func TestFailedHandshakeEndsTheConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
-		"Sec-WebSocket-Protocol: %s\r\nSec-WebSocket-Key: short\r\n\r\n", SessionPath, host, engine.SubprotocolProtobuf)
+	fmt.Fprintf(conn, "GET %s HTTP/1.0\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
+		"Sec-WebSocket-Protocol: %s\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", SessionPath, host, engine.SubprotocolProtobuf)
 	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	answer, err := io.ReadAll(conn)
 	if err != nil {
 		t.Fatalf("the connection stays open: %v, after %q", err, answer)
 	}
-	if !strings.HasPrefix(string(answer), "HTTP/1.1 400") {
-		t.Errorf("answered %q, want 400", answer)
+	if !strings.HasPrefix(string(answer), "HTTP/1.1 505") {
+		t.Errorf("answered %q, want 505", answer)
 	}
 }

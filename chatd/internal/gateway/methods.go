@@ -40,16 +40,12 @@ func (m *methods) Difference(ctx context.Context, r *connect.Request[chatv1.Diff
 	return call(ctx, m, r, m.Shard.Difference)
 }
 
-// call carries out one request of whoever the token names.
+// call carries out one request of whom the guard has let in.
 func call[Req, Res any](ctx context.Context, m *methods, r *connect.Request[Req],
 	do func(context.Context, string, *Req) (*Res, *chatv1.Error)) (*connect.Response[Res], error) {
 	ctx, cancel := context.WithTimeout(ctx, m.RequestTimeout)
 	defer cancel()
-	user, failed := m.Shard.Authenticate(bearer(r.Header()))
-	if failed != nil {
-		return nil, asConnect(failed)
-	}
-	res, failed := do(ctx, user, r.Msg)
+	res, failed := do(ctx, userOf(ctx), r.Msg)
 	if failed != nil {
 		return nil, asConnect(failed)
 	}
@@ -62,6 +58,13 @@ func bearer(h http.Header) string {
 		return ""
 	}
 	return strings.TrimSpace(token)
+}
+
+// httpStatus of connect's codes that are among codes (connectrpc.com/docs/protocol).
+var httpStatus = map[connect.Code]int{
+	connect.CodeInvalidArgument: 400, connect.CodeFailedPrecondition: 400, connect.CodeUnauthenticated: 401, connect.CodePermissionDenied: 403,
+	connect.CodeNotFound: 404, connect.CodeAlreadyExists: 409, connect.CodeResourceExhausted: 429, connect.CodeInternal: 500,
+	connect.CodeUnimplemented: 501, connect.CodeUnavailable: 503,
 }
 
 // codes is how an error of the protocol reads in connect's terms; the error itself is among the details.

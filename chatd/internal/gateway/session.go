@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,6 +21,11 @@ func (s *sessions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		w.Header().Set("Upgrade", "websocket")
 		refuse(w, http.StatusUpgradeRequired, invalid("a WebSocket client connects here"))
+		return
+	}
+	if status, wrong := malformed(r.Header); wrong != "" {
+		w.Header().Set("Sec-WebSocket-Version", "13")
+		refuse(w, status, invalid(wrong))
 		return
 	}
 	enc, ok := offered(r.Header.Values("Sec-WebSocket-Protocol"))
@@ -62,6 +68,31 @@ func (s *sessions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.Shard.Connect(conn, early, enc); err != nil {
 		s.Logger.Debug("connection not taken", "remote", r.RemoteAddr, "err", err)
 	}
+}
+
+// malformed says what is wrong with a handshake, in words that say more than the upgrader's.
+func malformed(h http.Header) (status int, wrong string) {
+	if !hasToken(h.Values("Connection"), "upgrade") {
+		return http.StatusBadRequest, "the handshake lacks the header Connection: Upgrade; a proxy in between may have dropped it"
+	}
+	if h.Get("Sec-WebSocket-Version") != "13" {
+		return http.StatusUpgradeRequired, "Sec-WebSocket-Version must be 13"
+	}
+	if key, err := base64.StdEncoding.DecodeString(h.Get("Sec-WebSocket-Key")); err != nil || len(key) != 16 {
+		return http.StatusBadRequest, "Sec-WebSocket-Key must be 16 random bytes in base64"
+	}
+	return 0, ""
+}
+
+func hasToken(headers []string, token string) bool {
+	for _, header := range headers {
+		for t := range strings.SplitSeq(header, ",") {
+			if strings.EqualFold(strings.TrimSpace(t), token) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // offered is the first sub-protocol that the client offers and the server speaks.
