@@ -57,11 +57,12 @@ fmt: ## Format all Go code
 	gofmt -w $$(git ls-files '*.go')
 
 .PHONY: generate
-generate: ## Regenerate what is generated: protocol code and the scenarios' schema
+generate: ## Regenerate what is generated: protocol code, the scenarios' schema, docs/configuration.md
 	@mkdir -p $(BIN)/tools
 	cd .ci/tools/buf && $(GO) build -o ../../../$(BIN)/tools/ tool
 	PATH="$(CURDIR)/$(BIN)/tools:$$PATH" $(BIN)/tools/buf generate
 	$(GO) run ./simulator schema > docs/scenario.schema.json
+	$(GO) run ./chatd reference > docs/configuration.md
 
 .PHONY: scenario
 scenario: build ## Run one scenario on a local fleet: make scenario NAME=smoke [LOCAL=stores=3,shards=4]

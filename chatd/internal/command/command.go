@@ -1,4 +1,4 @@
-// Package command is chatd's command line: it turns flags into a node.Config and into keys and tokens for development.
+// Package command is chatd's command line: it turns a configuration into a node.Config, and flags into keys and tokens for development.
 package command
 
 import (
@@ -7,6 +7,8 @@ import (
 	"log/slog"
 
 	"github.com/spf13/cobra"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/config"
 )
 
 // Exit codes.
@@ -27,7 +29,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		Short:         "The chat server: stores, shards, or both in one process",
 		SilenceErrors: true, SilenceUsage: true,
 	}
-	root.AddCommand(serveCommand(), keygenCommand(), tokenCommand())
+	root.AddCommand(serveCommand(), keygenCommand(), tokenCommand(), referenceCommand())
+	root.AddCommand(statusCommand(), drainCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	running := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { running = true }
@@ -47,17 +50,15 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	return exitFailed
 }
 
-func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, usageError{fmt.Errorf("--log-level %q: want debug, info, warn or error", level)}
+// newLogger makes the logger that the configuration asks for; its values are checked already.
+func newLogger(w io.Writer, c config.Config) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
+		level = slog.LevelInfo
 	}
-	opts := &slog.HandlerOptions{Level: l}
-	switch format {
-	case "text":
-		return slog.New(slog.NewTextHandler(w, opts)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	opts := &slog.HandlerOptions{Level: level}
+	if c.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
 	}
-	return nil, usageError{fmt.Errorf("--log-format %q: want text or json", format)}
+	return slog.New(slog.NewTextHandler(w, opts))
 }

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,12 +8,13 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/bus"
+	"github.com/chatfleet/chatfleet/chatd/internal/config"
 	"github.com/chatfleet/chatfleet/chatd/internal/node"
+	"github.com/chatfleet/chatfleet/chatd/internal/shard"
 )
 
 const serveExamples = `  # One process for development: stores, shard and all.
@@ -25,34 +25,38 @@ const serveExamples = `  # One process for development: stores, shard and all.
 
   # A shard that joins three stores.
   chatd serve --role shard --name shard-0 --stores 10.0.0.1:7422,10.0.0.2:7422,10.0.0.3:7422 \
-    --listen :8080 --admin :9090 --cluster-secret-file secret --token-keys keys/keys.json`
+    --listen :8080 --admin :9090 --cluster-secret-file secret --token-keys keys/keys.json
+
+  # What is in force, and where each value comes from.
+  chatd serve --config chatd.yaml --print-config`
 
 func serveCommand() *cobra.Command {
-	var (
-		cfg                         node.Config
-		role, durability, secret    string
-		logLevel, logFormat         string
-		clusterPeers, stores, pages []string
-	)
+	host := hostname()
+	flags := config.NewFlags(host)
+	var printConfig bool
 	cmd := &cobra.Command{
 		Use:     "serve",
 		Short:   "Run a member of a fleet",
+		Long:    "Serve runs a member of a fleet. A flag goes before the environment, the environment before the file, the file before the default.",
 		Example: serveExamples,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			logger, err := newLogger(cmd.ErrOrStderr(), logLevel, logFormat)
-			if err != nil {
-				return err
+			loaded, err := config.Load(config.Inputs{Flags: flags, Environ: os.Environ(), Hostname: host})
+			if printConfig {
+				if err := loaded.Print(cmd.OutOrStdout()); err != nil {
+					return err
+				}
 			}
-			data, err := os.ReadFile(secret)
 			if err != nil {
-				return usageError{fmt.Errorf("--cluster-secret-file: %w", err)}
+				return usageError{err}
 			}
-			cfg.Logger = logger.With("name", cfg.Bus.Name)
-			cfg.Role, cfg.Bus.Durability, cfg.Bus.Secret = node.Role(role), bus.Durability(durability), bytes.TrimSpace(data)
-			cfg.Bus.Peers, cfg.Bus.Stores, cfg.AllowedOrigins = clusterPeers, stores, pages
+			cfg := nodeConfig(loaded.Config)
+			cfg.Logger = newLogger(cmd.ErrOrStderr(), loaded.Config).With("name", cfg.Bus.Name)
 			if err := cfg.Validate(); err != nil {
 				return usageError{err}
+			}
+			if printConfig {
+				return nil
 			}
 			ctx, hurry, stop := signals(cmd.Context())
 			defer stop()
@@ -61,27 +65,37 @@ func serveCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&role, "role", "combined", "what this member is for: store, shard or combined")
-	f.StringVar(&cfg.Bus.Name, "name", hostname(), "its name among all members of the region")
-	f.StringVar(&cfg.Bus.Region, "region", "local", "the region it belongs to")
-	f.StringVar(&cfg.Admin, "admin", "127.0.0.1:9090", "address of probes and metrics")
-	f.StringVar(&secret, "cluster-secret-file", "", "file with the secret that all members share, at least 16 bytes")
-	f.IntVar(&cfg.Bus.Partitions, "partitions", 16, "number of partitions of the region; set once, for ever, and the same everywhere")
-	f.StringVar(&cfg.Listen, "listen", "127.0.0.1:8080", "address for clients (shard, combined)")
-	f.StringVar(&cfg.TokenKeys, "token-keys", "", "file with the public keys of users' tokens, JWKS (shard, combined)")
-	f.StringSliceVar(&pages, "allow-origin", nil, "web origins whose pages may connect, besides the same host's (shard, combined)")
-	f.IntVar(&cfg.DrainPerSecond, "drain-sessions-per-second", 500, "pace at which sessions are sent away on SIGTERM (shard, combined)")
-	f.DurationVar(&cfg.DrainTimeout, "drain-timeout", 30*time.Second, "when what is left of them is cut off (shard, combined)")
-	f.StringSliceVar(&stores, "stores", nil, "the stores' leaf addresses (shard)")
-	f.StringVar(&cfg.Bus.Dir, "data", "", "directory of the streams (store, combined)")
-	f.StringVar(&durability, "durability", string(bus.Fsync), "when a post is acknowledged: Fsync, on a quorum's disks; or Replicated, in a quorum's memory (store, combined)")
-	f.IntVar(&cfg.Bus.Replicas, "replicas", 3, "copies of each stream: 1, 3 or 5 (store, combined)")
-	f.StringVar(&cfg.Bus.ClusterListen, "cluster-listen", "", "address for the other stores (store)")
-	f.StringSliceVar(&clusterPeers, "cluster-peers", nil, "all stores' cluster addresses (store)")
-	f.StringVar(&cfg.Bus.LeafListen, "leaf-listen", "", "address for shards (store)")
-	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
-	f.StringVar(&logFormat, "log-format", "text", "text or json")
+	for _, flag := range flags.All() {
+		f.Var(flag, flag.Name, flag.Help)
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		var unknown interface{ GetSpecifiedName() string }
+		if errors.As(err, &unknown) {
+			return fmt.Errorf("%w%s", err, flags.DidYouMean(unknown.GetSpecifiedName()))
+		}
+		return err
+	})
+	f.BoolVar(&printConfig, "print-config", false, "print the configuration in force, where each value comes from, and end")
 	return cmd
+}
+
+// nodeConfig hands every setting to the part that it is for.
+func nodeConfig(c config.Config) node.Config {
+	return node.Config{
+		Role: node.Role(c.Role), Listen: c.Listen, Admin: c.Admin, TokenKeys: c.Token.Keys, AllowedOrigins: c.AllowOrigin,
+		DrainPerSecond: c.Drain.SessionsPerSecond, DrainTimeout: c.Drain.Timeout, MaxConnections: c.Limits.Connections,
+		Sessions: shard.Config{
+			MaxFrameBytes: c.Limits.FrameBytes, MaxMessageBytes: c.Limits.MessageBytes, MaxAttachedLogs: c.Limits.AttachedLogs,
+			MaxInFlight: c.Limits.RequestsInFlight, RequestsPerSecond: c.Limits.RequestsPerSecond, RequestBurst: c.Limits.RequestBurst,
+			MaxLogs: c.Limits.OpenLogs, SignInWithin: c.Session.SignInWithin, PingWithin: c.Session.PingWithin,
+			RingEvents: c.Ring.Events, RingBytes: c.Ring.Bytes,
+		},
+		Bus: bus.Config{
+			Name: c.Name, Region: c.Region, Partitions: c.Partitions, Secret: c.Secret,
+			Dir: c.Data, Durability: bus.Durability(c.Durability), Replicas: c.Replicas,
+			ClusterListen: c.Cluster.Listen, Peers: c.Cluster.Peers, LeafListen: c.Leaf.Listen, Stores: c.Stores,
+		},
+	}
 }
 
 // signals gives a context that ends at the first SIGTERM or SIGINT and one that ends at the second.
@@ -110,6 +124,7 @@ func hostname() string {
 	if err != nil {
 		return "chatd"
 	}
+	name, _, _ = strings.Cut(name, ".")
 	return strings.ToLower(name)
 }
 

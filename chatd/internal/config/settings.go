@@ -1,0 +1,157 @@
+package config
+
+import (
+	"strings"
+	"time"
+	"unicode"
+)
+
+// setting is one line of the table.
+type setting struct {
+	// key is its name in the file; dots separate sections.
+	key string
+	// roles that use it; none means all. The others ignore it, so that one file may serve all members.
+	roles []string
+	// doc says what it is for. Its first sentence is the flag's help.
+	doc string
+	// defaultDoc stands for a default that differs from host to host.
+	defaultDoc string
+	value      value
+}
+
+var (
+	withSessions = []string{Shard, Combined}
+	withLogs     = []string{Store, Combined}
+)
+
+const (
+	kib = 1 << 10
+	mib = 1 << 20
+)
+
+// settings is the table of all settings, each bound to its field of c. Settings of one section stand together.
+func settings(c *Config) []setting {
+	return []setting{
+		{key: "role", value: choice(&c.Role, Store, Shard, Combined),
+			doc: "What this member is for. A store keeps logs, a shard holds sessions; combined does both in one process, for development and small fleets."},
+		{key: "name", value: pattern(&c.Name, nameRule, "lower-case letters, digits and hyphens, at most 63, not a hyphen at its ends"), defaultDoc: "the host's name, in lower case",
+			doc: "Its name among all members of the region. A store's is as lasting as its data directory, which is bound to it."},
+		{key: "region", value: pattern(&c.Region, regionRule, "lower-case letters and digits, at most 32"),
+			doc: "The region it belongs to. A data directory is bound to it."},
+		{key: "partitions", value: number(&c.Partitions, 1, 1024),
+			doc: "Number of partitions of the region. Set once, for ever, and the same at every member."},
+		{key: "admin", value: listen(&c.Admin),
+			doc: "Address of probes and metrics. It is for operators: clients must not reach it."},
+
+		{key: "cluster.secretFile", value: path(&c.Cluster.SecretFile),
+			doc: "File with the secret that all members share, at least 16 bytes. White space around it does not count."},
+		{key: "cluster.listen", roles: withLogs, value: listen(&c.Cluster.Listen),
+			doc: "Address for the other stores. Needed where there are other stores."},
+		{key: "cluster.peers", roles: withLogs, value: list(&c.Cluster.Peers, 5, dialAddress),
+			doc: "All stores' cluster addresses, its own with them: 1, 3 or 5. None for a single store."},
+
+		{key: "log.level", value: choice(&c.Log.Level, "debug", "info", "warn", "error"),
+			doc: "The least level that is logged."},
+		{key: "log.format", value: choice(&c.Log.Format, "text", "json"),
+			doc: "How log lines are written, to the standard error."},
+
+		{key: "listen", roles: withSessions, value: listen(&c.Listen),
+			doc: "Address for clients."},
+		{key: "allowOrigin", roles: withSessions, value: list(&c.AllowOrigin, 1000, origin),
+			doc: "Web origins whose pages may connect, besides the same host's. As a browser sends them: https://app.example.com."},
+		{key: "token.keys", roles: withSessions, value: path(&c.Token.Keys),
+			doc: "File with the public keys of users' tokens, a JWK set. `chatd keygen` makes one for development."},
+		{key: "stores", roles: []string{Shard}, value: list(&c.Stores, 16, dialAddress),
+			doc: "The stores' leaf addresses. One that answers is enough at any time; give all, so that a shard can move over."},
+
+		{key: "drain.sessionsPerSecond", roles: withSessions, value: number(&c.Drain.SessionsPerSecond, 1, 1_000_000),
+			doc: "Pace at which sessions are sent away on SIGTERM. The other shards take them at this pace."},
+		{key: "drain.timeout", roles: withSessions, value: duration(&c.Drain.Timeout, time.Millisecond, time.Hour),
+			doc: "When what is left of them is cut off."},
+
+		{key: "limits.connections", roles: withSessions, value: number(&c.Limits.Connections, 1, 1_000_000),
+			doc: "Connections of clients at once. Each is an open file: keep it below the process's limit, `ulimit -n`."},
+		{key: "limits.frameBytes", roles: withSessions, value: size(&c.Limits.FrameBytes, 4*kib, 4*mib),
+			doc: "Largest WebSocket message, and HTTP body, from a client."},
+		{key: "limits.messageBytes", roles: withSessions, value: size(&c.Limits.MessageBytes, 256, mib),
+			doc: "Largest text and data of a post together. It must fit a frame."},
+		{key: "limits.attachedLogs", roles: withSessions, value: number(&c.Limits.AttachedLogs, 1, 100_000),
+			doc: "Logs that one session may have attached."},
+		{key: "limits.requestsInFlight", roles: withSessions, value: number(&c.Limits.RequestsInFlight, 1, 10_000),
+			doc: "Requests of one session that may wait for their answers."},
+		{key: "limits.requestsPerSecond", roles: withSessions, value: decimal(&c.Limits.RequestsPerSecond, 0.1, 1_000_000),
+			doc: "Requests that one session may make, a second, in the long run."},
+		{key: "limits.requestBurst", roles: withSessions, value: number(&c.Limits.RequestBurst, 1, 1_000_000),
+			doc: "Requests that one session may make at once, after a pause."},
+		{key: "limits.openLogs", roles: withSessions, value: number(&c.Limits.OpenLogs, 1, 10_000_000),
+			doc: "Logs that a shard follows at once."},
+
+		{key: "session.signInWithin", roles: withSessions, value: duration(&c.Session.SignInWithin, 100*time.Millisecond, 5*time.Minute),
+			doc: "Time that a new connection has for its sign-in."},
+		{key: "session.pingWithin", roles: withSessions, value: duration(&c.Session.PingWithin, time.Second, time.Hour),
+			doc: "Who has nothing to say pings within this time; a quarter more is granted. Clients are told."},
+
+		{key: "ring.events", roles: withSessions, value: number(&c.Ring.Events, 16, 1_000_000),
+			doc: "Recent events of a log that a shard holds, for readers that lag and devices that come back."},
+		{key: "ring.bytes", roles: withSessions, value: size(&c.Ring.Bytes, 64*kib, 1<<30),
+			doc: "Bytes that these may take, for each log. The newest event is held whatever its size."},
+
+		{key: "data", roles: withLogs, value: path(&c.Data),
+			doc: "Directory of the streams. It belongs to one store of one cluster, which is checked at each start."},
+		{key: "durability", roles: withLogs, value: choice(&c.Durability, "Fsync", "Replicated"),
+			doc: "When a post is acknowledged: Fsync, on a quorum's disks; or Replicated, in a quorum's memory. Under Replicated a power cut of a quorum of stores loses up to 10 s of acknowledged posts."},
+		{key: "replicas", roles: withLogs, value: numberOf(&c.Replicas, 1, 3, 5),
+			doc: "Copies of each stream. At most one a store."},
+		{key: "leaf.listen", roles: withLogs, value: listen(&c.Leaf.Listen),
+			doc: "Address for shards. None for a combined member that no shard joins."},
+	}
+}
+
+// flagName is the key's spelling as a flag: dots and capitals become hyphens.
+func flagName(key string) string {
+	var b strings.Builder
+	for _, r := range key {
+		switch {
+		case r == '.':
+			b.WriteByte('-')
+		case unicode.IsUpper(r):
+			b.WriteByte('-')
+			b.WriteRune(unicode.ToLower(r))
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+const envPrefix = "CHATD_"
+
+// envName is its spelling as a variable.
+func envName(key string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flagName(key), "-", "_"))
+}
+
+// usedBy reports whether a role uses the setting.
+func (s setting) usedBy(role string) bool {
+	for _, r := range s.roles {
+		if r == role {
+			return true
+		}
+	}
+	return len(s.roles) == 0
+}
+
+// help is the first sentence of the doc, as flags show it, with the roles.
+func (s setting) help() string {
+	text, _, _ := strings.Cut(s.doc, ". ")
+	text = strings.TrimSuffix(text, ".")
+	text = strings.ToLower(text[:1]) + text[1:]
+	text = strings.ReplaceAll(text, "`", "'") // pflag takes what is in back quotes for the value's name
+	if bounds := s.value.bounds(); bounds != "" {
+		text += "; " + bounds
+	}
+	if len(s.roles) > 0 {
+		text += " (" + strings.Join(s.roles, ", ") + ")"
+	}
+	return text
+}
