@@ -62,7 +62,7 @@ generate: ## Regenerate what is generated: protocol code, the scenarios' schema,
 	cd .ci/tools/buf && $(GO) build -o ../../../$(BIN)/tools/ tool
 	PATH="$(CURDIR)/$(BIN)/tools:$$PATH" $(BIN)/tools/buf generate
 	$(GO) run ./simulator schema > docs/scenario.schema.json
-	$(GO) run ./chatd reference > docs/configuration.md
+	$(GO) run ./chatd reference > $(BIN)/configuration.md && mv $(BIN)/configuration.md docs/
 
 .PHONY: scenario
 scenario: build ## Run one scenario on a local fleet: make scenario NAME=smoke [LOCAL=stores=3,shards=4]
