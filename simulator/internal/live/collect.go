@@ -19,7 +19,10 @@ func (e *engine) collect(end ended) report.Run {
 		Measurements: verdict.Measurements{
 			Unreachable: end.unreachable, Interrupted: end.interrupted,
 			Clock: verdict.Clock{Source: "CLOCK_MONOTONIC of one host", Trusted: true, Step: e.watch.largest()},
-			Fleet: verdict.Fleet{RSSBytesPerSession: e.usage.memoryPerSession(), CPUPerDelivery: e.usage.cpuPerDelivery(), Exits: e.usage.exitsSoFar()},
+			Fleet: verdict.Fleet{
+				RSSBytesPerSession: e.usage.memoryPerSession(), CPUPerDelivery: e.usage.cpuPerDelivery(), Exits: e.usage.exitsSoFar(),
+				Growth: e.usage.trend.growth(e.Scenario.Phases.Measure.Std()),
+			},
 		},
 		Fleet: e.describeFleet(), Simulator: e.simulator(),
 	}
@@ -52,7 +55,7 @@ func (e *engine) describeFleet() report.Fleet {
 	spec := e.Local.Spec
 	return report.Fleet{
 		Where: "local", Stores: spec.Stores, Shards: spec.Shards, Partitions: spec.Partitions, Replicas: spec.Replicas,
-		Durability: string(spec.Durability), Processes: e.usage.processes(e.fleet),
+		Durability: string(spec.Durability), Processes: e.usage.processes(e.fleet, e.Scenario.Phases.Measure.Std()),
 	}
 }
 

@@ -176,6 +176,9 @@ func (e *engine) load(ctx, running context.Context) error {
 		e.usage.begin(e.fleet, e.crowd.Progress().Counters.Delivered)
 		measuring, done := context.WithCancel(ctx)
 		load.Go(func() { e.hiccup = probe(measuring, stamp.Now) })
+		if e.fleet != nil {
+			load.Go(func() { e.usage.trend.follow(measuring, e.fleet, s.Phases.Measure.Std()) })
+		}
 		untilNs(ctx, endNs)
 		done()
 		e.usage.end(e.fleet, e.crowd.Progress().Counters.Delivered)

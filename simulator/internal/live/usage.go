@@ -26,6 +26,8 @@ type usage struct {
 	// Deliveries when measuring began, and in it.
 	beganDelivered, delivered int64
 
+	trend trend
+
 	mu sync.Mutex
 	// Largest resident memory by process.
 	largest map[string]int64
@@ -147,15 +149,21 @@ func (u *usage) cpuPerDelivery() time.Duration {
 	return sum / time.Duration(u.delivered)
 }
 
-func (u *usage) processes(f *fleet.Fleet) []report.Process {
+// processes describes those of a local fleet after a measure phase of that length.
+func (u *usage) processes(f *fleet.Fleet, measure time.Duration) []report.Process {
 	if f == nil {
 		return nil
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	grown := u.trend.growth(measure)
 	var out []report.Process
 	for _, p := range f.Processes() {
-		out = append(out, report.Process{Name: p.Name, Role: string(p.Role), RSSBytes: u.largest[p.Name], CPUSeconds: u.usedCPU[p.Name].Seconds()})
+		process := report.Process{Name: p.Name, Role: string(p.Role), RSSBytes: u.largest[p.Name], CPUSeconds: u.usedCPU[p.Name].Seconds()}
+		if g, ok := grown[p.Name]; ok {
+			process.Growth = &report.Growth{Memory: g.Memory, Goroutines: g.Goroutines, OpenFiles: g.OpenFiles}
+		}
+		out = append(out, process)
 	}
 	return out
 }

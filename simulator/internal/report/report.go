@@ -268,6 +268,15 @@ type Process struct {
 	// Largest resident memory that was seen, and processor time in the measure phase.
 	RSSBytes   int64   `json:"rssBytes"`
 	CPUSeconds float64 `json:"cpuSeconds"`
+	// absent: too few samples.
+	Growth *Growth `json:"growth,omitempty"`
+}
+
+// Growth is what a process held in the last fifth of the measure phase as a multiple of what it held in the second fifth.
+type Growth struct {
+	Memory     float64 `json:"memory"`
+	Goroutines float64 `json:"goroutines"`
+	OpenFiles  float64 `json:"openFiles"`
 }
 
 // Shard is what the sessions of one shard saw.

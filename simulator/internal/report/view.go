@@ -79,7 +79,7 @@ type gauge struct {
 	Used                      float64
 }
 
-type processRow struct{ Name, Role, RSS, CPU string }
+type processRow struct{ Name, Role, RSS, CPU, Memory, Goroutines, Files string }
 
 // tones are the classes of colours; the words beside them say the same, so that nobody needs to see the colour.
 var tones = map[verdict.Verdict]struct{ tone, word, mark string }{
@@ -112,7 +112,7 @@ func makePage(r Report) page {
 		p.Faults = append(p.Faults, faultRowOf(f))
 	}
 	for _, proc := range r.Fleet.Processes {
-		p.Processes = append(p.Processes, processRow{proc.Name, proc.Role, bytesText(float64(proc.RSSBytes)), digits(proc.CPUSeconds, 1) + " s"})
+		p.Processes = append(p.Processes, processRowOf(proc))
 	}
 	p.Spec = specText(r.Spec)
 	return p
@@ -328,6 +328,14 @@ func gauges(r Report) []gauge {
 		one("Send lag p99.9", g.SendLagP999Ms, g.SendLagLimitMs, r.Histograms.SendLag),
 		one("Hiccups p99.9", g.HiccupP999Ms, g.HiccupLimitMs, r.Histograms.Hiccup),
 	}
+}
+
+func processRowOf(p Process) processRow {
+	row := processRow{p.Name, p.Role, bytesText(float64(p.RSSBytes)), digits(p.CPUSeconds, 1) + " s", "–", "–", "–"}
+	if g := p.Growth; g != nil {
+		row.Memory, row.Goroutines, row.Files = "× "+digits(g.Memory, 3), "× "+digits(g.Goroutines, 3), "× "+digits(g.OpenFiles, 3)
+	}
+	return row
 }
 
 func percentileOf(aggregation string) (float64, bool) {

@@ -190,11 +190,28 @@ func runMetrics() []Metric {
 			read: func(m *Measurements, _ string) reading {
 				return number(m.Fleet.RSSBytesPerSession, samplesIf(m.Fleet.RSSBytesPerSession > 0, m.Sessions.SignedIn))
 			}},
+		{Name: "memoryGrowth", Help: "resident memory in the last fifth of measure to that in the second, worst process",
+			Unit: v1alpha1.UnitNumber, read: worstGrowth(func(g Growth) float64 { return g.Memory })},
+		{Name: "goroutineGrowth", Help: "likewise its goroutines",
+			Unit: v1alpha1.UnitNumber, read: worstGrowth(func(g Growth) float64 { return g.Goroutines })},
+		{Name: "openFileGrowth", Help: "likewise its open files",
+			Unit: v1alpha1.UnitNumber, read: worstGrowth(func(g Growth) float64 { return g.OpenFiles })},
 		{Name: "deliveryCPU", Help: "processor time of the whole fleet, a delivery",
 			Unit: v1alpha1.UnitTime,
 			read: func(m *Measurements, _ string) reading {
 				return number(float64(m.Fleet.CPUPerDelivery), samplesIf(m.Fleet.CPUPerDelivery > 0, m.Deliveries.Delivered))
 			}},
+	}
+}
+
+// worstGrowth is the largest growth of all processes; a sample is a process.
+func worstGrowth(of func(g Growth) float64) func(m *Measurements, _ string) reading {
+	return func(m *Measurements, _ string) reading {
+		worst := 0.0
+		for _, g := range m.Fleet.Growth {
+			worst = max(worst, of(g))
+		}
+		return number(worst, int64(len(m.Fleet.Growth)))
 	}
 }
 
