@@ -30,6 +30,7 @@ demo: build ## Run a broadcast to 20,000 subscribers on a local fleet, about 2 m
 test: ## Run all tests with the race detector, about 8 minutes on 2 cores, less when nothing has changed
 	@command -v strace >/dev/null || { echo 'test: installing strace, which one test watches system calls with'; \
 		apt-get update -qq && apt-get install -qq -y strace >/dev/null; } || echo 'test: no strace; the test of Fsync is skipped'
+	@.ci/node || echo 'test: no Node.js; the test of the JavaScript example is skipped'
 	@echo 'test: compiling with the race detector, then running; about 8 minutes from nothing on 2 cores'
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
 	@echo 'test: one delivery in 100,000, which the race detector is too slow for'
