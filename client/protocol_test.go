@@ -74,7 +74,7 @@ func TestErrorTableOfTheProtocolPageIsComplete(t *testing.T) {
 func TestContentsOfTheProtocolPageLeadSomewhere(t *testing.T) {
 	page := readProtocol(t)
 	anchors := make(map[string]bool)
-	for _, heading := range regexp.MustCompile(`(?m)^## (.*)$`).FindAllStringSubmatch(page, -1) {
+	for _, heading := range regexp.MustCompile(`(?m)^###? (.*)$`).FindAllStringSubmatch(page, -1) {
 		anchor := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
 		anchors[strings.ReplaceAll(anchor, " ", "-")] = true
 	}

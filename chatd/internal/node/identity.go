@@ -10,6 +10,7 @@ import (
 // identity is what a member with sessions knows of its users' tokens, and keeps new.
 type identity struct {
 	tokens *token.Verifier
+	resume *token.Resumer
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
@@ -29,7 +30,12 @@ func startIdentity(cfg Config) (*identity, error) {
 		cancel()
 		return nil, err
 	}
-	i := &identity{tokens: tokens, cancel: cancel}
+	resume, err := token.NewResumer(cfg.Bus.Secret, cfg.Bus.Region, nil)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	i := &identity{tokens: tokens, resume: resume, cancel: cancel}
 	i.done.Go(func() { tokens.Run(ctx) })
 	return i, nil
 }

@@ -2,21 +2,16 @@ package shard
 
 import (
 	"context"
-	"errors"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
 	"github.com/chatfleet/chatfleet/chatd/internal/logid"
-	"github.com/chatfleet/chatfleet/chatd/internal/token"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
 // openAtOnce is how many logs one request opens at a time.
 const openAtOnce = 16
-
-// keysAwayMs is what a device waits whose token cannot be checked at the moment.
-const keysAwayMs = 5000
 
 // signIn makes a session of a connection, or ends it.
 func (s *session) signIn(ref uint32, req *chatv1.SignInRequest) {
@@ -24,16 +19,16 @@ func (s *session) signIn(ref uint32, req *chatv1.SignInRequest) {
 		s.sayComeBack()
 		return
 	}
-	who, err := s.sh.tokens.Verify(s.sh.ctx, req.GetToken())
-	if err != nil {
-		refuse(s.conn, tokenFault(err))
-		return
+	grant, flt := s.authenticate(req)
+	if flt == nil {
+		flt = s.sh.checkSignIn(req)
 	}
-	if flt := s.sh.checkSignIn(req); flt != nil {
+	if flt != nil {
 		refuse(s.conn, flt)
 		return
 	}
-	s.user = who.User
+	s.user, s.id = grant.User, grant.Session
+	s.hold(grant)
 	wanted, flt := s.resolve("sign_in", req.GetCursors())
 	if flt != nil {
 		refuse(s.conn, flt)
@@ -53,30 +48,9 @@ func (s *session) signIn(ref uint32, req *chatv1.SignInRequest) {
 	s.attachAll(wanted, func(states []*chatv1.LogState) {
 		s.answer(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_SignedIn{SignedIn: &chatv1.SignInResponse{
 			Session: s.id, User: s.user, Region: s.sh.cfg.Region, ServerTimeMs: s.sh.cfg.Now().UnixMilli(), Logs: states, Limits: s.sh.cfg.limits(),
+			ExpiresMs: s.endsMs(), Resume: s.resumption(),
 		}}})
 	})
-}
-
-// tokenFault is what a client is told whose token was refused.
-func tokenFault(err error) *chatv1.Error {
-	switch {
-	case errors.Is(err, token.ErrExpired):
-		return fault(chatv1.Error_CODE_TOKEN_EXPIRED, "%v", err)
-	case errors.Is(err, token.ErrKeysAway):
-		flt := fault(chatv1.Error_CODE_UNAVAILABLE, "%v", err)
-		flt.RetryAfterMs = keysAwayMs
-		return flt
-	}
-	return fault(chatv1.Error_CODE_UNAUTHENTICATED, "%v", err)
-}
-
-// Authenticate says which user a token belongs to, for requests without a session.
-func (sh *Shard) Authenticate(raw string) (user string, flt *chatv1.Error) {
-	who, err := sh.tokens.Verify(sh.ctx, raw)
-	if err != nil {
-		return "", tokenFault(err)
-	}
-	return who.User, nil
 }
 
 // attach answers an attach request.

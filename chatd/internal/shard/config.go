@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
+	"github.com/chatfleet/chatfleet/chatd/internal/token"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
@@ -67,6 +68,9 @@ type Config struct {
 	TooLongAfter uint64
 	// TooLongEvents is how many of the newest events go with TOO_LONG. Default 100.
 	TooLongEvents int
+
+	// Resume makes and checks resume tokens. Default none.
+	Resume *token.Resumer
 
 	// Now is the clock. Default time.Now.
 	Now func() time.Time

@@ -99,6 +99,12 @@ func (s *session) ask(frame *chatv1.ClientFrame) {
 			resp, flt := s.sh.Leave(ctx, s.user, body.Leave)
 			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Left{Left: resp}}, flt)
 		})
+	case *chatv1.ClientFrame_Renew:
+		method.WithLabelValues("renew").Inc()
+		s.run(func() {
+			defer cancel()
+			s.renew(ctx, ref, body.Renew)
+		})
 	default:
 		cancel()
 		s.finish()

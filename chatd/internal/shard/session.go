@@ -6,10 +6,12 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/time/rate"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
+	"github.com/chatfleet/chatfleet/chatd/internal/token"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
@@ -27,7 +29,7 @@ const (
 // session is one connection: the engine's Handler of it.
 type session struct {
 	sh *Shard
-	// conn is set once, by whoever knows it first. user is set before the phase is ready.
+	// conn is set once, by whoever knows it first. user, and the id of a session that is resumed, are set before the phase is ready.
 	conn engine.Session
 	id   string
 	user string
@@ -38,8 +40,11 @@ type session struct {
 	// attaching is held by a request that attaches logs: one at a time.
 	attaching sync.Mutex
 
-	mu       sync.Mutex
-	phase    phase
+	mu    sync.Mutex
+	phase phase
+	// grant is what the session may, and until when: then expiry goes off.
+	grant    token.Grant
+	expiry   *time.Timer
 	feeds    map[string]*feed
 	inFlight int
 	// posts that wait for the one before them, by log: so they keep their order. A log is in it while one is under way.
@@ -105,6 +110,9 @@ func (s *session) Closed(_ engine.Session, cause error) {
 	s.phase = ended
 	feeds := s.feeds
 	s.feeds = nil
+	if s.expiry != nil {
+		s.expiry.Stop()
+	}
 	s.mu.Unlock()
 	s.over.Store(true)
 	for _, f := range feeds {

@@ -136,7 +136,7 @@ func (x LogState_Status) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogState_Status.Descriptor instead.
 func (LogState_Status) EnumDescriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{15, 0}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{18, 0}
 }
 
 type DifferenceResponse_Kind int32
@@ -195,7 +195,7 @@ func (x DifferenceResponse_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DifferenceResponse_Kind.Descriptor instead.
 func (DifferenceResponse_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{29, 0}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{32, 0}
 }
 
 type Error_Code int32
@@ -298,7 +298,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{35, 0}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{38, 0}
 }
 
 // ClientFrame is one message from a client on a session.
@@ -318,6 +318,7 @@ type ClientFrame struct {
 	//	*ClientFrame_Difference
 	//	*ClientFrame_Ack
 	//	*ClientFrame_Ping
+	//	*ClientFrame_Renew
 	Body          isClientFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -457,6 +458,15 @@ func (x *ClientFrame) GetPing() *PingRequest {
 	return nil
 }
 
+func (x *ClientFrame) GetRenew() *RenewRequest {
+	if x != nil {
+		if x, ok := x.Body.(*ClientFrame_Renew); ok {
+			return x.Renew
+		}
+	}
+	return nil
+}
+
 type isClientFrame_Body interface {
 	isClientFrame_Body()
 }
@@ -501,6 +511,10 @@ type ClientFrame_Ping struct {
 	Ping *PingRequest `protobuf:"bytes,11,opt,name=ping,proto3,oneof"`
 }
 
+type ClientFrame_Renew struct {
+	Renew *RenewRequest `protobuf:"bytes,15,opt,name=renew,proto3,oneof"`
+}
+
 func (*ClientFrame_SignIn) isClientFrame_Body() {}
 
 func (*ClientFrame_Attach) isClientFrame_Body() {}
@@ -521,6 +535,8 @@ func (*ClientFrame_Ack) isClientFrame_Body() {}
 
 func (*ClientFrame_Ping) isClientFrame_Body() {}
 
+func (*ClientFrame_Renew) isClientFrame_Body() {}
+
 // ServerFrame is one message from a shard on a session.
 type ServerFrame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -539,6 +555,7 @@ type ServerFrame struct {
 	//	*ServerFrame_Difference
 	//	*ServerFrame_Pong
 	//	*ServerFrame_Error
+	//	*ServerFrame_Renewed
 	//	*ServerFrame_Event
 	//	*ServerFrame_TooLong
 	//	*ServerFrame_ComeBack
@@ -681,6 +698,15 @@ func (x *ServerFrame) GetError() *Error {
 	return nil
 }
 
+func (x *ServerFrame) GetRenewed() *RenewResponse {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_Renewed); ok {
+			return x.Renewed
+		}
+	}
+	return nil
+}
+
 func (x *ServerFrame) GetEvent() *Event {
 	if x != nil {
 		if x, ok := x.Body.(*ServerFrame_Event); ok {
@@ -752,6 +778,10 @@ type ServerFrame_Error struct {
 	Error *Error `protobuf:"bytes,12,opt,name=error,proto3,oneof"`
 }
 
+type ServerFrame_Renewed struct {
+	Renewed *RenewResponse `protobuf:"bytes,15,opt,name=renewed,proto3,oneof"`
+}
+
 type ServerFrame_Event struct {
 	Event *Event `protobuf:"bytes,16,opt,name=event,proto3,oneof"`
 }
@@ -783,6 +813,8 @@ func (*ServerFrame_Difference) isServerFrame_Body() {}
 func (*ServerFrame_Pong) isServerFrame_Body() {}
 
 func (*ServerFrame_Error) isServerFrame_Body() {}
+
+func (*ServerFrame_Renewed) isServerFrame_Body() {}
 
 func (*ServerFrame_Event) isServerFrame_Body() {}
 
@@ -1485,7 +1517,9 @@ type SignInRequest struct {
 	// Name and version of the program, for the server's logs. At most 64 bytes.
 	Client string `protobuf:"bytes,3,opt,name=client,proto3" json:"client,omitempty"`
 	// The logs to attach, each with what the device already has.
-	Cursors       []*Cursor `protobuf:"bytes,4,rep,name=cursors,proto3" json:"cursors,omitempty"`
+	Cursors []*Cursor `protobuf:"bytes,4,rep,name=cursors,proto3" json:"cursors,omitempty"`
+	// A resume token of an earlier session of this device, in place of token or beside it: if it is good, token is not looked at.
+	ResumeToken   string `protobuf:"bytes,5,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1548,16 +1582,27 @@ func (x *SignInRequest) GetCursors() []*Cursor {
 	return nil
 }
 
+func (x *SignInRequest) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
 type SignInResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Names the session in logs and support requests.
+	// Names the session in logs and support requests. A session that is resumed keeps its name.
 	Session      string `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
 	User         string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
 	Region       string `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
 	ServerTimeMs int64  `protobuf:"varint,4,opt,name=server_time_ms,json=serverTimeMs,proto3" json:"server_time_ms,omitempty"`
 	// One entry for each cursor of the request, in its order.
-	Logs          []*LogState `protobuf:"bytes,5,rep,name=logs,proto3" json:"logs,omitempty"`
-	Limits        *Limits     `protobuf:"bytes,6,opt,name=limits,proto3" json:"limits,omitempty"`
+	Logs   []*LogState `protobuf:"bytes,5,rep,name=logs,proto3" json:"logs,omitempty"`
+	Limits *Limits     `protobuf:"bytes,6,opt,name=limits,proto3" json:"limits,omitempty"`
+	// When the session ends if it is not renewed, milliseconds since 1970 by the server's clock.
+	ExpiresMs int64 `protobuf:"varint,7,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
+	// For the next sign-in of this device, if its connection breaks.
+	Resume        *ResumeToken `protobuf:"bytes,8,opt,name=resume,proto3" json:"resume,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1634,6 +1679,174 @@ func (x *SignInResponse) GetLimits() *Limits {
 	return nil
 }
 
+func (x *SignInResponse) GetExpiresMs() int64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
+func (x *SignInResponse) GetResume() *ResumeToken {
+	if x != nil {
+		return x.Resume
+	}
+	return nil
+}
+
+// ResumeToken signs a device in again without the token that it signed in with. It is the server's own.
+type ResumeToken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Token string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// Until when it is good, milliseconds since 1970 by the server's clock. At most 10 minutes from when it was handed out, and no
+	// longer than the token that the device signed in with.
+	ExpiresMs     int64 `protobuf:"varint,2,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeToken) Reset() {
+	*x = ResumeToken{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeToken) ProtoMessage() {}
+
+func (x *ResumeToken) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeToken.ProtoReflect.Descriptor instead.
+func (*ResumeToken) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ResumeToken) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *ResumeToken) GetExpiresMs() int64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
+// RenewRequest keeps a session from ending, and gets a new resume token.
+type RenewRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A new token of the same user, which the session lasts as long as from then on. Empty: only a new resume token is wanted.
+	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewRequest) Reset() {
+	*x = RenewRequest{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewRequest) ProtoMessage() {}
+
+func (x *RenewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewRequest.ProtoReflect.Descriptor instead.
+func (*RenewRequest) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RenewRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type RenewResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in SignInResponse.
+	ExpiresMs     int64        `protobuf:"varint,1,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
+	Resume        *ResumeToken `protobuf:"bytes,2,opt,name=resume,proto3" json:"resume,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewResponse) Reset() {
+	*x = RenewResponse{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewResponse) ProtoMessage() {}
+
+func (x *RenewResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewResponse.ProtoReflect.Descriptor instead.
+func (*RenewResponse) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RenewResponse) GetExpiresMs() int64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
+func (x *RenewResponse) GetResume() *ResumeToken {
+	if x != nil {
+		return x.Resume
+	}
+	return nil
+}
+
 // Limits that a well-behaved client keeps to.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1651,7 +1864,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[14]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1876,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[14]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1889,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{14}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Limits) GetMaxFrameBytes() uint32 {
@@ -1723,7 +1936,7 @@ type LogState struct {
 
 func (x *LogState) Reset() {
 	*x = LogState{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[15]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1735,7 +1948,7 @@ func (x *LogState) String() string {
 func (*LogState) ProtoMessage() {}
 
 func (x *LogState) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[15]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1748,7 +1961,7 @@ func (x *LogState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogState.ProtoReflect.Descriptor instead.
 func (*LogState) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{15}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LogState) GetLog() string {
@@ -1795,7 +2008,7 @@ type AttachRequest struct {
 
 func (x *AttachRequest) Reset() {
 	*x = AttachRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[16]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1807,7 +2020,7 @@ func (x *AttachRequest) String() string {
 func (*AttachRequest) ProtoMessage() {}
 
 func (x *AttachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[16]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1820,7 +2033,7 @@ func (x *AttachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRequest.ProtoReflect.Descriptor instead.
 func (*AttachRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{16}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AttachRequest) GetCursors() []*Cursor {
@@ -1839,7 +2052,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[17]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1851,7 +2064,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[17]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1864,7 +2077,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{17}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AttachResponse) GetLogs() []*LogState {
@@ -1883,7 +2096,7 @@ type DetachRequest struct {
 
 func (x *DetachRequest) Reset() {
 	*x = DetachRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[18]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1895,7 +2108,7 @@ func (x *DetachRequest) String() string {
 func (*DetachRequest) ProtoMessage() {}
 
 func (x *DetachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[18]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1908,7 +2121,7 @@ func (x *DetachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachRequest.ProtoReflect.Descriptor instead.
 func (*DetachRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{18}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DetachRequest) GetLogs() []string {
@@ -1926,7 +2139,7 @@ type DetachResponse struct {
 
 func (x *DetachResponse) Reset() {
 	*x = DetachResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[19]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1938,7 +2151,7 @@ func (x *DetachResponse) String() string {
 func (*DetachResponse) ProtoMessage() {}
 
 func (x *DetachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[19]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1951,7 +2164,7 @@ func (x *DetachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachResponse.ProtoReflect.Descriptor instead.
 func (*DetachResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{19}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{22}
 }
 
 type CreateRequest struct {
@@ -1967,7 +2180,7 @@ type CreateRequest struct {
 
 func (x *CreateRequest) Reset() {
 	*x = CreateRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[20]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +2192,7 @@ func (x *CreateRequest) String() string {
 func (*CreateRequest) ProtoMessage() {}
 
 func (x *CreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[20]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1992,7 +2205,7 @@ func (x *CreateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRequest.ProtoReflect.Descriptor instead.
 func (*CreateRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{20}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreateRequest) GetKind() LogKind {
@@ -2027,7 +2240,7 @@ type CreateResponse struct {
 
 func (x *CreateResponse) Reset() {
 	*x = CreateResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[21]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2039,7 +2252,7 @@ func (x *CreateResponse) String() string {
 func (*CreateResponse) ProtoMessage() {}
 
 func (x *CreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[21]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2052,7 +2265,7 @@ func (x *CreateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateResponse.ProtoReflect.Descriptor instead.
 func (*CreateResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{21}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CreateResponse) GetLog() string {
@@ -2085,7 +2298,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[22]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2097,7 +2310,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[22]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2110,7 +2323,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{22}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *JoinRequest) GetLog() string {
@@ -2130,7 +2343,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[23]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2142,7 +2355,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[23]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2155,7 +2368,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{23}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *JoinResponse) GetInfo() *LogInfo {
@@ -2181,7 +2394,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[24]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2193,7 +2406,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[24]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2206,7 +2419,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{24}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LeaveRequest) GetLog() string {
@@ -2224,7 +2437,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[25]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2236,7 +2449,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[25]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2249,7 +2462,7 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{25}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{28}
 }
 
 type PostRequest struct {
@@ -2268,7 +2481,7 @@ type PostRequest struct {
 
 func (x *PostRequest) Reset() {
 	*x = PostRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[26]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2280,7 +2493,7 @@ func (x *PostRequest) String() string {
 func (*PostRequest) ProtoMessage() {}
 
 func (x *PostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[26]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2293,7 +2506,7 @@ func (x *PostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostRequest.ProtoReflect.Descriptor instead.
 func (*PostRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{26}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PostRequest) GetLog() string {
@@ -2337,7 +2550,7 @@ type PostResponse struct {
 
 func (x *PostResponse) Reset() {
 	*x = PostResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[27]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2349,7 +2562,7 @@ func (x *PostResponse) String() string {
 func (*PostResponse) ProtoMessage() {}
 
 func (x *PostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[27]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2362,7 +2575,7 @@ func (x *PostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostResponse.ProtoReflect.Descriptor instead.
 func (*PostResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{27}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PostResponse) GetLog() string {
@@ -2404,7 +2617,7 @@ type DifferenceRequest struct {
 
 func (x *DifferenceRequest) Reset() {
 	*x = DifferenceRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[28]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2416,7 +2629,7 @@ func (x *DifferenceRequest) String() string {
 func (*DifferenceRequest) ProtoMessage() {}
 
 func (x *DifferenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[28]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2429,7 +2642,7 @@ func (x *DifferenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DifferenceRequest.ProtoReflect.Descriptor instead.
 func (*DifferenceRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{28}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DifferenceRequest) GetCursor() *Cursor {
@@ -2460,7 +2673,7 @@ type DifferenceResponse struct {
 
 func (x *DifferenceResponse) Reset() {
 	*x = DifferenceResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[29]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2472,7 +2685,7 @@ func (x *DifferenceResponse) String() string {
 func (*DifferenceResponse) ProtoMessage() {}
 
 func (x *DifferenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[29]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2485,7 +2698,7 @@ func (x *DifferenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DifferenceResponse.ProtoReflect.Descriptor instead.
 func (*DifferenceResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{29}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DifferenceResponse) GetKind() DifferenceResponse_Kind {
@@ -2527,7 +2740,7 @@ type AckRequest struct {
 
 func (x *AckRequest) Reset() {
 	*x = AckRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[30]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2539,7 +2752,7 @@ func (x *AckRequest) String() string {
 func (*AckRequest) ProtoMessage() {}
 
 func (x *AckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[30]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2552,7 +2765,7 @@ func (x *AckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckRequest.ProtoReflect.Descriptor instead.
 func (*AckRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{30}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AckRequest) GetCursors() []*Cursor {
@@ -2572,7 +2785,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[31]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2584,7 +2797,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[31]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2597,7 +2810,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{31}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PingRequest) GetNonce() uint64 {
@@ -2617,7 +2830,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[32]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2629,7 +2842,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[32]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2642,7 +2855,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{32}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PingResponse) GetNonce() uint64 {
@@ -2672,7 +2885,7 @@ type TooLong struct {
 
 func (x *TooLong) Reset() {
 	*x = TooLong{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[33]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2684,7 +2897,7 @@ func (x *TooLong) String() string {
 func (*TooLong) ProtoMessage() {}
 
 func (x *TooLong) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[33]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2697,7 +2910,7 @@ func (x *TooLong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TooLong.ProtoReflect.Descriptor instead.
 func (*TooLong) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{33}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TooLong) GetLog() string {
@@ -2733,7 +2946,7 @@ type ComeBack struct {
 
 func (x *ComeBack) Reset() {
 	*x = ComeBack{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[34]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2745,7 +2958,7 @@ func (x *ComeBack) String() string {
 func (*ComeBack) ProtoMessage() {}
 
 func (x *ComeBack) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[34]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2758,7 +2971,7 @@ func (x *ComeBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComeBack.ProtoReflect.Descriptor instead.
 func (*ComeBack) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{34}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ComeBack) GetAfterMs() uint32 {
@@ -2790,7 +3003,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[35]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2802,7 +3015,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[35]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2815,7 +3028,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{35}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -2850,7 +3063,7 @@ var File_proto_chat_v1_chat_proto protoreflect.FileDescriptor
 
 const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\n" +
-	"\x18proto/chat/v1/chat.proto\x12\x11chatfleet.chat.v1\"\xee\x04\n" +
+	"\x18proto/chat/v1/chat.proto\x12\x11chatfleet.chat.v1\"\xa7\x05\n" +
 	"\vClientFrame\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\rR\x03ref\x12;\n" +
 	"\asign_in\x18\x02 \x01(\v2 .chatfleet.chat.v1.SignInRequestH\x00R\x06signIn\x12:\n" +
@@ -2865,8 +3078,9 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"difference\x121\n" +
 	"\x03ack\x18\n" +
 	" \x01(\v2\x1d.chatfleet.chat.v1.AckRequestH\x00R\x03ack\x124\n" +
-	"\x04ping\x18\v \x01(\v2\x1e.chatfleet.chat.v1.PingRequestH\x00R\x04pingB\x06\n" +
-	"\x04body\"\xb1\x06\n" +
+	"\x04ping\x18\v \x01(\v2\x1e.chatfleet.chat.v1.PingRequestH\x00R\x04ping\x127\n" +
+	"\x05renew\x18\x0f \x01(\v2\x1f.chatfleet.chat.v1.RenewRequestH\x00R\x05renewB\x06\n" +
+	"\x04body\"\xef\x06\n" +
 	"\vServerFrame\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\rR\x03ref\x12@\n" +
 	"\tsigned_in\x18\x02 \x01(\v2!.chatfleet.chat.v1.SignInResponseH\x00R\bsignedIn\x12?\n" +
@@ -2880,7 +3094,8 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"difference\x18\t \x01(\v2%.chatfleet.chat.v1.DifferenceResponseH\x00R\n" +
 	"difference\x125\n" +
 	"\x04pong\x18\v \x01(\v2\x1f.chatfleet.chat.v1.PingResponseH\x00R\x04pong\x120\n" +
-	"\x05error\x18\f \x01(\v2\x18.chatfleet.chat.v1.ErrorH\x00R\x05error\x120\n" +
+	"\x05error\x18\f \x01(\v2\x18.chatfleet.chat.v1.ErrorH\x00R\x05error\x12<\n" +
+	"\arenewed\x18\x0f \x01(\v2 .chatfleet.chat.v1.RenewResponseH\x00R\arenewed\x120\n" +
 	"\x05event\x18\x10 \x01(\v2\x18.chatfleet.chat.v1.EventH\x00R\x05event\x127\n" +
 	"\btoo_long\x18\x11 \x01(\v2\x1a.chatfleet.chat.v1.TooLongH\x00R\atooLong\x12:\n" +
 	"\tcome_back\x18\x12 \x01(\v2\x1b.chatfleet.chat.v1.ComeBackH\x00R\bcomeBackB\x06\n" +
@@ -2930,19 +3145,33 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x05title\x18\x03 \x01(\tR\x05title\x12\x14\n" +
 	"\x05owner\x18\x04 \x01(\tR\x05owner\x12\x10\n" +
 	"\x03pts\x18\x05 \x01(\x04R\x03pts\x12\x18\n" +
-	"\amembers\x18\x06 \x01(\rR\amembers\"\x8a\x01\n" +
+	"\amembers\x18\x06 \x01(\rR\amembers\"\xad\x01\n" +
 	"\rSignInRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x16\n" +
 	"\x06client\x18\x03 \x01(\tR\x06client\x123\n" +
-	"\acursors\x18\x04 \x03(\v2\x19.chatfleet.chat.v1.CursorR\acursors\"\xe0\x01\n" +
+	"\acursors\x18\x04 \x03(\v2\x19.chatfleet.chat.v1.CursorR\acursors\x12!\n" +
+	"\fresume_token\x18\x05 \x01(\tR\vresumeToken\"\xb7\x02\n" +
 	"\x0eSignInResponse\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x16\n" +
 	"\x06region\x18\x03 \x01(\tR\x06region\x12$\n" +
 	"\x0eserver_time_ms\x18\x04 \x01(\x03R\fserverTimeMs\x12/\n" +
 	"\x04logs\x18\x05 \x03(\v2\x1b.chatfleet.chat.v1.LogStateR\x04logs\x121\n" +
-	"\x06limits\x18\x06 \x01(\v2\x19.chatfleet.chat.v1.LimitsR\x06limits\"\xae\x01\n" +
+	"\x06limits\x18\x06 \x01(\v2\x19.chatfleet.chat.v1.LimitsR\x06limits\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\a \x01(\x03R\texpiresMs\x126\n" +
+	"\x06resume\x18\b \x01(\v2\x1e.chatfleet.chat.v1.ResumeTokenR\x06resume\"B\n" +
+	"\vResumeToken\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x02 \x01(\x03R\texpiresMs\"$\n" +
+	"\fRenewRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"f\n" +
+	"\rRenewResponse\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x01 \x01(\x03R\texpiresMs\x126\n" +
+	"\x06resume\x18\x02 \x01(\v2\x1e.chatfleet.chat.v1.ResumeTokenR\x06resume\"\xae\x01\n" +
 	"\x06Limits\x12&\n" +
 	"\x0fmax_frame_bytes\x18\x01 \x01(\rR\rmaxFrameBytes\x12*\n" +
 	"\x11max_message_bytes\x18\x02 \x01(\rR\x0fmaxMessageBytes\x12*\n" +
@@ -3073,7 +3302,7 @@ func file_proto_chat_v1_chat_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_chat_v1_chat_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_proto_chat_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_proto_chat_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_proto_chat_v1_chat_proto_goTypes = []any{
 	(LogKind)(0),                 // 0: chatfleet.chat.v1.LogKind
 	(LogState_Status)(0),         // 1: chatfleet.chat.v1.LogState.Status
@@ -3093,95 +3322,102 @@ var file_proto_chat_v1_chat_proto_goTypes = []any{
 	(*LogInfo)(nil),              // 15: chatfleet.chat.v1.LogInfo
 	(*SignInRequest)(nil),        // 16: chatfleet.chat.v1.SignInRequest
 	(*SignInResponse)(nil),       // 17: chatfleet.chat.v1.SignInResponse
-	(*Limits)(nil),               // 18: chatfleet.chat.v1.Limits
-	(*LogState)(nil),             // 19: chatfleet.chat.v1.LogState
-	(*AttachRequest)(nil),        // 20: chatfleet.chat.v1.AttachRequest
-	(*AttachResponse)(nil),       // 21: chatfleet.chat.v1.AttachResponse
-	(*DetachRequest)(nil),        // 22: chatfleet.chat.v1.DetachRequest
-	(*DetachResponse)(nil),       // 23: chatfleet.chat.v1.DetachResponse
-	(*CreateRequest)(nil),        // 24: chatfleet.chat.v1.CreateRequest
-	(*CreateResponse)(nil),       // 25: chatfleet.chat.v1.CreateResponse
-	(*JoinRequest)(nil),          // 26: chatfleet.chat.v1.JoinRequest
-	(*JoinResponse)(nil),         // 27: chatfleet.chat.v1.JoinResponse
-	(*LeaveRequest)(nil),         // 28: chatfleet.chat.v1.LeaveRequest
-	(*LeaveResponse)(nil),        // 29: chatfleet.chat.v1.LeaveResponse
-	(*PostRequest)(nil),          // 30: chatfleet.chat.v1.PostRequest
-	(*PostResponse)(nil),         // 31: chatfleet.chat.v1.PostResponse
-	(*DifferenceRequest)(nil),    // 32: chatfleet.chat.v1.DifferenceRequest
-	(*DifferenceResponse)(nil),   // 33: chatfleet.chat.v1.DifferenceResponse
-	(*AckRequest)(nil),           // 34: chatfleet.chat.v1.AckRequest
-	(*PingRequest)(nil),          // 35: chatfleet.chat.v1.PingRequest
-	(*PingResponse)(nil),         // 36: chatfleet.chat.v1.PingResponse
-	(*TooLong)(nil),              // 37: chatfleet.chat.v1.TooLong
-	(*ComeBack)(nil),             // 38: chatfleet.chat.v1.ComeBack
-	(*Error)(nil),                // 39: chatfleet.chat.v1.Error
+	(*ResumeToken)(nil),          // 18: chatfleet.chat.v1.ResumeToken
+	(*RenewRequest)(nil),         // 19: chatfleet.chat.v1.RenewRequest
+	(*RenewResponse)(nil),        // 20: chatfleet.chat.v1.RenewResponse
+	(*Limits)(nil),               // 21: chatfleet.chat.v1.Limits
+	(*LogState)(nil),             // 22: chatfleet.chat.v1.LogState
+	(*AttachRequest)(nil),        // 23: chatfleet.chat.v1.AttachRequest
+	(*AttachResponse)(nil),       // 24: chatfleet.chat.v1.AttachResponse
+	(*DetachRequest)(nil),        // 25: chatfleet.chat.v1.DetachRequest
+	(*DetachResponse)(nil),       // 26: chatfleet.chat.v1.DetachResponse
+	(*CreateRequest)(nil),        // 27: chatfleet.chat.v1.CreateRequest
+	(*CreateResponse)(nil),       // 28: chatfleet.chat.v1.CreateResponse
+	(*JoinRequest)(nil),          // 29: chatfleet.chat.v1.JoinRequest
+	(*JoinResponse)(nil),         // 30: chatfleet.chat.v1.JoinResponse
+	(*LeaveRequest)(nil),         // 31: chatfleet.chat.v1.LeaveRequest
+	(*LeaveResponse)(nil),        // 32: chatfleet.chat.v1.LeaveResponse
+	(*PostRequest)(nil),          // 33: chatfleet.chat.v1.PostRequest
+	(*PostResponse)(nil),         // 34: chatfleet.chat.v1.PostResponse
+	(*DifferenceRequest)(nil),    // 35: chatfleet.chat.v1.DifferenceRequest
+	(*DifferenceResponse)(nil),   // 36: chatfleet.chat.v1.DifferenceResponse
+	(*AckRequest)(nil),           // 37: chatfleet.chat.v1.AckRequest
+	(*PingRequest)(nil),          // 38: chatfleet.chat.v1.PingRequest
+	(*PingResponse)(nil),         // 39: chatfleet.chat.v1.PingResponse
+	(*TooLong)(nil),              // 40: chatfleet.chat.v1.TooLong
+	(*ComeBack)(nil),             // 41: chatfleet.chat.v1.ComeBack
+	(*Error)(nil),                // 42: chatfleet.chat.v1.Error
 }
 var file_proto_chat_v1_chat_proto_depIdxs = []int32{
 	16, // 0: chatfleet.chat.v1.ClientFrame.sign_in:type_name -> chatfleet.chat.v1.SignInRequest
-	20, // 1: chatfleet.chat.v1.ClientFrame.attach:type_name -> chatfleet.chat.v1.AttachRequest
-	22, // 2: chatfleet.chat.v1.ClientFrame.detach:type_name -> chatfleet.chat.v1.DetachRequest
-	24, // 3: chatfleet.chat.v1.ClientFrame.create:type_name -> chatfleet.chat.v1.CreateRequest
-	26, // 4: chatfleet.chat.v1.ClientFrame.join:type_name -> chatfleet.chat.v1.JoinRequest
-	28, // 5: chatfleet.chat.v1.ClientFrame.leave:type_name -> chatfleet.chat.v1.LeaveRequest
-	30, // 6: chatfleet.chat.v1.ClientFrame.post:type_name -> chatfleet.chat.v1.PostRequest
-	32, // 7: chatfleet.chat.v1.ClientFrame.difference:type_name -> chatfleet.chat.v1.DifferenceRequest
-	34, // 8: chatfleet.chat.v1.ClientFrame.ack:type_name -> chatfleet.chat.v1.AckRequest
-	35, // 9: chatfleet.chat.v1.ClientFrame.ping:type_name -> chatfleet.chat.v1.PingRequest
-	17, // 10: chatfleet.chat.v1.ServerFrame.signed_in:type_name -> chatfleet.chat.v1.SignInResponse
-	21, // 11: chatfleet.chat.v1.ServerFrame.attached:type_name -> chatfleet.chat.v1.AttachResponse
-	23, // 12: chatfleet.chat.v1.ServerFrame.detached:type_name -> chatfleet.chat.v1.DetachResponse
-	25, // 13: chatfleet.chat.v1.ServerFrame.created:type_name -> chatfleet.chat.v1.CreateResponse
-	27, // 14: chatfleet.chat.v1.ServerFrame.joined:type_name -> chatfleet.chat.v1.JoinResponse
-	29, // 15: chatfleet.chat.v1.ServerFrame.left:type_name -> chatfleet.chat.v1.LeaveResponse
-	31, // 16: chatfleet.chat.v1.ServerFrame.posted:type_name -> chatfleet.chat.v1.PostResponse
-	33, // 17: chatfleet.chat.v1.ServerFrame.difference:type_name -> chatfleet.chat.v1.DifferenceResponse
-	36, // 18: chatfleet.chat.v1.ServerFrame.pong:type_name -> chatfleet.chat.v1.PingResponse
-	39, // 19: chatfleet.chat.v1.ServerFrame.error:type_name -> chatfleet.chat.v1.Error
-	7,  // 20: chatfleet.chat.v1.ServerFrame.event:type_name -> chatfleet.chat.v1.Event
-	37, // 21: chatfleet.chat.v1.ServerFrame.too_long:type_name -> chatfleet.chat.v1.TooLong
-	38, // 22: chatfleet.chat.v1.ServerFrame.come_back:type_name -> chatfleet.chat.v1.ComeBack
-	8,  // 23: chatfleet.chat.v1.Event.message:type_name -> chatfleet.chat.v1.Message
-	9,  // 24: chatfleet.chat.v1.Event.created:type_name -> chatfleet.chat.v1.LogCreated
-	10, // 25: chatfleet.chat.v1.Event.member_joined:type_name -> chatfleet.chat.v1.MemberJoined
-	11, // 26: chatfleet.chat.v1.Event.member_left:type_name -> chatfleet.chat.v1.MemberLeft
-	12, // 27: chatfleet.chat.v1.Event.log_joined:type_name -> chatfleet.chat.v1.LogJoined
-	13, // 28: chatfleet.chat.v1.Event.log_left:type_name -> chatfleet.chat.v1.LogLeft
-	14, // 29: chatfleet.chat.v1.Event.erased:type_name -> chatfleet.chat.v1.Erased
-	0,  // 30: chatfleet.chat.v1.LogCreated.kind:type_name -> chatfleet.chat.v1.LogKind
-	0,  // 31: chatfleet.chat.v1.LogJoined.kind:type_name -> chatfleet.chat.v1.LogKind
-	0,  // 32: chatfleet.chat.v1.LogInfo.kind:type_name -> chatfleet.chat.v1.LogKind
-	6,  // 33: chatfleet.chat.v1.SignInRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
-	19, // 34: chatfleet.chat.v1.SignInResponse.logs:type_name -> chatfleet.chat.v1.LogState
-	18, // 35: chatfleet.chat.v1.SignInResponse.limits:type_name -> chatfleet.chat.v1.Limits
-	1,  // 36: chatfleet.chat.v1.LogState.status:type_name -> chatfleet.chat.v1.LogState.Status
-	39, // 37: chatfleet.chat.v1.LogState.error:type_name -> chatfleet.chat.v1.Error
-	6,  // 38: chatfleet.chat.v1.AttachRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
-	19, // 39: chatfleet.chat.v1.AttachResponse.logs:type_name -> chatfleet.chat.v1.LogState
-	0,  // 40: chatfleet.chat.v1.CreateRequest.kind:type_name -> chatfleet.chat.v1.LogKind
-	15, // 41: chatfleet.chat.v1.JoinResponse.info:type_name -> chatfleet.chat.v1.LogInfo
-	8,  // 42: chatfleet.chat.v1.PostRequest.message:type_name -> chatfleet.chat.v1.Message
-	6,  // 43: chatfleet.chat.v1.DifferenceRequest.cursor:type_name -> chatfleet.chat.v1.Cursor
-	2,  // 44: chatfleet.chat.v1.DifferenceResponse.kind:type_name -> chatfleet.chat.v1.DifferenceResponse.Kind
-	7,  // 45: chatfleet.chat.v1.DifferenceResponse.events:type_name -> chatfleet.chat.v1.Event
-	6,  // 46: chatfleet.chat.v1.DifferenceResponse.cursor:type_name -> chatfleet.chat.v1.Cursor
-	15, // 47: chatfleet.chat.v1.DifferenceResponse.info:type_name -> chatfleet.chat.v1.LogInfo
-	6,  // 48: chatfleet.chat.v1.AckRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
-	3,  // 49: chatfleet.chat.v1.Error.code:type_name -> chatfleet.chat.v1.Error.Code
-	24, // 50: chatfleet.chat.v1.ChatService.Create:input_type -> chatfleet.chat.v1.CreateRequest
-	26, // 51: chatfleet.chat.v1.ChatService.Join:input_type -> chatfleet.chat.v1.JoinRequest
-	28, // 52: chatfleet.chat.v1.ChatService.Leave:input_type -> chatfleet.chat.v1.LeaveRequest
-	30, // 53: chatfleet.chat.v1.ChatService.Post:input_type -> chatfleet.chat.v1.PostRequest
-	32, // 54: chatfleet.chat.v1.ChatService.Difference:input_type -> chatfleet.chat.v1.DifferenceRequest
-	25, // 55: chatfleet.chat.v1.ChatService.Create:output_type -> chatfleet.chat.v1.CreateResponse
-	27, // 56: chatfleet.chat.v1.ChatService.Join:output_type -> chatfleet.chat.v1.JoinResponse
-	29, // 57: chatfleet.chat.v1.ChatService.Leave:output_type -> chatfleet.chat.v1.LeaveResponse
-	31, // 58: chatfleet.chat.v1.ChatService.Post:output_type -> chatfleet.chat.v1.PostResponse
-	33, // 59: chatfleet.chat.v1.ChatService.Difference:output_type -> chatfleet.chat.v1.DifferenceResponse
-	55, // [55:60] is the sub-list for method output_type
-	50, // [50:55] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	23, // 1: chatfleet.chat.v1.ClientFrame.attach:type_name -> chatfleet.chat.v1.AttachRequest
+	25, // 2: chatfleet.chat.v1.ClientFrame.detach:type_name -> chatfleet.chat.v1.DetachRequest
+	27, // 3: chatfleet.chat.v1.ClientFrame.create:type_name -> chatfleet.chat.v1.CreateRequest
+	29, // 4: chatfleet.chat.v1.ClientFrame.join:type_name -> chatfleet.chat.v1.JoinRequest
+	31, // 5: chatfleet.chat.v1.ClientFrame.leave:type_name -> chatfleet.chat.v1.LeaveRequest
+	33, // 6: chatfleet.chat.v1.ClientFrame.post:type_name -> chatfleet.chat.v1.PostRequest
+	35, // 7: chatfleet.chat.v1.ClientFrame.difference:type_name -> chatfleet.chat.v1.DifferenceRequest
+	37, // 8: chatfleet.chat.v1.ClientFrame.ack:type_name -> chatfleet.chat.v1.AckRequest
+	38, // 9: chatfleet.chat.v1.ClientFrame.ping:type_name -> chatfleet.chat.v1.PingRequest
+	19, // 10: chatfleet.chat.v1.ClientFrame.renew:type_name -> chatfleet.chat.v1.RenewRequest
+	17, // 11: chatfleet.chat.v1.ServerFrame.signed_in:type_name -> chatfleet.chat.v1.SignInResponse
+	24, // 12: chatfleet.chat.v1.ServerFrame.attached:type_name -> chatfleet.chat.v1.AttachResponse
+	26, // 13: chatfleet.chat.v1.ServerFrame.detached:type_name -> chatfleet.chat.v1.DetachResponse
+	28, // 14: chatfleet.chat.v1.ServerFrame.created:type_name -> chatfleet.chat.v1.CreateResponse
+	30, // 15: chatfleet.chat.v1.ServerFrame.joined:type_name -> chatfleet.chat.v1.JoinResponse
+	32, // 16: chatfleet.chat.v1.ServerFrame.left:type_name -> chatfleet.chat.v1.LeaveResponse
+	34, // 17: chatfleet.chat.v1.ServerFrame.posted:type_name -> chatfleet.chat.v1.PostResponse
+	36, // 18: chatfleet.chat.v1.ServerFrame.difference:type_name -> chatfleet.chat.v1.DifferenceResponse
+	39, // 19: chatfleet.chat.v1.ServerFrame.pong:type_name -> chatfleet.chat.v1.PingResponse
+	42, // 20: chatfleet.chat.v1.ServerFrame.error:type_name -> chatfleet.chat.v1.Error
+	20, // 21: chatfleet.chat.v1.ServerFrame.renewed:type_name -> chatfleet.chat.v1.RenewResponse
+	7,  // 22: chatfleet.chat.v1.ServerFrame.event:type_name -> chatfleet.chat.v1.Event
+	40, // 23: chatfleet.chat.v1.ServerFrame.too_long:type_name -> chatfleet.chat.v1.TooLong
+	41, // 24: chatfleet.chat.v1.ServerFrame.come_back:type_name -> chatfleet.chat.v1.ComeBack
+	8,  // 25: chatfleet.chat.v1.Event.message:type_name -> chatfleet.chat.v1.Message
+	9,  // 26: chatfleet.chat.v1.Event.created:type_name -> chatfleet.chat.v1.LogCreated
+	10, // 27: chatfleet.chat.v1.Event.member_joined:type_name -> chatfleet.chat.v1.MemberJoined
+	11, // 28: chatfleet.chat.v1.Event.member_left:type_name -> chatfleet.chat.v1.MemberLeft
+	12, // 29: chatfleet.chat.v1.Event.log_joined:type_name -> chatfleet.chat.v1.LogJoined
+	13, // 30: chatfleet.chat.v1.Event.log_left:type_name -> chatfleet.chat.v1.LogLeft
+	14, // 31: chatfleet.chat.v1.Event.erased:type_name -> chatfleet.chat.v1.Erased
+	0,  // 32: chatfleet.chat.v1.LogCreated.kind:type_name -> chatfleet.chat.v1.LogKind
+	0,  // 33: chatfleet.chat.v1.LogJoined.kind:type_name -> chatfleet.chat.v1.LogKind
+	0,  // 34: chatfleet.chat.v1.LogInfo.kind:type_name -> chatfleet.chat.v1.LogKind
+	6,  // 35: chatfleet.chat.v1.SignInRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
+	22, // 36: chatfleet.chat.v1.SignInResponse.logs:type_name -> chatfleet.chat.v1.LogState
+	21, // 37: chatfleet.chat.v1.SignInResponse.limits:type_name -> chatfleet.chat.v1.Limits
+	18, // 38: chatfleet.chat.v1.SignInResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
+	18, // 39: chatfleet.chat.v1.RenewResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
+	1,  // 40: chatfleet.chat.v1.LogState.status:type_name -> chatfleet.chat.v1.LogState.Status
+	42, // 41: chatfleet.chat.v1.LogState.error:type_name -> chatfleet.chat.v1.Error
+	6,  // 42: chatfleet.chat.v1.AttachRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
+	22, // 43: chatfleet.chat.v1.AttachResponse.logs:type_name -> chatfleet.chat.v1.LogState
+	0,  // 44: chatfleet.chat.v1.CreateRequest.kind:type_name -> chatfleet.chat.v1.LogKind
+	15, // 45: chatfleet.chat.v1.JoinResponse.info:type_name -> chatfleet.chat.v1.LogInfo
+	8,  // 46: chatfleet.chat.v1.PostRequest.message:type_name -> chatfleet.chat.v1.Message
+	6,  // 47: chatfleet.chat.v1.DifferenceRequest.cursor:type_name -> chatfleet.chat.v1.Cursor
+	2,  // 48: chatfleet.chat.v1.DifferenceResponse.kind:type_name -> chatfleet.chat.v1.DifferenceResponse.Kind
+	7,  // 49: chatfleet.chat.v1.DifferenceResponse.events:type_name -> chatfleet.chat.v1.Event
+	6,  // 50: chatfleet.chat.v1.DifferenceResponse.cursor:type_name -> chatfleet.chat.v1.Cursor
+	15, // 51: chatfleet.chat.v1.DifferenceResponse.info:type_name -> chatfleet.chat.v1.LogInfo
+	6,  // 52: chatfleet.chat.v1.AckRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
+	3,  // 53: chatfleet.chat.v1.Error.code:type_name -> chatfleet.chat.v1.Error.Code
+	27, // 54: chatfleet.chat.v1.ChatService.Create:input_type -> chatfleet.chat.v1.CreateRequest
+	29, // 55: chatfleet.chat.v1.ChatService.Join:input_type -> chatfleet.chat.v1.JoinRequest
+	31, // 56: chatfleet.chat.v1.ChatService.Leave:input_type -> chatfleet.chat.v1.LeaveRequest
+	33, // 57: chatfleet.chat.v1.ChatService.Post:input_type -> chatfleet.chat.v1.PostRequest
+	35, // 58: chatfleet.chat.v1.ChatService.Difference:input_type -> chatfleet.chat.v1.DifferenceRequest
+	28, // 59: chatfleet.chat.v1.ChatService.Create:output_type -> chatfleet.chat.v1.CreateResponse
+	30, // 60: chatfleet.chat.v1.ChatService.Join:output_type -> chatfleet.chat.v1.JoinResponse
+	32, // 61: chatfleet.chat.v1.ChatService.Leave:output_type -> chatfleet.chat.v1.LeaveResponse
+	34, // 62: chatfleet.chat.v1.ChatService.Post:output_type -> chatfleet.chat.v1.PostResponse
+	36, // 63: chatfleet.chat.v1.ChatService.Difference:output_type -> chatfleet.chat.v1.DifferenceResponse
+	59, // [59:64] is the sub-list for method output_type
+	54, // [54:59] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_proto_chat_v1_chat_proto_init() }
@@ -3200,6 +3436,7 @@ func file_proto_chat_v1_chat_proto_init() {
 		(*ClientFrame_Difference)(nil),
 		(*ClientFrame_Ack)(nil),
 		(*ClientFrame_Ping)(nil),
+		(*ClientFrame_Renew)(nil),
 	}
 	file_proto_chat_v1_chat_proto_msgTypes[1].OneofWrappers = []any{
 		(*ServerFrame_SignedIn)(nil),
@@ -3212,6 +3449,7 @@ func file_proto_chat_v1_chat_proto_init() {
 		(*ServerFrame_Difference)(nil),
 		(*ServerFrame_Pong)(nil),
 		(*ServerFrame_Error)(nil),
+		(*ServerFrame_Renewed)(nil),
 		(*ServerFrame_Event)(nil),
 		(*ServerFrame_TooLong)(nil),
 		(*ServerFrame_ComeBack)(nil),
@@ -3231,7 +3469,7 @@ func file_proto_chat_v1_chat_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_chat_v1_chat_proto_rawDesc), len(file_proto_chat_v1_chat_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   36,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
