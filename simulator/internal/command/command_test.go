@@ -56,6 +56,8 @@ func TestUsageErrors(t *testing.T) {
 		{"report /nonexistent", "/nonexistent"},
 		{"report " + wrong, "not a report.json"},
 		{"schema extra", "unknown command"},
+		{"doctor /nonexistent.yaml", "/nonexistent.yaml"},
+		{"doctor --local stores=1,shards=1", "belongs to a scenario"},
 	} {
 		code, _, stderr := simulator(strings.Fields(c.args)...)
 		if code != verdict.ExitUsage || !strings.Contains(stderr, c.says) {
@@ -154,5 +156,19 @@ func TestFindChatd(t *testing.T) {
 		if got, err := findChatd(named); err != nil || got != path {
 			t.Errorf("findChatd(%q) = %q, %v", named, got, err)
 		}
+	}
+}
+
+// What cannot be run here is said before a run fails for it, with what to do.
+func TestDoctorRefusesWhatIsTooMuch(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "s.yaml")
+	text := `{apiVersion: chatfleet.io/v1alpha1, kind: Scenario, name: s, population: {subscribers: 1000000}, workers: {count: 1},
+phases: {connect: {ratePerSecond: 1000}, measure: 10s}, broadcasts: [{at: 1s}], thresholds: [{metric: delivery, bound: 1s}]}`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := simulator("doctor", file, "--local", "stores=1,shards=1")
+	if code != verdict.ExitUnhealthy || !strings.Contains(stdout, "NO ") || !strings.Contains(stdout, "the scenario has workers.count 1; raise it to") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
 }
