@@ -77,7 +77,7 @@ func (b *bystander) read(ctx context.Context) (*chatv1.ServerFrame, error) {
 }
 
 func (b *bystander) ping(ctx context.Context) {
-	tick := time.NewTicker(300 * time.Millisecond)
+	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for ref := uint32(2); ; ref++ {
 		select {

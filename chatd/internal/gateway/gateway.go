@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
+	"net/netip"
 	"time"
 
 	"connectrpc.com/connect"
@@ -24,6 +24,8 @@ const SessionPath = "/v1/session"
 type Shard interface {
 	// Authenticate says who the bearer of a token is.
 	Authenticate(token string) (user string, failed *chatv1.Error)
+	// Charge counts a request of a user over HTTP, and is not nil if it is one too many.
+	Charge(user string) *chatv1.Error
 	Create(ctx context.Context, user string, r *chatv1.CreateRequest) (*chatv1.CreateResponse, *chatv1.Error)
 	Join(ctx context.Context, user string, r *chatv1.JoinRequest) (*chatv1.JoinResponse, *chatv1.Error)
 	Leave(ctx context.Context, user string, r *chatv1.LeaveRequest) (*chatv1.LeaveResponse, *chatv1.Error)
@@ -31,7 +33,8 @@ type Shard interface {
 	Difference(ctx context.Context, user string, r *chatv1.DifferenceRequest) (*chatv1.DifferenceResponse, *chatv1.Error)
 	// Accepting is nil while new sessions are taken, else why not, and when to come back.
 	Accepting() *chatv1.Error
-	// Connect takes over a connection after its handshake; early is what was read from it already.
+	// Connect takes over a connection after its handshake; early is what was read from it already. If conn has a method SignedIn() it is
+	// called when the session has signed in.
 	Connect(conn net.Conn, early []byte, enc engine.Encoding) error
 }
 
@@ -46,21 +49,53 @@ type Config struct {
 	// MaxConnections of clients at once, waiting for their handshake, over HTTP and on sessions. Default 18,000, which leaves room
 	// under a limit of 20,000 open files.
 	MaxConnections int
+	// MaxUnknown of them, and of one address MaxUnknownPerAddress, may be such that have neither signed in nor brought a good token
+	// yet. Defaults half of MaxConnections, and 500.
+	MaxUnknown, MaxUnknownPerAddress int
+	// HandshakesPerSecond and HandshakeBurst bound the sessions that one address begins. Defaults 50 and 1,000.
+	HandshakesPerSecond float64
+	HandshakeBurst      int
+	// FailuresPerSecond and FailureBurst bound the connections of one address that come to nothing, and its tokens that are refused.
+	// An address that has used them up may not try to sign in. Defaults 5 and 200.
+	FailuresPerSecond float64
+	FailureBurst      int
+	// ExemptAddresses are not counted by address, such as those of a proxy or load balancer that hides who comes. Default loopback; an
+	// empty list that is not nil exempts nobody.
+	ExemptAddresses []netip.Prefix
+	// HeadersWithin is how long the headers of a request may take, BodyWithin the whole of it. Defaults 10 s and 30 s.
+	HeadersWithin, BodyWithin time.Duration
 	// RequestTimeout bounds a request over HTTP. Default 30 s.
 	RequestTimeout time.Duration
+	// Now is the clock by which rates count. Default time.Now.
+	Now func() time.Time
 }
 
 func (c Config) withDefaults() Config {
-	if c.MaxBodyBytes == 0 {
-		c.MaxBodyBytes = 128 << 10
+	def(&c.MaxBodyBytes, 128<<10)
+	def(&c.MaxConnections, 18_000)
+	def(&c.MaxUnknown, max(1, c.MaxConnections/2))
+	def(&c.MaxUnknownPerAddress, 500)
+	def(&c.HandshakesPerSecond, 50)
+	def(&c.HandshakeBurst, 1000)
+	def(&c.FailuresPerSecond, 5)
+	def(&c.FailureBurst, 200)
+	def(&c.HeadersWithin, 10*time.Second)
+	def(&c.BodyWithin, 30*time.Second)
+	def(&c.RequestTimeout, 30*time.Second)
+	if c.ExemptAddresses == nil {
+		c.ExemptAddresses = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	}
-	if c.MaxConnections == 0 {
-		c.MaxConnections = 18_000
-	}
-	if c.RequestTimeout == 0 {
-		c.RequestTimeout = 30 * time.Second
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	return c
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
 }
 
 // NewServer is the HTTP server for clients. Serve it on a listener of LimitListener. Its bounds are for strangers: whoever sends a
@@ -69,8 +104,9 @@ func NewServer(cfg Config) *http.Server {
 	cfg = cfg.withDefaults()
 	return &http.Server{
 		Handler:           newHandler(cfg),
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
+		ConnContext:       asVisitor,
+		ReadHeaderTimeout: cfg.HeadersWithin,
+		ReadTimeout:       cfg.BodyWithin,
 		WriteTimeout:      cfg.RequestTimeout + 15*time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
@@ -88,7 +124,12 @@ func newHandler(cfg Config) http.Handler {
 		refuse(w, http.StatusNotFound, &chatv1.Error{Code: chatv1.Error_CODE_UNSUPPORTED,
 			Message: "nothing is at this path; sessions are at " + SessionPath + ", methods at /" + chatv1connect.ChatServiceName + "/<Method>"})
 	})
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if v := visitorOf(r); v != nil {
+			v.heard.Store(true)
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // recovered keeps a defect in one request from ending the others.
@@ -107,66 +148,4 @@ func refuse(w http.ResponseWriter, status int, e *chatv1.Error) {
 	w.WriteHeader(status)
 	// The client is gone if this fails.
 	_ = json.NewEncoder(w).Encode(map[string]string{"code": e.Code.String(), "message": e.Message})
-}
-
-// LimitListener bounds the connections that are open at once. What is above the bound is told so and closed: a client that
-// waits unheard would think the fleet dead.
-func LimitListener(l net.Listener, cfg Config) net.Listener {
-	return &limited{Listener: l, free: make(chan struct{}, cfg.withDefaults().MaxConnections)}
-}
-
-type limited struct {
-	net.Listener
-	free chan struct{}
-}
-
-const full = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" +
-	`{"code":"CODE_TOO_MANY","message":"this shard holds as many connections as it may; try another, or later"}` + "\n"
-
-// Accept implements net.Listener.
-func (l *limited) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		select {
-		case l.free <- struct{}{}:
-			return hold(conn, sync.OnceFunc(func() { <-l.free })), nil
-		default:
-			// A best effort that must not block: what fits in a fresh socket's buffer.
-			_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
-			_, _ = conn.Write([]byte(full))
-			conn.Close()
-		}
-	}
-}
-
-// hold makes a connection give its place back when it is closed.
-func hold(conn net.Conn, release func()) net.Conn {
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		// The engine sets its buffers and writes to its descriptor.
-		return &heldTCP{tcp, release}
-	}
-	return &held{conn, release}
-}
-
-type held struct {
-	net.Conn
-	release func()
-}
-
-func (h *held) Close() error {
-	h.release()
-	return h.Conn.Close()
-}
-
-type heldTCP struct {
-	*net.TCPConn
-	release func()
-}
-
-func (h *heldTCP) Close() error {
-	h.release()
-	return h.TCPConn.Close()
 }

@@ -38,7 +38,8 @@ func (d *door) Authenticate(token string) (string, *chatv1.Error) {
 	}
 	return "ann", nil
 }
-func (d *door) Accepting() *chatv1.Error { return d.closed }
+func (d *door) Charge(string) *chatv1.Error { return nil }
+func (d *door) Accepting() *chatv1.Error    { return d.closed }
 func (d *door) Connect(conn net.Conn, early []byte, enc engine.Encoding) error {
 	_, err := d.engine.Adopt(conn, early, enc, d)
 	return err

@@ -51,7 +51,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, status, failed)
 		return
 	}
-	user, failed := g.Shard.Authenticate(bearer(r.Header))
+	user, failed := g.letIn(r)
 	if failed == nil && r.ContentLength > int64(g.MaxBodyBytes) {
 		failed = g.tooLarge()
 	}
@@ -66,6 +66,25 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &completer{ResponseWriter: w}
 	g.next.ServeHTTP(c, r.WithContext(context.WithValue(r.Context(), userKey{}, user)))
 	c.finish(g.tooLarge())
+}
+
+// letIn says who has sent a request, if he may.
+func (g *guard) letIn(r *http.Request) (user string, failed *chatv1.Error) {
+	v := visitorOf(r)
+	if failed := v.mayTry(); failed != nil {
+		return "", failed
+	}
+	user, failed = g.Shard.Authenticate(bearer(r.Header))
+	if failed != nil {
+		if failed.Code != chatv1.Error_CODE_UNAVAILABLE { // which is no fault of his
+			v.fail()
+		}
+		return "", failed
+	}
+	if v != nil {
+		v.SignedIn()
+	}
+	return user, g.Shard.Charge(user)
 }
 
 // isMethod says what is wrong with a request that is none of a method.
@@ -138,6 +157,7 @@ func (c *completer) finish(tooLarge *chatv1.Error) {
 			c.body.Reset()
 			c.body.Write(data)
 			c.status = httpStatus[code]
+			setRetryAfter(c.Header(), failed)
 		}
 	}
 	c.Header().Del("Content-Length")
@@ -155,7 +175,7 @@ func formError(e connectError, tooLarge *chatv1.Error) *chatv1.Error {
 	case connect.CodeInternal.String():
 		return &chatv1.Error{Code: chatv1.Error_CODE_INTERNAL, Message: e.Message}
 	case connect.CodeDeadlineExceeded.String():
-		return &chatv1.Error{Code: chatv1.Error_CODE_UNAVAILABLE, Message: "the request did not come to its end in time: " + e.Message, RetryAfterMs: 1000}
+		return &chatv1.Error{Code: chatv1.Error_CODE_UNAVAILABLE, Message: "the request did not come to its end in time", RetryAfterMs: 1000}
 	}
 	// What could not be read, or ended early.
 	return invalid("the request cannot be read: " + e.Message)

@@ -18,14 +18,24 @@ type refusal struct {
 	at stage
 	// door is what is asked; nil is one with the usual limits.
 	door *doorKind
+	// crowd comes before the stranger, from the same address.
+	crowd crowd
 	// send makes the bytes.
 	send func(*door) []byte
 	// hangUp: the stranger ends his side of the connection after the bytes.
 	hangUp bool
-	// slowly: the bytes after the first dozen come one by one, a quarter second apart, and again and again.
-	slowly bool
+	slowly pace
 	want   want
 }
+
+// pace says what comes a byte at a time, four a second, again and again; the rest comes at once.
+type pace int
+
+const (
+	atOnce  pace = iota
+	allOfIt      // but for a dozen bytes
+	theBody
+)
 
 // stage is how far a connection has come.
 type stage int
@@ -37,6 +47,15 @@ const (
 	inJSON                    // signed in as mallory, nothing attached
 	inBinary
 )
+
+// crowd is n other connections.
+type crowd struct {
+	n  int
+	at stage
+	// send, if there is one, is what each of them sends; it waits for the answer then, and for the end of the connection if leaves.
+	send   func(*door) []byte
+	leaves bool
+}
 
 // want is what must come back. Zero fields are not looked at, but for close: 0 means that the session goes on, and answers a ping.
 type want struct {
@@ -62,7 +81,7 @@ type section struct {
 
 func table() []section {
 	return []section{
-		handshakes(), frames(), sessions(), requests(), overHTTP(), tokens(),
+		handshakes(), frames(), sessions(), requests(), overHTTP(), tokens(), slow(), limits(),
 	}
 }
 

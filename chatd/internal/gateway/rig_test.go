@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/bus"
+	"github.com/chatfleet/chatfleet/chatd/internal/engine"
 	"github.com/chatfleet/chatfleet/chatd/internal/engine/perconn"
 	"github.com/chatfleet/chatfleet/chatd/internal/gateway"
 	"github.com/chatfleet/chatfleet/chatd/internal/shard"
@@ -54,6 +56,7 @@ type doorKind struct {
 	name    string
 	shard   func(*shard.Config)
 	gateway func(*gateway.Config)
+	engine  func(*engine.Config)
 	// memory: clients connect by pipes in memory and not by sockets.
 	memory bool
 }
@@ -138,7 +141,11 @@ func (w *world) open(kind *doorKind) *door {
 	if kind.shard != nil {
 		kind.shard(&cfg)
 	}
-	eng := perconn.New(cfg.Engine())
+	limits := cfg.Engine()
+	if kind.engine != nil {
+		kind.engine(&limits)
+	}
+	eng := perconn.New(limits)
 	sh, err := shard.New(cfg, eng, link, token.NewVerifier(w.keys, nil), shard.NewMetrics(prometheus.NewRegistry()))
 	if err != nil {
 		w.t.Fatal(err)
@@ -148,6 +155,9 @@ func (w *world) open(kind *doorKind) *door {
 		w.t.Fatal(err)
 	}
 	gw := gateway.Config{Shard: sh, Logger: quiet(), MaxBodyBytes: cfg.FrameBytes()}
+	if w.address() != "" {
+		gw.ExemptAddresses = []netip.Prefix{}
+	}
 	if kind.gateway != nil {
 		kind.gateway(&gw)
 	}

@@ -42,6 +42,10 @@ func (s *sessions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, failed)
 		return
 	}
+	if failed := visitorOf(r).mayShake(); failed != nil {
+		refuse(w, http.StatusTooManyRequests, failed)
+		return
+	}
 	upgrader := ws.HTTPUpgrader{
 		Timeout:  5 * time.Second,
 		Protocol: func(p string) bool { e, ok := engine.EncodingOf(p); return ok && e == enc },

@@ -6,6 +6,7 @@ import (
 
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
 	"github.com/chatfleet/chatfleet/chatd/internal/logid"
+	"github.com/chatfleet/chatfleet/chatd/internal/shard"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
@@ -139,7 +140,7 @@ func requests() section {
 		ask("The difference of another's user log", `"difference":{"cursor":{"log":"`+logid.User("ann")+`"}}`, refused(denied, "difference.cursor.log", "another user's")),
 		ask("The difference without a cursor", `"difference":{}`, refused(invalid, "difference.cursor.log", "missing")),
 		ask("A difference of four thousand million events", `"difference":{"cursor":{"log":"@channel","epoch":@epoch},"limit":4294967295}`, want{fine: true}),
-		{name: "4,000 logs in one attach", at: inBinary, want: refused(tooMany, "", "the most that may be"),
+		{name: "4,000 logs in one attach", at: inBinary, door: &doorKind{name: "few logs", shard: func(c *shard.Config) { c.MaxAttachedLogs = 100 }}, want: refused(tooMany, "", "the most that may be"),
 			send: func(*door) []byte { return attachMany(2, 4000) }},
 		{name: "10,000 attaches", at: inBinary, want: want{code: tooMany, says: "requests a second", retry: true},
 			send: func(*door) []byte {

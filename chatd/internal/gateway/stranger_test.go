@@ -60,17 +60,13 @@ const lastRef = 4_000_000_000
 
 // drive does what a row says.
 func (d *door) drive(t *testing.T, r refusal) answer {
-	conn, err := d.dial(d.address())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(patience))
-	s := &stranger{door: d, conn: conn, in: bufio.NewReader(conn)}
-	if err := s.come(r.at); err != nil {
-		t.Fatal(err)
+	from := d.address()
+	for range r.crowd.n {
+		defer d.connect(t, from, r.crowd.at).mingle(t, r.crowd).Close()
 	}
 	data := r.send(d)
+	s := d.connect(t, from, r.at)
+	defer s.conn.Close()
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
@@ -82,17 +78,53 @@ func (d *door) drive(t *testing.T, r refusal) answer {
 	} else {
 		got = s.hearSession(r.want, sent)
 	}
-	conn.Close()
+	s.conn.Close()
 	<-sent
 	return got
 }
 
+// connect makes a connection that has come to a stage.
+func (d *door) connect(t *testing.T, from string, at stage) *stranger {
+	t.Helper()
+	conn, err := d.dial(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	s := &stranger{door: d, conn: conn, in: bufio.NewReader(conn)}
+	if err := s.come(at); err != nil {
+		conn.Close()
+		t.Fatal(err)
+	}
+	return s
+}
+
+// mingle does what one of a crowd does, and returns the connection.
+func (s *stranger) mingle(t *testing.T, c crowd) net.Conn {
+	if c.send != nil {
+		if _, err := s.conn.Write(c.send(s.door)); err != nil {
+			t.Fatal(err)
+		}
+		if a := s.hearHTTP(); a.err != nil {
+			t.Fatal(a.err)
+		}
+	}
+	if c.leaves {
+		s.hangUp()
+		_, _ = io.Copy(io.Discard, s.in) // to the server's end of it
+	}
+	return s.conn
+}
+
 // send writes. The server may well have hung up before the end of it.
 func (s *stranger) send(data []byte, r refusal) {
-	if r.slowly {
-		const atOnce = 12
-		_, err := s.conn.Write(data[:atOnce])
-		for rest := data[atOnce:]; err == nil; rest = append(rest[1:], rest[0]) {
+	if r.slowly != atOnce {
+		first := 12
+		if r.slowly == theBody {
+			first = bytes.Index(data, []byte("\r\n\r\n")) + 4
+		}
+		_, err := s.conn.Write(data[:first])
+		for rest := data[first:]; err == nil; rest = append(rest[1:], rest[0]) {
 			time.Sleep(250 * time.Millisecond)
 			_, err = s.conn.Write(rest[:1])
 		}

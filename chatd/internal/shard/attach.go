@@ -30,6 +30,9 @@ func (s *session) signIn(ref uint32, req *chatv1.SignInRequest) {
 	s.user, s.id = grant.User, grant.Session
 	s.hold(grant)
 	wanted, flt := s.resolve("sign_in", req.GetCursors())
+	if flt == nil {
+		flt = s.admit()
+	}
 	if flt != nil {
 		refuse(s.conn, flt)
 		return

@@ -29,6 +29,12 @@ type Config struct {
 	// RequestsPerSecond and RequestBurst are a session's token bucket. Defaults 100 and 200.
 	RequestsPerSecond float64
 	RequestBurst      int
+	// UserRequestsPerSecond and UserRequestBurst are the same for a user, over all his sessions on this shard and over HTTP. Defaults
+	// 500 and 1,000.
+	UserRequestsPerSecond float64
+	UserRequestBurst      int
+	// MaxUserSessions is how many sessions one user may have on this shard. Default 1,000.
+	MaxUserSessions int
 
 	// PingWithin is told to clients: who has nothing to say pings within this time. Default 60 s; a quarter more is granted.
 	PingWithin time.Duration
@@ -85,6 +91,9 @@ func (c Config) withDefaults() Config {
 	def(&c.MaxInFlight, 32)
 	def(&c.RequestsPerSecond, 100)
 	def(&c.RequestBurst, 200)
+	def(&c.UserRequestsPerSecond, 500)
+	def(&c.UserRequestBurst, 1000)
+	def(&c.MaxUserSessions, 1000)
 	def(&c.PingWithin, 60*time.Second)
 	def(&c.SignInWithin, 10*time.Second)
 	def(&c.RequestTimeout, 10*time.Second)

@@ -40,12 +40,13 @@ func (s *session) request(frame *chatv1.ClientFrame) {
 	}
 }
 
-// pay takes what a request costs out of the session's bucket. A list of logs costs more than one.
+// pay takes what a request costs out of the session's bucket. A list of logs costs more than one:
+// each may have to be asked for.
 func (s *session) pay(frame *chatv1.ClientFrame) *chatv1.Error {
-	price := 1 + len(frame.GetAttach().GetCursors())/20
+	price := 1 + len(frame.GetAttach().GetCursors())/5
 	now := s.sh.cfg.Now()
 	if s.bucket.AllowN(now, min(price, s.sh.cfg.RequestBurst)) {
-		return nil
+		return s.sh.charge(s.user, price)
 	}
 	wait := time.Duration(float64(price) / s.sh.cfg.RequestsPerSecond * float64(time.Second))
 	return tooMany(uint32(max(wait, 10*time.Millisecond).Milliseconds()), "more than %v requests a second; send fewer", s.sh.cfg.RequestsPerSecond)

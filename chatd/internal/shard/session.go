@@ -37,6 +37,10 @@ type session struct {
 	bucket *rate.Limiter
 	over   atomic.Bool // ended; read without the lock
 
+	// guest is the connection, if it wants to be told of the sign-in. admitted, under the shard's sessionsMu: counted among its user's.
+	guest    guest
+	admitted bool
+
 	// attaching is held by a request that attaches logs: one at a time.
 	attaching sync.Mutex
 
@@ -121,6 +125,7 @@ func (s *session) Closed(_ engine.Session, cause error) {
 	}
 	s.sh.sessionsMu.Lock()
 	delete(s.sh.sessions, s)
+	s.departLocked()
 	s.sh.sessionsMu.Unlock()
 	s.sh.metrics.ends.WithLabelValues(causeName(cause)).Inc()
 }

@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
+	"github.com/chatfleet/chatfleet/chatd/internal/rates"
 	"github.com/chatfleet/chatfleet/chatd/internal/token"
 	"github.com/chatfleet/chatfleet/chatd/internal/wire"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
@@ -49,6 +50,7 @@ type Shard struct {
 	stores  Stores
 	tokens  *token.Verifier
 	metrics *Metrics
+	users   *rates.Table[string]
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -63,6 +65,7 @@ type Shard struct {
 
 	sessionsMu sync.Mutex
 	sessions   map[*session]struct{}
+	sessionsOf map[string]int // by user, those that have signed in
 	drain      drain
 }
 
@@ -74,7 +77,8 @@ func New(cfg Config, eng engine.Engine, stores Stores, tokens *token.Verifier, m
 	}
 	sh := &Shard{
 		cfg: cfg, engine: eng, stores: stores, tokens: tokens, metrics: metrics,
-		feeds: make(map[string]*feed), sessions: make(map[*session]struct{}),
+		feeds: make(map[string]*feed), sessions: make(map[*session]struct{}), sessionsOf: make(map[string]int),
+		users: rates.NewTable[string](cfg.UserRequestsPerSecond, cfg.UserRequestBurst),
 	}
 	sh.ctx, sh.cancel = context.WithCancel(context.Background())
 	for n := range cfg.Partitions {
@@ -115,6 +119,7 @@ func (sh *Shard) Accepting() *chatv1.Error {
 // read from the connection already.
 func (sh *Shard) Connect(conn net.Conn, early []byte, enc engine.Encoding) error {
 	s := newSession(sh)
+	s.guest, _ = conn.(guest)
 	sh.sessionsMu.Lock()
 	sh.sessions[s] = struct{}{}
 	sh.sessionsMu.Unlock()

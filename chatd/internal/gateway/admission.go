@@ -1,0 +1,275 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/rates"
+	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
+)
+
+// admission counts connections: all that are open, those of whom nobody knows who they are, and what each address does. A connection is
+// unknown until its session has signed in, or a request over HTTP has brought a good token.
+type admission struct {
+	cfg Config
+	// handshakes of sessions, and failures: connections that ended unknown, and tokens that were refused.
+	handshakes, failures *rates.Table[netip.Addr]
+
+	mu      sync.Mutex
+	open    int
+	unknown int
+	// unknownOf counts by address; an address without any is not in it.
+	unknownOf map[netip.Addr]int
+}
+
+func newAdmission(cfg Config) *admission {
+	return &admission{
+		cfg:        cfg,
+		handshakes: rates.NewTable[netip.Addr](cfg.HandshakesPerSecond, cfg.HandshakeBurst),
+		failures:   rates.NewTable[netip.Addr](cfg.FailuresPerSecond, cfg.FailureBurst),
+		unknownOf:  make(map[netip.Addr]int),
+	}
+}
+
+// visitor is one connection, as admission counts it.
+type visitor struct {
+	admission *admission
+	// addr is what is counted by; exempt addresses are not.
+	addr   netip.Addr
+	exempt bool
+	// heard: a request has come, and its handler is at work.
+	heard atomic.Bool
+	known atomic.Bool
+	gone  atomic.Bool
+}
+
+// enter counts a new connection, or says why it cannot stay.
+func (a *admission) enter(remote net.Addr) (*visitor, string) {
+	v := &visitor{admission: a}
+	v.addr, v.exempt = a.addressOf(remote)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.open >= a.cfg.MaxConnections:
+		return nil, full("503 Service Unavailable", "this shard holds as many connections as it may; try another, or later")
+	case a.unknown >= a.cfg.MaxUnknown:
+		return nil, full("503 Service Unavailable", "as many connections as may have not signed in yet; try another shard, or later")
+	case !v.exempt && a.unknownOf[v.addr] >= a.cfg.MaxUnknownPerAddress:
+		return nil, full("429 Too Many Requests", "as many connections of your address as may have not signed in yet; sign in, or wait")
+	}
+	a.open++
+	a.unknown++
+	a.unknownOf[v.addr]++
+	return v, ""
+}
+
+// addressOf is what a connection is counted by: an IPv4 address, or the 64 bits of an IPv6 address that name a network.
+func (a *admission) addressOf(remote net.Addr) (addr netip.Addr, exempt bool) {
+	tcp, ok := remote.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}, true
+	}
+	addr = tcp.AddrPort().Addr().Unmap().WithZone("")
+	for _, prefix := range a.cfg.ExemptAddresses {
+		if prefix.Contains(addr) {
+			return addr, true
+		}
+	}
+	if addr.Is6() {
+		if network, err := addr.Prefix(64); err == nil {
+			addr = network.Addr()
+		}
+	}
+	return addr, false
+}
+
+// SignedIn notes that whose connection this is is known now.
+func (v *visitor) SignedIn() {
+	if !v.known.CompareAndSwap(false, true) {
+		return
+	}
+	v.admission.mu.Lock()
+	defer v.admission.mu.Unlock()
+	if !v.gone.Load() {
+		v.admission.forgetLocked(v)
+	}
+}
+
+// leave ends the count of a connection. One that ends unknown counts as a failure of its address.
+func (v *visitor) leave() {
+	a := v.admission
+	a.mu.Lock()
+	if v.gone.Swap(true) {
+		a.mu.Unlock()
+		return
+	}
+	a.open--
+	failed := !v.known.Load()
+	if failed {
+		a.forgetLocked(v)
+	}
+	a.mu.Unlock()
+	if failed {
+		v.fail()
+	}
+}
+
+func (a *admission) forgetLocked(v *visitor) {
+	a.unknown--
+	if a.unknownOf[v.addr]--; a.unknownOf[v.addr] == 0 {
+		delete(a.unknownOf, v.addr)
+	}
+}
+
+// fail notes a token that was refused, or a connection that came to nothing.
+func (v *visitor) fail() {
+	if v != nil && !v.exempt {
+		v.admission.failures.Take(v.addr, 1, v.admission.cfg.Now())
+	}
+}
+
+// mayShake counts a handshake of a session, or says why there are too many.
+func (v *visitor) mayShake() *chatv1.Error {
+	if v == nil || v.exempt {
+		return nil
+	}
+	if failed := v.mayTry(); failed != nil {
+		return failed
+	}
+	a := v.admission
+	if wait, ok := a.handshakes.Take(v.addr, 1, a.cfg.Now()); !ok {
+		return tooMany(wait, "more sessions of your address a second than may be; connect more slowly")
+	}
+	return nil
+}
+
+// mayTry says no to an address that has failed too often. Who is known already is not held liable for his neighbours.
+func (v *visitor) mayTry() *chatv1.Error {
+	if v == nil || v.exempt || v.known.Load() {
+		return nil
+	}
+	a := v.admission
+	if wait, spent := a.failures.Spent(v.addr, a.cfg.Now()); spent {
+		return tooMany(wait, "too many connections or requests of your address came without a good token; wait, and sign in")
+	}
+	return nil
+}
+
+func tooMany(wait time.Duration, message string) *chatv1.Error {
+	return &chatv1.Error{Code: chatv1.Error_CODE_TOO_MANY, Message: message, RetryAfterMs: uint32(min(wait.Milliseconds()+1, 1<<31))}
+}
+
+// full is the whole answer to a connection that cannot stay.
+func full(status, message string) string {
+	return "HTTP/1.1 " + status + "\r\nRetry-After: 5\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" +
+		`{"code":"CODE_TOO_MANY","message":"` + message + `"}` + "\n"
+}
+
+const tooSlow = "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" +
+	`{"code":"CODE_INVALID","message":"the headers of the request did not come in time"}` + "\n"
+
+// LimitListener bounds the connections that are open at once, and counts what their addresses do. What is above a bound is told so and
+// closed: a client that waits unheard would think the fleet dead.
+func LimitListener(l net.Listener, cfg Config) net.Listener {
+	return &limited{Listener: l, admission: newAdmission(cfg.withDefaults())}
+}
+
+type limited struct {
+	net.Listener
+	admission *admission
+}
+
+// Accept implements net.Listener.
+func (l *limited) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		v, refusal := l.admission.enter(conn.RemoteAddr())
+		if v != nil {
+			return admit(conn, v), nil
+		}
+		turnAway(conn, refusal)
+	}
+}
+
+// turnAway answers what has not been asked. It must not block: it writes what fits in a fresh socket's buffer, and takes what has come
+// off the socket, as the system would answer unread bytes with a reset that overtakes the answer.
+func turnAway(conn net.Conn, refusal string) {
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	_, _ = conn.Write([]byte(refusal))
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.CloseWrite()
+		_ = tcp.SetReadDeadline(time.Now().Add(time.Millisecond))
+		var rest [4096]byte
+		_, _ = tcp.Read(rest[:])
+	}
+	conn.Close()
+}
+
+// admit makes a connection give its place back when it is closed.
+func admit(conn net.Conn, v *visitor) net.Conn {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		// The engine sets its buffers and writes to its descriptor.
+		return &admittedTCP{tcp, v}
+	}
+	return &admitted{conn, v}
+}
+
+type admitted struct {
+	net.Conn
+	*visitor
+}
+
+func (c *admitted) Close() error {
+	c.leave()
+	return c.Conn.Close()
+}
+
+type admittedTCP struct {
+	*net.TCPConn
+	*visitor
+}
+
+func (c *admittedTCP) Close() error {
+	c.leave()
+	return c.TCPConn.Close()
+}
+
+// Read implements net.Conn. The HTTP server ends a connection whose first request does not come in time without a word: here is the word.
+func (c *admittedTCP) Read(p []byte) (int, error) {
+	n, err := c.TCPConn.Read(p)
+	if err != nil && !c.heard.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = c.Write([]byte(tooSlow)) // the client is gone if this fails
+		_ = c.CloseWrite()              // what the HTTP server may have to say comes too late
+	}
+	return n, err
+}
+
+type visitorKey struct{}
+
+// asVisitor puts a connection's visitor into the context of its requests.
+func asVisitor(ctx context.Context, conn net.Conn) context.Context {
+	switch c := conn.(type) {
+	case *admitted:
+		return context.WithValue(ctx, visitorKey{}, c.visitor)
+	case *admittedTCP:
+		return context.WithValue(ctx, visitorKey{}, c.visitor)
+	}
+	return ctx
+}
+
+// visitorOf is nil on a listener that is not of LimitListener.
+func visitorOf(r *http.Request) *visitor {
+	v, _ := r.Context().Value(visitorKey{}).(*visitor)
+	return v
+}

@@ -1,0 +1,54 @@
+package shard
+
+import (
+	"time"
+
+	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
+)
+
+// Charge counts one request of a user, on whatever session or over HTTP, and says no if it is one too many. Each shard counts for
+// itself.
+func (sh *Shard) Charge(user string) *chatv1.Error { return sh.charge(user, 1) }
+
+func (sh *Shard) charge(user string, price int) *chatv1.Error {
+	wait, ok := sh.users.Take(user, price, sh.cfg.Now())
+	if ok {
+		return nil
+	}
+	return tooMany(retryAfterMs(wait), "more than %v requests a second of one user; send fewer", sh.cfg.UserRequestsPerSecond)
+}
+
+func retryAfterMs(wait time.Duration) uint32 { return uint32(max(wait.Milliseconds(), 10)) }
+
+// guest is a connection whose listener wants to know when it has signed in.
+type guest interface{ SignedIn() }
+
+// admit counts a session among its user's, from its sign-in until depart.
+func (s *session) admit() *chatv1.Error {
+	sh := s.sh
+	sh.sessionsMu.Lock()
+	if sh.sessionsOf[s.user] >= sh.cfg.MaxUserSessions {
+		sh.sessionsMu.Unlock()
+		return tooMany(10*retryMs, "%d sessions of yours are on this shard, the most that may be; close one", sh.cfg.MaxUserSessions)
+	}
+	if _, here := sh.sessions[s]; here { // else it has ended meanwhile
+		sh.sessionsOf[s.user]++
+		s.admitted = true
+	}
+	sh.sessionsMu.Unlock()
+	if s.guest != nil {
+		s.guest.SignedIn()
+	}
+	return nil
+}
+
+// departLocked ends that. sessionsMu is held.
+func (s *session) departLocked() {
+	if !s.admitted {
+		return
+	}
+	s.admitted = false
+	if s.sh.sessionsOf[s.user]--; s.sh.sessionsOf[s.user] == 0 {
+		delete(s.sh.sessionsOf, s.user)
+	}
+}
