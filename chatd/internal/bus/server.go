@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -24,6 +25,9 @@ const (
 	relinkEvery = 100 * time.Millisecond
 	// maxPayload bounds one message inside the fleet: a fetch's answer, a group's snapshot.
 	maxPayload = 8 << 20
+	// readyWithin is how long an embedded server may take to listen, and readyStep how often it is asked why it does not.
+	readyWithin = 10 * time.Second
+	readyStep   = 50 * time.Millisecond
 
 	routeUser, memberUser, shardUser = "route", "member", "shard"
 )
@@ -126,13 +130,39 @@ func start(o *server.Options, log *slog.Logger) (*server.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuring the embedded NATS server: %w", err)
 	}
-	srv.SetLoggerV2(natsLogger{log.With("part", "nats")}, false, false, false)
+	logger := natsLogger{log.With("part", "nats"), make(chan string, 1)}
+	srv.SetLoggerV2(logger, false, false, false)
 	srv.Start()
-	if !srv.ReadyForConnections(10 * time.Second) {
+	for begun := time.Now(); !srv.ReadyForConnections(readyStep); {
+		failed := ""
+		select {
+		case failed = <-logger.failed:
+		default:
+			if time.Since(begun) < readyWithin {
+				continue
+			}
+			failed = "it is not ready after " + readyWithin.String() + "; its last log lines say why"
+		}
 		srv.Shutdown()
-		return nil, fmt.Errorf("the embedded NATS server did not start within 10 s; its last log lines say why: is an address in use, or the data directory of another server?")
+		return nil, startFailure(failed)
 	}
+	logger.started()
 	return srv, nil
+}
+
+// startFailure says in our words what keeps the embedded server from starting.
+func startFailure(said string) error {
+	for theirs, ours := range map[string]string{
+		"Error listening on router port": "listening for the other stores", "Error listening on leafnode port": "listening for shards",
+	} {
+		if _, why, ok := strings.Cut(said, " - "); ok && strings.HasPrefix(said, theirs) {
+			if strings.Contains(why, syscall.EADDRINUSE.Error()) {
+				why += "; end what listens there, or choose another port"
+			}
+			return fmt.Errorf("%s: %s", ours, why)
+		}
+	}
+	return fmt.Errorf("starting the embedded NATS server: %s", said)
 }
 
 // connect opens a connection within the process.
@@ -169,7 +199,19 @@ func hostPort(addr string) (string, int, error) {
 }
 
 // natsLogger passes on what the embedded server says. Its notices are many and for people who run NATS itself: debug.
-type natsLogger struct{ log *slog.Logger }
+type natsLogger struct {
+	log *slog.Logger
+	// failed takes the first thing that keeps the server from starting: its caller's to log.
+	failed chan string
+}
+
+// started ends that: what is fatal from now on is logged.
+func (l natsLogger) started() {
+	select {
+	case l.failed <- "":
+	default:
+	}
+}
 
 func (l natsLogger) say(level slog.Level, format string, args []any) {
 	if l.log.Enabled(context.Background(), level) {
@@ -183,7 +225,13 @@ func (l natsLogger) Warnf(f string, a ...any) {
 	}
 	l.say(slog.LevelWarn, f, a)
 }
-func (l natsLogger) Fatalf(f string, a ...any) { l.say(slog.LevelError, f, a) }
+func (l natsLogger) Fatalf(f string, a ...any) {
+	select {
+	case l.failed <- fmt.Sprintf(f, a...):
+	default:
+		l.say(slog.LevelError, f, a)
+	}
+}
 func (l natsLogger) Errorf(f string, a ...any) { l.say(slog.LevelError, f, a) }
 func (l natsLogger) Debugf(f string, a ...any) { l.say(slog.LevelDebug, f, a) }
 func (l natsLogger) Tracef(f string, a ...any) { l.say(slog.LevelDebug, f, a) }

@@ -34,6 +34,7 @@ const (
 type Store struct {
 	cfg            Config
 	subjects       subjects
+	dir            *dataDir
 	srv            *server.Server
 	appends        *nats.Conn
 	loads, fetches *lane
@@ -61,11 +62,16 @@ func StartStore(cfg Config) (*Store, error) {
 	}
 	s := &Store{cfg: cfg, subjects: subjects{cfg.Region}}
 	s.ready.Store(&errStarting)
+	if s.dir, err = openDir(cfg.Dir, cfg.label(), cfg.Logger); err != nil {
+		return nil, err
+	}
 	if s.srv, err = start(opts, cfg.Logger); err != nil {
+		s.dir.close()
 		return nil, err
 	}
 	if err := s.connect(); err != nil {
 		s.srv.Shutdown()
+		s.dir.close()
 		return nil, err
 	}
 	s.register()
@@ -328,6 +334,7 @@ func (s *Store) Stop() {
 	}
 	s.srv.Shutdown()
 	s.srv.WaitForShutdown()
+	s.dir.close()
 }
 
 // link is an owner's way to the shards.
