@@ -99,7 +99,7 @@ type Handler interface {
 	Closed(s Session, cause error)
 }
 
-// Stats are counters, but for Sessions.
+// Stats are counters, but for what is said to be now.
 type Stats struct {
 	// Sessions is the number of connections held now.
 	Sessions int
@@ -107,6 +107,12 @@ type Stats struct {
 	Deliveries uint64
 	// TooLong is how often a session was told that it has missed events.
 	TooLong uint64
+	// WrittenBytes is what sockets have taken.
+	WrittenBytes uint64
+	// Stuck is the number of sessions now whose sockets take no more for the moment; Ready that of those that wait for a writer.
+	Stuck, Ready int
+	// RingBytes is what all recent rings hold now, as protobuf.
+	RingBytes int64
 }
 
 // Config bounds what a connection may cost. The zero value of a field means its default.

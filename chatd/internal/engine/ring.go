@@ -76,6 +76,9 @@ func (r *Ring) evict(slots []atomic.Pointer[Frame]) {
 	r.first++
 }
 
+// Bytes is the size of all that is held. For the appender alone.
+func (r *Ring) Bytes() int { return r.bytes }
+
 // At is the event at a position up to Head, or nil if the ring does not hold it any more.
 func (r *Ring) At(pts uint64) *Frame {
 	slots := *r.slots.Load()

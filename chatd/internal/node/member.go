@@ -45,6 +45,7 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 		if n.store, err = bus.StartStore(n.cfg.Bus); err != nil {
 			return err
 		}
+		registry.MustRegister(n.store.Collector())
 	}
 	if n.cfg.Role == Store {
 		return nil
@@ -63,6 +64,7 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 	cfg := n.cfg.Sessions
 	cfg.Name, cfg.Region, cfg.Partitions, cfg.Logger = n.cfg.Bus.Name, n.cfg.Bus.Region, n.cfg.Bus.Partitions, n.cfg.Logger
 	cfg.Resume = n.identity.resume
+	registry.MustRegister(n.link.Collector())
 	n.engine = perconn.New(cfg.Engine())
 	if n.shard, err = shard.New(cfg, n.engine, n.link, n.identity.tokens, shard.NewMetrics(registry)); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,10 @@ type Metrics struct {
 	checkpoints prometheus.Counter
 	snapshots   prometheus.Counter
 	dropped     prometheus.Counter
+
+	// What is read off the terms when somebody asks.
+	mu    sync.Mutex
+	terms map[*term]struct{}
 }
 
 // NewMetrics makes the owners' metrics and registers them.
@@ -42,7 +47,32 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		dropped:     counter("requests_dropped_total", "Requests not taken because too many waited; shards repeat them."),
 	}
 	r.MustRegister(m.requests, m.takeOvers, m.termsEnded, m.voids, m.events, m.loads, m.reads, m.checkpoints, m.snapshots, m.dropped)
+	m.terms = make(map[*term]struct{})
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "chatd", Subsystem: "owner", Name: "queue_length",
+		Help: "Requests that wait for the owner for whom most do; 4,096 fit, and what does not is dropped and repeated by the shard."}, m.longestQueue))
 	return m
+}
+
+// watch has a term's queue counted until what it returns is called.
+func (m *Metrics) watch(t *term) (forget func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.terms[t] = struct{}{}
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.terms, t)
+	}
+}
+
+// longestQueue is how many requests wait for the owner for whom most do.
+func (m *Metrics) longestQueue() (longest float64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for t := range m.terms {
+		longest = max(longest, float64(len(t.requests)))
+	}
+	return longest
 }
 
 func (m *Metrics) takeOver(d time.Duration) { m.takeOvers.Observe(d.Seconds()) }

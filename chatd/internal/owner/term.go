@@ -104,6 +104,7 @@ func (t *term) run(ctx context.Context, active func(bool)) error {
 		return wrap(err, "listening for requests to partition %d", t.cfg.Partition)
 	}
 	defer stop()
+	defer t.cfg.Metrics.watch(t)()
 	active(true)
 	defer active(false)
 

@@ -191,7 +191,7 @@ type drain struct {
 	state                  DrainState
 	stopping               bool
 	count                  int // of drains: so that the goroutine of an earlier one knows that it is over
-	told                   int
+	told, sentAway         int // in this one; in all
 	began, deadline, ended time.Time
 	// waiting are sessions to be told, in random order; leaving have been told and may not have left.
 	waiting []*session
@@ -217,7 +217,7 @@ func (sh *Shard) beginDrainLocked(o DrainOrder) {
 	def(&o.Hint, defaultHint)
 	def(&o.Reason, defaultReason)
 	if !d.closed() || d.order.Shed && !o.Shed {
-		*d = drain{stopping: d.stopping, count: d.count + 1, began: now, at: now, leaving: d.leaving}
+		*d = drain{stopping: d.stopping, count: d.count + 1, began: now, at: now, leaving: d.leaving, sentAway: d.sentAway}
 		if d.leaving == nil {
 			d.leaving = make(map[*session]struct{})
 		}
@@ -323,6 +323,7 @@ func (d *drain) takeDue(now time.Time, most int, held map[*session]struct{}) (te
 		d.leaving[s] = struct{}{}
 		tell = append(tell, s)
 		d.told++
+		d.sentAway++
 		d.due--
 	}
 	// What is not used is not saved up.
@@ -349,6 +350,7 @@ func (sh *Shard) tellAll() {
 	for s := range sh.sessions {
 		if s.startLeaving() {
 			d.told++
+			d.sentAway++
 			d.leaving[s] = struct{}{}
 			tell = append(tell, s)
 		} else if _, told := d.leaving[s]; told && !d.hurried {

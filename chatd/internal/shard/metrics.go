@@ -40,8 +40,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Sessions that have ended, by cause."}, []string{"cause"}),
 	}
 	r.MustRegister(m.fetches, m.posts, m.requests, m.ends)
+	// All that can be, so that a rate is 0 and not missing before the first.
 	for _, reason := range []string{reasonDigest, reasonGap, reasonAttach, reasonDifference, reasonReconnect} {
 		m.fetches.WithLabelValues(reason)
+	}
+	for _, outcome := range []string{"ok", "repeated"} {
+		m.posts.WithLabelValues(outcome)
+	}
+	for _, cause := range []string{"client", "server", "silent", "stuck", "violation", "lost"} {
+		m.ends.WithLabelValues(cause)
 	}
 	return m
 }
@@ -56,15 +63,36 @@ func (m *Metrics) watch(sh *Shard) {
 	}
 	gauge("chatd_sessions", "Connections held, signed in or not.", func() float64 { return float64(sh.Sessions()) })
 	gauge("chatd_attached_logs", "Logs that are open because sessions have attached them, or had until just now.", func() float64 {
-		sh.mu.Lock()
-		defer sh.mu.Unlock()
-		return float64(len(sh.feeds))
+		return float64(sh.AttachedLogs())
 	})
 	counter("chatd_deliveries_total", "Events written to sessions: one event to one session is one.", func() float64 {
 		return float64(sh.engine.Stats().Deliveries)
 	})
 	counter("chatd_too_long_total", "Times that a session was told that it has missed events.", func() float64 {
 		return float64(sh.engine.Stats().TooLong)
+	})
+	counter("chatd_written_bytes_total", "Bytes that sessions' sockets have taken.", func() float64 {
+		return float64(sh.engine.Stats().WrittenBytes)
+	})
+	gauge("chatd_sessions_stuck", "Sessions whose sockets take no more for the moment. One that takes nothing for 20 s is closed.", func() float64 {
+		return float64(sh.engine.Stats().Stuck)
+	})
+	gauge("chatd_sessions_ready", "Sessions that have something to be sent and wait for a writer.", func() float64 {
+		return float64(sh.engine.Stats().Ready)
+	})
+	gauge("chatd_recent_rings_bytes", "Memory of the recent events of all open logs.", func() float64 {
+		return float64(sh.engine.Stats().RingBytes)
+	})
+	gauge("chatd_draining", "1 while a drain or a shed is under way or done with and new sessions are refused.", func() float64 {
+		if sh.isDraining() {
+			return 1
+		}
+		return 0
+	})
+	counter("chatd_sent_away_total", "Sessions that drains and sheds have told to leave.", func() float64 {
+		sh.sessionsMu.Lock()
+		defer sh.sessionsMu.Unlock()
+		return float64(sh.drain.sentAway)
 	})
 }
 

@@ -27,6 +27,8 @@ type Engine struct {
 	cfg   engine.Config
 	ready readyQueue
 	count counters
+	// ringBytes are held by the rings of all open logs; stuck sessions wait for their sockets.
+	ringBytes, stuck atomic.Int64
 
 	mu       sync.Mutex
 	shut     bool
@@ -41,7 +43,8 @@ type Engine struct {
 type counters struct {
 	deliveries atomic.Uint64
 	tooLong    atomic.Uint64
-	_          [112]byte
+	bytes      atomic.Uint64
+	_          [104]byte
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -91,12 +94,13 @@ func (e *Engine) Stats() engine.Stats {
 	e.mu.Lock()
 	n := len(e.sessions)
 	e.mu.Unlock()
-	deliveries, tooLong := e.ready.total()
-	return engine.Stats{
-		Sessions:   n,
-		Deliveries: deliveries + e.count.deliveries.Load(),
-		TooLong:    tooLong + e.count.tooLong.Load(),
-	}
+	s := e.ready.total()
+	s.Sessions = n
+	s.Deliveries += e.count.deliveries.Load()
+	s.TooLong += e.count.tooLong.Load()
+	s.WrittenBytes += e.count.bytes.Load()
+	s.Stuck, s.RingBytes = int(e.stuck.Load()), e.ringBytes.Load()
+	return s
 }
 
 // Shutdown implements engine.Engine.

@@ -1,6 +1,10 @@
 package perconn
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/engine"
+)
 
 // sessionList is a list of sessions, threaded through them: a session is in at most one at a time.
 type sessionList struct {
@@ -138,12 +142,15 @@ func (q *readyQueue) counters() *counters {
 	return c
 }
 
-func (q *readyQueue) total() (deliveries, tooLong uint64) {
+// total is what the workers have done, and how many sessions wait for them.
+func (q *readyQueue) total() (s engine.Stats) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, c := range q.counts {
-		deliveries += c.deliveries.Load()
-		tooLong += c.tooLong.Load()
+		s.Deliveries += c.deliveries.Load()
+		s.TooLong += c.tooLong.Load()
+		s.WrittenBytes += c.bytes.Load()
 	}
-	return deliveries, tooLong
+	s.Ready = q.sessions.len
+	return s
 }

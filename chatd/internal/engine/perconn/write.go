@@ -118,6 +118,7 @@ func (b *batch) addTooLong(m *sub, ring *engine.Ring) {
 // commitLocked notes that the first n bytes of the batch are written. Of a frame that is written in part, or that the socket
 // has refused to begin (blocked), the remainder becomes the session's rest.
 func (s *session) commitLocked(b *batch, n int, blocked bool) {
+	b.count.bytes.Add(uint64(n))
 	for i := range b.entries {
 		e := &b.entries[i]
 		if n < len(e.data) {
@@ -237,11 +238,15 @@ func (w *worker) serve(s *session) {
 
 // writeRest waits until the socket has taken the rest of a frame, then gives the session back to the workers.
 func (s *session) writeRest() {
-	if err := s.writeWaiting(s.rest); err != nil {
+	s.e.stuck.Add(1)
+	err := s.writeWaiting(s.rest)
+	s.e.stuck.Add(-1)
+	if err != nil {
 		s.fail(err)
 		return
 	}
 	s.mu.Lock()
+	s.e.count.bytes.Add(uint64(len(s.rest)))
 	s.rest = nil
 	if s.restLast {
 		s.noLastLocked()
