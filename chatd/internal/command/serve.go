@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
@@ -13,8 +14,10 @@ import (
 
 	"github.com/chatfleet/chatfleet/chatd/internal/bus"
 	"github.com/chatfleet/chatfleet/chatd/internal/config"
+	"github.com/chatfleet/chatfleet/chatd/internal/gateway"
 	"github.com/chatfleet/chatfleet/chatd/internal/node"
 	"github.com/chatfleet/chatfleet/chatd/internal/shard"
+	"github.com/chatfleet/chatfleet/chatd/internal/token"
 )
 
 const serveExamples = `  # One process for development: stores, shard and all.
@@ -83,10 +86,12 @@ func serveCommand() *cobra.Command {
 func nodeConfig(c config.Config) node.Config {
 	return node.Config{
 		Role: node.Role(c.Role), Listen: c.Listen, Admin: c.Admin, TokenKeys: c.Token.Keys, AllowedOrigins: c.AllowOrigin,
-		DrainPerSecond: c.Drain.SessionsPerSecond, DrainTimeout: c.Drain.Timeout, MaxConnections: c.Limits.Connections,
+		DrainPerSecond: c.Drain.SessionsPerSecond, DrainTimeout: c.Drain.Timeout,
+		Issuers: issuers(c.Token.Issuers), Clients: clients(c),
 		Sessions: shard.Config{
 			MaxFrameBytes: c.Limits.FrameBytes, MaxMessageBytes: c.Limits.MessageBytes, MaxAttachedLogs: c.Limits.AttachedLogs,
 			MaxInFlight: c.Limits.RequestsInFlight, RequestsPerSecond: c.Limits.RequestsPerSecond, RequestBurst: c.Limits.RequestBurst,
+			UserRequestsPerSecond: c.Limits.UserRequestsPerSecond, UserRequestBurst: c.Limits.UserRequestBurst, MaxUserSessions: c.Limits.UserSessions,
 			MaxLogs: c.Limits.OpenLogs, SignInWithin: c.Session.SignInWithin, PingWithin: c.Session.PingWithin,
 			RingEvents: c.Ring.Events, RingBytes: c.Ring.Bytes,
 		},
@@ -96,6 +101,32 @@ func nodeConfig(c config.Config) node.Config {
 			ClusterListen: c.Cluster.Listen, Peers: c.Cluster.Peers, LeafListen: c.Leaf.Listen, Stores: c.Stores,
 		},
 	}
+}
+
+// clients are the bounds on who connects.
+func clients(c config.Config) gateway.Config {
+	exempt := []netip.Prefix{} // not nil: none is none
+	for _, s := range c.Limits.ExemptAddresses {
+		if p, err := netip.ParsePrefix(s); err == nil { // checked already
+			exempt = append(exempt, p)
+		}
+	}
+	return gateway.Config{
+		MaxConnections: c.Limits.Connections, MaxUnknown: c.Limits.UnknownConnections, MaxUnknownPerAddress: c.Limits.UnknownPerAddress,
+		HandshakesPerSecond: c.Limits.HandshakesPerSecond, HandshakeBurst: c.Limits.HandshakeBurst,
+		FailuresPerSecond: c.Limits.FailuresPerSecond, FailureBurst: c.Limits.FailureBurst, ExemptAddresses: exempt,
+		HeadersWithin: c.HTTP.HeadersWithin, BodyWithin: c.HTTP.BodyWithin, RequestTimeout: c.HTTP.RequestTimeout,
+	}
+}
+
+func issuers(lines []string) []token.Issuer {
+	var all []token.Issuer
+	for _, line := range lines {
+		if i, err := token.ParseIssuer(line); err == nil { // checked already
+			all = append(all, i)
+		}
+	}
+	return all
 }
 
 // signals gives a context that ends at the first SIGTERM or SIGINT and one that ends at the second.

@@ -1,6 +1,10 @@
 package config
 
-import "net"
+import (
+	"net"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/token"
+)
 
 const (
 	minSecretBytes = 16
@@ -34,9 +38,34 @@ func (l *loading) check(readFile func(string) ([]byte, error)) {
 func (l *loading) checkSessions() {
 	c := l.config
 	l.need("listen", c.Listen != "", "a member with sessions needs an address for clients")
-	l.need("token.keys", c.Token.Keys != "", "a member with sessions needs the keys of its users' tokens; `chatd keygen` makes some for development")
+	l.need("token.keys", c.Token.Keys != "" || len(c.Token.Issuers) > 0,
+		"a member with sessions needs the keys of its users' tokens, here or in token.issuers; `chatd keygen` makes some for development")
+	l.checkIssuers()
 	if c.Limits.MessageBytes > c.Limits.FrameBytes {
 		l.wrong("limits.messageBytes", "%s does not fit a frame of limits.frameBytes, %s", formatSize(c.Limits.MessageBytes), formatSize(c.Limits.FrameBytes))
+	}
+}
+
+// checkIssuers finds what the issuers are not, one beside the other.
+func (l *loading) checkIssuers() {
+	var all []token.Issuer
+	if keys := l.config.Token.Keys; keys != "" {
+		all = append(all, token.Issuer{Keys: keys})
+		if err := token.ValidateIssuers(all); err != nil {
+			l.wrong("token.keys", "%v", err)
+			return
+		}
+	}
+	for _, line := range l.config.Token.Issuers {
+		i, err := token.ParseIssuer(line)
+		if err != nil {
+			l.wrong("token.issuers", "%v", err)
+			return
+		}
+		all = append(all, i)
+	}
+	if err := token.ValidateIssuers(all); err != nil && len(all) > 0 {
+		l.wrong("token.issuers", "%v", err)
 	}
 }
 

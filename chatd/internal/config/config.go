@@ -41,7 +41,8 @@ type Config struct {
 	Listen      string
 	AllowOrigin []string
 	Token       struct {
-		Keys string
+		Keys    string
+		Issuers []string
 	}
 	Stores []string
 	Drain  struct {
@@ -57,6 +58,23 @@ type Config struct {
 		RequestsPerSecond float64
 		RequestBurst      int
 		OpenLogs          int
+
+		UserSessions          int
+		UserRequestsPerSecond float64
+		UserRequestBurst      int
+
+		UnknownConnections  int
+		UnknownPerAddress   int
+		HandshakesPerSecond float64
+		HandshakeBurst      int
+		FailuresPerSecond   float64
+		FailureBurst        int
+		ExemptAddresses     []string
+	}
+	HTTP struct {
+		HeadersWithin  time.Duration
+		BodyWithin     time.Duration
+		RequestTimeout time.Duration
 	}
 	Session struct {
 		SignInWithin time.Duration
@@ -91,6 +109,13 @@ func Defaults(hostname string) Config {
 	c.Limits.AttachedLogs, c.Limits.RequestsInFlight = 1000, 32
 	c.Limits.RequestsPerSecond, c.Limits.RequestBurst = 100, 200
 	c.Limits.OpenLogs = 100_000
+	c.Limits.UserSessions = 1000
+	c.Limits.UserRequestsPerSecond, c.Limits.UserRequestBurst = 500, 1000
+	c.Limits.UnknownPerAddress = 500
+	c.Limits.HandshakesPerSecond, c.Limits.HandshakeBurst = 50, 1000
+	c.Limits.FailuresPerSecond, c.Limits.FailureBurst = 5, 200
+	c.Limits.ExemptAddresses = []string{"127.0.0.0/8", "::1/128"}
+	c.HTTP.HeadersWithin, c.HTTP.BodyWithin, c.HTTP.RequestTimeout = 10*time.Second, 30*time.Second, 30*time.Second
 	c.Session.SignInWithin, c.Session.PingWithin = 10*time.Second, time.Minute
 	c.Ring.Events, c.Ring.Bytes = 1024, 1<<20
 	return c

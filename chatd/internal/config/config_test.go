@@ -27,6 +27,11 @@ type input struct {
 	args []string
 }
 
+func (in input) set(args ...string) input {
+	in.args = args
+	return in
+}
+
 // shardFile is a configuration with which nothing is wrong.
 const shardFile = `role: shard
 name: shard-0
@@ -167,6 +172,11 @@ func TestWhatIsRefused(t *testing.T) {
 		"no data directory":         {with("data="), []string{`data: it is missing: a member that keeps logs needs a directory`}},
 		"a shard without stores":    {input{file: shardFile, env: []string{"CHATD_STORES="}}, []string{`CHATD_STORES: stores: it is missing: a shard needs the leaf addresses`}},
 		"no token keys":             {input{file: shardFile, args: []string{"token-keys="}}, []string{`token.keys: it is missing`, "`chatd keygen`"}},
+		"an issuer of nothing":      {inShard("").set("token-issuers=iss=a"), []string{`--token-issuers: token.issuers: the issuer "a" has no keys`}},
+		"an issuer's typo":          {inShard("").set("token-issuers=iss=a keys=k algo=x"), []string{`"algo" is none of iss, keys, aud, alg, leeway`}},
+		"two issuers of one name":   {inShard("").set("token-issuers=iss=a keys=k,iss=a keys=j"), []string{`the issuer "a" is there twice`}},
+		"keys that are not safe":    {inShard("").set("token-keys=http://example.com/k"), []string{`--token-keys: token.keys:`, "want https"}},
+		"no range of addresses":     {inShard("limits: {exemptAddresses: [10.0.0.1]}\n"), []string{`chatd.yaml:8:28: limits.exemptAddresses: "10.0.0.1" is no range of addresses: want one as 10.0.0.0/8`}},
 		"a post larger than frames": {inShard("limits: {messageBytes: 8KiB, frameBytes: 4KiB}\n"), []string{`chatd.yaml:8:24: limits.messageBytes: 8KiB does not fit a frame of limits.frameBytes, 4KiB`}},
 		"no secret":                 {with("cluster-secret-file="), []string{`cluster.secretFile: it is missing`}},
 		"no file of the secret":     {with("cluster-secret-file=none"), []string{`--cluster-secret-file: cluster.secretFile: open none: file does not exist`}},
@@ -198,7 +208,7 @@ func TestAllProblemsAreTold(t *testing.T) {
 	})
 	want := `5 things are wrong with the configuration:
   chatd.yaml:1:7: role: "shart": want store, shard or combined; did you mean shard?
-  chatd.yaml:2:1: unknown key "foo"; known are role, name, region, partitions, admin, cluster, log, listen, allowOrigin, token, stores, drain, limits, session, ring, data, durability, replicas, leaf
+  chatd.yaml:2:1: unknown key "foo"; known are role, name, region, partitions, admin, cluster, log, listen, allowOrigin, token, stores, drain, limits, http, session, ring, data, durability, replicas, leaf
   chatd.yaml:3:16: ring.events: 1: want 16 to 1000000
   CHATD_REPLICAS: replicas: 2: want 1, 3 or 5
   --log-format: log.format: "xml": want text or json`

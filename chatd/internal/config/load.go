@@ -105,7 +105,7 @@ func (l *loading) keys() []string {
 }
 
 func (l *loading) report(where, key, format string, args ...any) {
-	l.problems = append(l.problems, Problem{where, key, fmt.Sprintf(format, args...)})
+	l.problems = append(l.problems, Problem{where, key, redact(fmt.Sprintf(format, args...))})
 }
 
 // set gives a setting its value from one place.

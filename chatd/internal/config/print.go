@@ -10,7 +10,7 @@ import (
 )
 
 // Print writes the configuration in force as a file that can be used again, and where each value comes from. Files' names are in it,
-// what stands in them is not.
+// what stands in them is not, nor are passwords in URLs.
 func (l *Loaded) Print(w io.Writer) error {
 	c := l.Config
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.DiscardEmptyColumns)
@@ -41,11 +41,11 @@ func yamlOf(v value) string {
 	case *texts:
 		words := make([]string, len(*v.field))
 		for i, s := range *v.field {
-			words[i] = yamlText(s)
+			words[i] = yamlText(redact(s))
 		}
 		return "[" + strings.Join(words, ", ") + "]"
 	case scalar[string]:
-		return yamlText(v.text())
+		return yamlText(redact(v.text()))
 	}
 	return v.text()
 }

@@ -24,6 +24,9 @@ func TestTableNamesEveryField(t *testing.T) {
 				continue
 			}
 			key := prefix + strings.ToLower(name[:1]) + name[1:]
+			if name == "HTTP" {
+				key = "http"
+			}
 			if f := v.Field(i); f.Kind() == reflect.Struct {
 				walk(f, key+".")
 			} else {
@@ -142,7 +145,7 @@ func drawText(t *rapid.T, s setting) *string {
 	case 2:
 		text = rapid.StringN(0, 20, 40).Draw(t, "any")
 	default:
-		text = rapid.SampledFrom([]string{"1", "3", "20", "500", "64KiB", "1MiB", "90s", "1h30m", "100ms", "a:1,b:2,[::1]:3", ":80", "http://a,app://b"}).Draw(t, "likely")
+		text = rapid.SampledFrom([]string{"1", "3", "20", "500", "64KiB", "1MiB", "90s", "1h30m", "100ms", "a:1,b:2,[::1]:3", ":80", "http://a,app://b", "10.0.0.0/8,::/0", "keys=k,iss=a keys=k"}).Draw(t, "likely")
 	}
 	return &text
 }
@@ -164,20 +167,25 @@ func FuzzFile(f *testing.F) {
 	})
 }
 
-// Paths and names are printed, the secret never.
-func TestSecretIsNotPrinted(t *testing.T) {
+// Paths and names are printed; the secret never, nor a password in a URL, also where something is wrong with it.
+func TestSecretsAreNotPrinted(t *testing.T) {
 	const secret = "hunter2hunter2hunter2"
-	flags := NewFlags("host")
-	loaded, _ := Load(Inputs{Flags: flags, Hostname: "host", Environ: []string{"CHATD_CLUSTER_SECRET_FILE=there"},
-		ReadFile: func(string) ([]byte, error) { return []byte(secret), nil }})
-	if string(loaded.Config.Secret) != secret {
-		t.Fatal("the secret was not read")
+	loaded, err := Load(Inputs{Flags: NewFlags("host"), Hostname: "host", ReadFile: func(string) ([]byte, error) { return []byte(secret), nil },
+		Environ: []string{"CHATD_CLUSTER_SECRET_FILE=there", "CHATD_TOKEN_KEYS=https://me:hunter2@example.com/keys", "CHATD_REGION=a://b:hunter2@c"}})
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("said: %v", err)
+	}
+	loaded, err = Load(Inputs{Flags: NewFlags("host"), Hostname: "host", ReadFile: func(string) ([]byte, error) { return []byte(secret), nil },
+		Environ: []string{"CHATD_CLUSTER_SECRET_FILE=there", "CHATD_DATA=d", "CHATD_REPLICAS=1", "CHATD_TOKEN_KEYS=https://me:hunter2@example.com/keys",
+			"CHATD_TOKEN_ISSUERS=iss=a keys=https://me:hunter2@example.com/keys"}})
+	if err != nil || string(loaded.Config.Secret) != secret {
+		t.Fatalf("the secret was not read: %v", err)
 	}
 	var out bytes.Buffer
 	if err := loaded.Print(&out); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(out.String(), "hunter2") || !strings.Contains(out.String(), "secretFile: there") {
+	if strings.Contains(out.String(), "hunter2") || !strings.Contains(out.String(), "secretFile: there") || !strings.Contains(out.String(), "https://me:xxxxx@example.com/keys") {
 		t.Error(out.String())
 	}
 }

@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/token"
 )
 
 var (
@@ -138,6 +141,23 @@ func origin(s string) error {
 		return fmt.Errorf("%s is no web origin: want scheme and host, in lower case and without a path, as in https://app.example.com", quote(s))
 	}
 	return nil
+}
+
+// prefix is a range of addresses.
+func prefix(s string) error {
+	if _, err := netip.ParsePrefix(s); err != nil {
+		return fmt.Errorf("%s is no range of addresses: want one as 10.0.0.0/8, or 10.0.0.1/32 for a single one", quote(s))
+	}
+	return nil
+}
+
+// issuer is one line about an issuer of tokens.
+func issuer(s string) error {
+	if len(s) > maxTextBytes {
+		return fmt.Errorf("%s is too long", quote(s))
+	}
+	_, err := token.ParseIssuer(s)
+	return err
 }
 
 func number(field *int, least, most int) value {
@@ -293,6 +313,12 @@ func (t *texts) text() string   { return strings.Join(*t.field, ",") }
 func (t *texts) kind() kind     { return listKind }
 func (t *texts) unit() string   { return "list" }
 func (t *texts) bounds() string { return "" }
+
+// passwords are those in URLs.
+var passwords = regexp.MustCompile(`(://[^/@\s]*:)[^/@\s]+@`)
+
+// redact takes passwords out of what people see.
+func redact(s string) string { return passwords.ReplaceAllString(s, "${1}xxxxx@") }
 
 // quote shows what was given, shortened.
 func quote(s string) string {

@@ -78,11 +78,12 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 
 // listen takes clients.
 func (n *node) listen() error {
-	l, err := net.Listen("tcp", n.cfg.Listen)
+	l, err := listen("clients", "listen", n.cfg.Listen)
 	if err != nil {
-		return fmt.Errorf("listening for clients: %w", err)
+		return err
 	}
-	cfg := gateway.Config{Shard: n.shard, Logger: n.cfg.Logger, AllowedOrigins: n.cfg.AllowedOrigins, MaxBodyBytes: n.cfg.Sessions.FrameBytes(), MaxConnections: n.cfg.MaxConnections}
+	cfg := n.cfg.Clients
+	cfg.Shard, cfg.Logger, cfg.AllowedOrigins, cfg.MaxBodyBytes = n.shard, n.cfg.Logger, n.cfg.AllowedOrigins, n.cfg.Sessions.FrameBytes()
 	n.clients, n.server = l, gateway.NewServer(cfg)
 	go func() {
 		if err := n.server.Serve(gateway.LimitListener(l, cfg)); !errors.Is(err, http.ErrServerClosed) {

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/bus"
+	"github.com/chatfleet/chatfleet/chatd/internal/gateway"
 	"github.com/chatfleet/chatfleet/chatd/internal/shard"
 	"github.com/chatfleet/chatfleet/chatd/internal/token"
 )
@@ -45,10 +46,10 @@ type Config struct {
 	Issuers   []token.Issuer
 	// AllowedOrigins are the web origins whose pages may connect, besides those of the same host.
 	AllowedOrigins []string
-	// Sessions are the limits of sessions and logs; its Name, Region, Partitions and Logger are this configuration's. MaxConnections
-	// of clients at once. Zero fields mean their defaults.
-	Sessions       shard.Config
-	MaxConnections int
+	// Sessions are the limits of sessions and logs, Clients those of who connects. Zero fields mean their defaults; names, places and
+	// loggers in them are this configuration's.
+	Sessions shard.Config
+	Clients  gateway.Config
 	// DrainPerSecond sessions are sent away on the way out; DrainTimeout is when what is left is cut off.
 	DrainPerSecond int
 	DrainTimeout   time.Duration
@@ -89,9 +90,9 @@ func Run(ctx, hurry context.Context, cfg Config) error {
 
 	n := &node{cfg: cfg, began: time.Now(), failed: make(chan error, 2)}
 	// Probes first: a member that takes long to start says so.
-	admin, err := net.Listen("tcp", cfg.Admin)
+	admin, err := listen("probes and metrics", "admin", cfg.Admin)
 	if err != nil {
-		return fmt.Errorf("listening for probes and metrics: %w", err)
+		return err
 	}
 	adminServer := n.serveAdmin(admin, registry)
 	defer adminServer.Close()
