@@ -23,7 +23,7 @@ import (
 )
 
 // hangBound is when a test that waits has failed.
-const hangBound = 90 * time.Second
+const hangBound = 2 * time.Minute
 
 // binDir is where the binaries are built; TestMain removes it.
 var binDir string
