@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/trace"
 )
 
 // Durability says when a post is acknowledged.
@@ -37,6 +39,8 @@ type Config struct {
 	// Logger of the member, and of the embedded server at the levels Warn and above.
 	Logger     *slog.Logger          `json:"-"`
 	Registerer prometheus.Registerer `json:"-"`
+	// Trace follows posts through a store; nil follows none.
+	Trace *trace.Tracer `json:"-"`
 
 	// Of a store.
 

@@ -174,7 +174,7 @@ func (s *Store) begin(ctx context.Context, partition int) *leading {
 			Partition: partition, Epoch: s.epochs[partition],
 			Journal: newJournal(s.subjects, partition, s.appends, s.loads, s.fetches),
 			Link:    &link{s.subjects, partition, s.appends},
-			Logger:  s.cfg.Logger, Metrics: s.metrics,
+			Logger:  s.cfg.Logger, Metrics: s.metrics, Trace: s.cfg.Trace,
 		}).Lead(ctx, func(active bool) {
 			if active {
 				s.led.Add(1)

@@ -103,6 +103,8 @@ type Frame struct {
 
 	jsonOnce sync.Once
 	text     []byte
+
+	watch *Watch
 }
 
 // NewFrame encodes an event.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/chatfleet/chatfleet/chatd/internal/engine/perconn"
 	"github.com/chatfleet/chatfleet/chatd/internal/gateway"
 	"github.com/chatfleet/chatfleet/chatd/internal/shard"
+	"github.com/chatfleet/chatfleet/chatd/internal/trace"
 )
 
 // unreadyFirst is how long a member says that it is not ready before it does anything about it: balancers look about so often.
@@ -30,6 +32,7 @@ type node struct {
 	// failed brings the error of a part that cannot go on.
 	failed chan error
 
+	trace    *trace.Tracer
 	store    *bus.Store
 	link     *bus.Shard
 	identity *identity
@@ -41,6 +44,10 @@ type node struct {
 
 // start starts the parts, each after what it needs.
 func (n *node) start(registry *prometheus.Registry) (err error) {
+	if n.trace, err = trace.FromEnvironment(context.Background(), os.Getenv, n.cfg.Bus.Name, string(n.cfg.Role), n.cfg.Logger); err != nil {
+		return err
+	}
+	n.cfg.Bus.Trace = n.trace
 	if n.cfg.Role != Shard {
 		if n.store, err = bus.StartStore(n.cfg.Bus); err != nil {
 			return err
@@ -63,7 +70,7 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 	}
 	cfg := n.cfg.Sessions
 	cfg.Name, cfg.Region, cfg.Partitions, cfg.Logger = n.cfg.Bus.Name, n.cfg.Bus.Region, n.cfg.Bus.Partitions, n.cfg.Logger
-	cfg.Resume = n.identity.resume
+	cfg.Resume, cfg.Trace = n.identity.resume, n.trace
 	registry.MustRegister(n.link.Collector())
 	n.engine = perconn.New(cfg.Engine())
 	if n.shard, err = shard.New(cfg, n.engine, n.link, n.identity.tokens, shard.NewMetrics(registry)); err != nil {
@@ -142,5 +149,11 @@ func (n *node) stop() {
 	}
 	if n.store != nil {
 		n.store.Stop()
+	}
+	// A time of its own: what was waited for before is no reason to lose the last traces.
+	last, cancelLast := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancelLast()
+	if err := n.trace.Stop(last); err != nil {
+		n.cfg.Logger.Warn("the last traces were not sent", "err", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/chatfleet/chatfleet/chatd/internal/trace"
 	"github.com/chatfleet/chatfleet/chatd/internal/wire"
 )
 
@@ -75,6 +76,8 @@ type Config struct {
 	Link      Link
 	Logger    *slog.Logger
 	Metrics   *Metrics
+	// Trace follows posts; nil follows none.
+	Trace *trace.Tracer
 	// Now is the clock that stamps events. Default time.Now.
 	Now func() time.Time
 

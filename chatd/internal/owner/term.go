@@ -241,7 +241,7 @@ func (t *term) settle(out Outcome) {
 	t.settled(p.entry, p.stored)
 	t.cfg.Metrics.events.Inc()
 	// The authors' answers last: who reads on hearing one finds the event announced.
-	t.cfg.Link.Live(p.event.Log, p.data)
+	t.cfg.Link.Live(p.event.Log, t.traced(p))
 	for _, w := range p.waiting {
 		t.reply(w.request, t.done(p.entry, p.event.Pts, w.repeated))
 	}

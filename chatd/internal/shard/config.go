@@ -7,6 +7,7 @@ import (
 
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
 	"github.com/chatfleet/chatfleet/chatd/internal/token"
+	"github.com/chatfleet/chatfleet/chatd/internal/trace"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
@@ -78,6 +79,8 @@ type Config struct {
 	// Resume makes and checks resume tokens. Default none.
 	Resume *token.Resumer
 
+	// Trace follows posts; nil follows none.
+	Trace *trace.Tracer
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 	// Logger. Default slog.Default().

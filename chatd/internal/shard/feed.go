@@ -48,6 +48,8 @@ type feed struct {
 	}
 	// ahead are live events beyond a gap.
 	ahead map[uint64]*chatv1.Event
+	// traced are the marks of events to come whose posts are being traced; nil if there are none.
+	traced map[uint64][]byte
 	// healed is closed when the fetching that is under way has come to its end; nil if none is.
 	healed chan struct{}
 
@@ -207,6 +209,9 @@ func (f *feed) catchUpLocked() {
 func (f *feed) appendLocked(event *chatv1.Event) {
 	event.Epoch = f.epoch
 	frame, err := engine.NewFrame(event)
+	if f.traced != nil && err == nil {
+		f.watchLocked(frame)
+	}
 	if err != nil || !f.fanout.Append(frame) {
 		// What was decoded can be encoded, and the callers have looked at the head: this would be a defect, of which readers
 		// must not be left unaware.

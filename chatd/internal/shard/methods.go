@@ -70,7 +70,7 @@ func (sh *Shard) Post(ctx context.Context, user string, req *chatv1.PostRequest)
 	if flt := sh.checkPost(req); flt != nil {
 		return nil, flt
 	}
-	reply, flt := sh.ask(ctx, req.GetLog(), &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Post{Post: req}})
+	reply, flt := sh.askTraced(ctx, req.GetLog(), &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Post{Post: req}})
 	if flt != nil {
 		return nil, flt
 	}

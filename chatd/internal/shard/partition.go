@@ -63,6 +63,7 @@ func (sh *Shard) Live(log string, stored []byte) {
 		sh.cfg.Logger.Error("a live event cannot be read", "log", log, "err", err)
 		return
 	}
+	sh.traceLive(f, event.GetPts(), stored)
 	f.live(event)
 }
 

@@ -46,8 +46,10 @@ type StoredEvent struct {
 	Term uint64 `protobuf:"fixed64,10,opt,name=term,proto3" json:"term,omitempty"`
 	// In the first event of a term: the term of the stream's message before this one. An event is void, and no part of any
 	// log, if the message before it is not the one that its writer meant: see package owner.
-	FirstOfTerm   bool   `protobuf:"varint,11,opt,name=first_of_term,json=firstOfTerm,proto3" json:"first_of_term,omitempty"`
-	PrevTerm      uint64 `protobuf:"fixed64,12,opt,name=prev_term,json=prevTerm,proto3" json:"prev_term,omitempty"`
+	FirstOfTerm bool   `protobuf:"varint,11,opt,name=first_of_term,json=firstOfTerm,proto3" json:"first_of_term,omitempty"`
+	PrevTerm    uint64 `protobuf:"fixed64,12,opt,name=prev_term,json=prevTerm,proto3" json:"prev_term,omitempty"`
+	// Of a live push whose post is being traced, never of what is stored: see package trace.
+	Trace         []byte `protobuf:"bytes,100,opt,name=trace,proto3" json:"trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -164,6 +166,13 @@ func (x *StoredEvent) GetPrevTerm() uint64 {
 		return x.PrevTerm
 	}
 	return 0
+}
+
+func (x *StoredEvent) GetTrace() []byte {
+	if x != nil {
+		return x.Trace
+	}
+	return nil
 }
 
 // Envelope holds a content, sealed under the data key of a key epoch. Key epoch 0 is plain text.
@@ -503,6 +512,8 @@ func (x *Checkpoint) GetVoid() bool {
 // OwnerRequest goes to own.<region>.<partition> and is answered by the owner of the partition, or by nobody.
 type OwnerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of a post that is being traced: see package trace.
+	Trace []byte `protobuf:"bytes,100,opt,name=trace,proto3" json:"trace,omitempty"`
 	// The user in whose name it is asked; the shard has checked the token.
 	User string `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	// Types that are valid to be assigned to Body:
@@ -547,6 +558,13 @@ func (x *OwnerRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use OwnerRequest.ProtoReflect.Descriptor instead.
 func (*OwnerRequest) Descriptor() ([]byte, []int) {
 	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *OwnerRequest) GetTrace() []byte {
+	if x != nil {
+		return x.Trace
+	}
+	return nil
 }
 
 func (x *OwnerRequest) GetUser() string {
@@ -1145,7 +1163,7 @@ var File_chatd_internal_wire_wire_proto protoreflect.FileDescriptor
 
 const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\n" +
-	"\x1echatd/internal/wire/wire.proto\x12\x15chatfleet.internal.v1\x1a\x18proto/chat/v1/chat.proto\"\xe6\x02\n" +
+	"\x1echatd/internal/wire/wire.proto\x12\x15chatfleet.internal.v1\x1a\x18proto/chat/v1/chat.proto\"\xfc\x02\n" +
 	"\vStoredEvent\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x10\n" +
 	"\x03pts\x18\x02 \x01(\x04R\x03pts\x12\x17\n" +
@@ -1160,7 +1178,8 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x04term\x18\n" +
 	" \x01(\x06R\x04term\x12\"\n" +
 	"\rfirst_of_term\x18\v \x01(\bR\vfirstOfTerm\x12\x1b\n" +
-	"\tprev_term\x18\f \x01(\x06R\bprevTerm\";\n" +
+	"\tprev_term\x18\f \x01(\x06R\bprevTerm\x12\x14\n" +
+	"\x05trace\x18d \x01(\fR\x05trace\";\n" +
 	"\bEnvelope\x12\x1b\n" +
 	"\tkey_epoch\x18\x01 \x01(\rR\bkeyEpoch\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\"\xac\x03\n" +
@@ -1189,8 +1208,9 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"Checkpoint\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x06R\x04term\x12\x12\n" +
-	"\x04void\x18\x03 \x01(\bR\x04void\"\xab\x03\n" +
-	"\fOwnerRequest\x12\x12\n" +
+	"\x04void\x18\x03 \x01(\bR\x04void\"\xc1\x03\n" +
+	"\fOwnerRequest\x12\x14\n" +
+	"\x05trace\x18d \x01(\fR\x05trace\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x127\n" +
 	"\x06create\x18\x02 \x01(\v2\x1d.chatfleet.internal.v1.CreateH\x00R\x06create\x124\n" +
 	"\x04join\x18\x03 \x01(\v2\x1e.chatfleet.chat.v1.JoinRequestH\x00R\x04join\x127\n" +

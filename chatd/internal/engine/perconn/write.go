@@ -34,6 +34,7 @@ type entry struct {
 	ring    *engine.Ring
 	next    uint64
 	tooLong bool
+	watch   *engine.Watch // nil of nearly all
 }
 
 func newBatch(count *counters) *batch {
@@ -104,7 +105,7 @@ func (b *batch) follow(m *sub) {
 			b.addTooLong(m, ring)
 			return
 		}
-		if !b.add(entry{data: f.Bytes(m.s.enc), sub: m, ring: ring, next: next + 1}) {
+		if !b.add(entry{data: f.Bytes(m.s.enc), sub: m, ring: ring, next: next + 1, watch: f.Watched()}) {
 			return
 		}
 	}
@@ -157,6 +158,9 @@ func (s *session) sentLocked(b *batch, e *entry) {
 		b.count.tooLong.Add(1)
 	} else {
 		b.count.deliveries.Add(1)
+		if e.watch != nil {
+			e.watch.Written()
+		}
 	}
 }
 
