@@ -84,7 +84,7 @@ func (d *door) drive(t *testing.T, r refusal) answer {
 }
 
 // connect makes a connection that has come to a stage.
-func (d *door) connect(t *testing.T, from string, at stage) *stranger {
+func (d *door) connect(t testing.TB, from string, at stage) *stranger {
 	t.Helper()
 	conn, err := d.dial(from)
 	if err != nil {

@@ -39,7 +39,15 @@ func encode(o, change object) string {
 	return base64.RawURLEncoding.EncodeToString(data)
 }
 
-func tokens() section {
+// tokenKind is a token that is not good.
+type tokenKind struct {
+	name  string
+	token func(*world) string
+	says  string
+	code  chatv1.Error_Code
+}
+
+func tokenKinds() []tokenKind {
 	in := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
 	unsigned := func([]byte) []byte { return nil }
 	keyed := func(w *world) func([]byte) []byte {
@@ -52,12 +60,7 @@ func tokens() section {
 	stranger := func(w *world) func([]byte) []byte {
 		return func(signed []byte) []byte { return ed25519.Sign(w.other, signed) }
 	}
-	kinds := []struct {
-		name  string
-		token func(*world) string
-		says  string
-		code  chatv1.Error_Code
-	}{
+	kinds := []tokenKind{
 		{name: "no token", token: func(*world) string { return "" }, says: "no token"},
 		{name: "what is no token", token: func(*world) string { return "hunter2" }, says: "malformed"},
 		{name: "a token of 5,000 bytes", token: func(*world) string { return strings.Repeat("x", 5000) }, says: "4096"},
@@ -96,18 +99,21 @@ func tokens() section {
 		{name: "a user whose name has 65 letters", token: func(w *world) string { return w.forge(nil, object{"sub": strings.Repeat("a", 65)}, nil) }, says: "sub"},
 		{name: "a user who is a number", token: func(w *world) string { return w.forge(nil, object{"sub": 7}, nil) }, says: "claims"},
 	}
-	s := section{title: "Tokens", about: "The same over a session, which ends, and over HTTP."}
-	for _, k := range kinds {
-		if k.code == 0 {
-			k.code = chatv1.Error_CODE_UNAUTHENTICATED
+	for i := range kinds {
+		if kinds[i].code == 0 {
+			kinds[i].code = chatv1.Error_CODE_UNAUTHENTICATED
 		}
+	}
+	return kinds
+}
+
+func tokens() section {
+	s := section{title: "Tokens", about: "The same over a session, which ends, and over HTTP."}
+	for _, k := range tokenKinds() {
 		s.rows = append(s.rows, refusal{name: "A sign-in with " + k.name, at: openedJSON, want: ends(k.code, k.says),
 			send: func(d *door) []byte { return message(engine.JSON, signIn(k.token(d.world))) }})
 	}
-	for _, k := range kinds {
-		if k.code == 0 {
-			k.code = chatv1.Error_CODE_UNAUTHENTICATED
-		}
+	for _, k := range tokenKinds() {
 		s.rows = append(s.rows, refusal{name: "A request over HTTP with " + k.name, want: want{status: 401, code: k.code, says: k.says},
 			send: func(d *door) []byte {
 				return request(d, "POST", "/chatfleet.chat.v1.ChatService/Join", "{}", "Content-Type: application/json", "Authorization: Bearer "+k.token(d.world))
