@@ -18,7 +18,7 @@ export function follow({ addresses, token, device, log, cursor = { log }, handle
       return passes(answer.error) ? pause(answer.error.retryAfterMs, 250 * 2 ** n).then(() => call(body, n + 1)) : answer;
     };
     const take = (e) => { // apply, drop or hold: section 7
-      if (e.epoch !== cursor.epoch) return ask();
+      if (e.epoch !== (cursor.epoch ??= e.epoch)) return ask(); // without a cursor: from the first event on
       if (isNew(e) && (held.size < 500 || BigInt(e.pts) === next())) held.set(e.pts, e);
       for (let h; (h = held.get(`${next()}`)); save(cursor = { ...cursor, pts: h.pts })) { held.delete(h.pts); handle(h); }
       if (held.has(e.pts)) setTimeout(() => held.has(e.pts) && ask(), 500);
@@ -36,7 +36,7 @@ export function follow({ addresses, token, device, log, cursor = { log }, handle
     ws.onopen = async () => { // section 5
       const { error, signedIn } = await call({ signIn: { token, device, client: "example-js/1", cursors: [cursor] } });
       if (error ?? signedIn.logs[0].error) return refused(error ?? signedIn.logs[0].error);
-      began = performance.now(); cursor.epoch ??= signedIn.logs[0].epoch; // without a cursor: from the first event on
+      began = performance.now(); cursor.epoch ??= signedIn.logs[0].epoch; // unless an event was faster: the promise is one turn late
       pings = setInterval(() => { call({ ping: {} }); silence ??= setTimeout(end, 10_000); }, signedIn.limits.pingWithinMs / 2);
       if (signedIn.logs[0].status !== "STATUS_LIVE" || isNew(signedIn.logs[0])) ask();
       outbox.forEach(send = (post) => { // section 10
