@@ -170,12 +170,12 @@ func FuzzFile(f *testing.F) {
 // Paths and names are printed; the secret never, nor a password in a URL, also where something is wrong with it.
 func TestSecretsAreNotPrinted(t *testing.T) {
 	const secret = "hunter2hunter2hunter2"
-	loaded, err := Load(Inputs{Flags: NewFlags("host"), Hostname: "host", ReadFile: func(string) ([]byte, error) { return []byte(secret), nil },
+	_, err := Load(Inputs{Flags: NewFlags("host"), Hostname: "host", ReadFile: func(string) ([]byte, error) { return []byte(secret), nil },
 		Environ: []string{"CHATD_CLUSTER_SECRET_FILE=there", "CHATD_TOKEN_KEYS=https://me:hunter2@example.com/keys", "CHATD_REGION=a://b:hunter2@c"}})
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("said: %v", err)
 	}
-	loaded, err = Load(Inputs{Flags: NewFlags("host"), Hostname: "host", ReadFile: func(string) ([]byte, error) { return []byte(secret), nil },
+	loaded, err := Load(Inputs{Flags: NewFlags("host"), Hostname: "host", ReadFile: func(string) ([]byte, error) { return []byte(secret), nil },
 		Environ: []string{"CHATD_CLUSTER_SECRET_FILE=there", "CHATD_DATA=d", "CHATD_REPLICAS=1", "CHATD_TOKEN_KEYS=https://me:hunter2@example.com/keys",
 			"CHATD_TOKEN_ISSUERS=iss=a keys=https://me:hunter2@example.com/keys"}})
 	if err != nil || string(loaded.Config.Secret) != secret {
