@@ -125,7 +125,7 @@ func outcome(m *nats.Msg) owner.Outcome {
 func (j *journal) Tail(ctx context.Context, after uint64, visit func(uint64, []byte) error) (uint64, error) {
 	patience := firstPatience
 	for last := after; ; {
-		req := getRequest{Seq: last + 1, Batch: tailBatch, MaxBytes: 16 << 20}
+		req := getRequest{Seq: last + 1, Batch: tailBatch, MaxBytes: 4 << 20}
 		pending, err := j.batch(ctx, j.loads, j.logAPI, req, patience, func(m *nats.Msg) error {
 			seq, err := strconv.ParseUint(m.Header.Get(nats.JSSequence), 10, 64)
 			if err != nil {

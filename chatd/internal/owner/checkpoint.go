@@ -22,6 +22,8 @@ type checkpointer struct {
 	last           time.Time
 	// events since base.
 	events int
+	// bytes of events that this term has inherited or appended; of them, those up to target and those up to base.
+	bytes, targetBytes, baseBytes int
 	// taken are the snapshots of the checkpoint that is being made; nil if none is.
 	taken []*snapshot
 	// target is what it will say, once its sequence is acknowledged.
@@ -34,6 +36,7 @@ type snapshot struct {
 	pts      uint64
 	revision uint64
 	data     []byte
+	stored   bool
 }
 
 // checkpoint begins a checkpoint if one is due, and goes on with the one that is under way.
@@ -41,7 +44,7 @@ func (t *term) checkpoint() {
 	c := &t.cp
 	if c.taken == nil {
 		// The first one at once: where there is none, a take-over has to ask the state stream's leader whether that is so.
-		due := c.revision == 0 || c.events >= t.cfg.CheckpointEvents || c.events > 0 && t.cfg.Now().Sub(c.last) >= t.cfg.CheckpointEvery
+		due := c.revision == 0 || c.events >= t.cfg.CheckpointEvents || t.tailShare() > 0.25 || c.events > 0 && t.cfg.Now().Sub(c.last) >= t.cfg.CheckpointEvery
 		if !due || !t.take() {
 			return
 		}
@@ -50,11 +53,22 @@ func (t *term) checkpoint() {
 	if !c.saving && t.settledSeq >= c.target.Seq {
 		c.saving = true
 		cp, taken, revision := c.target, c.taken, c.revision
+		// Spread out, since posts share disks and stores with them; but never slower than logs move, and as fast as they go once
+		// posts are about to wait for them.
+		pace := rate.NewLimiter(rate.Limit(max(snapshotsPerSecond, len(taken)/2)), 32)
+		if t.tailShare() > 0.5 {
+			pace.SetLimit(rate.Inf)
+		}
 		t.read(func() func() {
-			revision, err := t.save(taken, cp, revision)
+			revision, err := t.save(taken, cp, revision, pace)
 			return func() { t.saved(revision, err) }
 		})
 	}
+}
+
+// tailShare is how much of what may stand behind the checkpoint does: 1 is all.
+func (t *term) tailShare() float64 {
+	return max(float64(t.lastSeq-min(t.lastSeq, t.cp.base))/float64(t.cfg.MaxTailEvents), float64(t.cp.bytes-t.cp.baseBytes)/float64(t.cfg.MaxTailBytes))
 }
 
 // take makes the snapshots of all dirty logs; false if some of them are not loaded yet.
@@ -74,13 +88,13 @@ func (t *term) take() bool {
 			t.err = wrap(err, "making a snapshot of log %s", e.log)
 			return false
 		}
-		taken = append(taken, &snapshot{e, e.state.Pts, e.revision, data})
+		taken = append(taken, &snapshot{entry: e, pts: e.state.Pts, revision: e.revision, data: data})
 	}
 	for _, s := range taken {
 		s.entry.dirty, s.entry.saving = false, true
 	}
 	c := &t.cp
-	c.taken, c.events = taken, 0
+	c.taken, c.events, c.targetBytes = taken, 0, c.bytes
 	c.target = &wire.Checkpoint{Seq: t.lastSeq, Term: t.id}
 	if !t.begun {
 		c.target.Term, c.target.Void = t.prev.term, t.prev.void
@@ -89,16 +103,14 @@ func (t *term) take() bool {
 }
 
 // save stores the snapshots, then the checkpoint that speaks of them. It runs on a reader's goroutine.
-func (t *term) save(taken []*snapshot, cp *wire.Checkpoint, revision uint64) (uint64, error) {
-	group, ctx := errgroup.WithContext(t.ctx)
-	group.SetLimit(t.cfg.Readers / 2)
-	// Spread out, since posts share disks and stores with them; but never slower than logs move.
-	pace := rate.NewLimiter(rate.Limit(max(snapshotsPerSecond, len(taken)/2)), 32)
+func (t *term) save(taken []*snapshot, cp *wire.Checkpoint, revision uint64, pace *rate.Limiter) (uint64, error) {
+	var group errgroup.Group // that goes on after an error: what is stored need not be stored again
+	group.SetLimit(max(t.cfg.Readers/2, 1))
 	for _, s := range taken {
-		if err := pace.Wait(ctx); err != nil {
-			break // the group's error, or the end of the term
+		if err := pace.Wait(t.ctx); err != nil {
+			break // the end of the term
 		}
-		group.Go(func() error { return t.saveOne(ctx, s) })
+		group.Go(func() error { return t.saveOne(t.ctx, s) })
 	}
 	if err := errors.Join(group.Wait(), t.ctx.Err()); err != nil {
 		return 0, wrap(err, "storing snapshots")
@@ -116,7 +128,7 @@ func (t *term) saveOne(ctx context.Context, s *snapshot) error {
 	for {
 		revision, err := t.cfg.Journal.PutState(ctx, s.entry.log, s.revision, s.data)
 		if err == nil {
-			s.revision = revision
+			s.revision, s.stored = revision, true
 			t.cfg.Metrics.snapshots.Inc()
 			return nil
 		}
@@ -146,13 +158,13 @@ func (t *term) saved(revision uint64, err error) {
 	for _, s := range c.taken {
 		s.entry.saving = false
 		s.entry.revision = max(s.entry.revision, s.revision)
-		if err != nil {
+		if !s.stored {
 			s.entry.dirty = true
 		}
 	}
 	events := c.events
 	if err == nil {
-		c.base, c.revision = c.target.Seq, revision
+		c.base, c.revision, c.baseBytes = c.target.Seq, revision, c.targetBytes
 		t.cfg.Metrics.checkpoints.Inc()
 	} else {
 		events += len(c.taken)
@@ -163,6 +175,9 @@ func (t *term) saved(revision uint64, err error) {
 	}
 	c.events, c.last = events, t.cfg.Now()
 	c.taken, c.saving = nil, false
+	if err == nil && t.tailShare() > 0.25 {
+		t.checkpoint() // at once: posts may be waiting for it
+	}
 }
 
 // refreshRevision learns the revision of the checkpoint that is there, which a stopped owner may have stored after this term began.

@@ -91,6 +91,9 @@ type Config struct {
 	// The first bounds what a take-over reads. Defaults 4,096 and 15 s.
 	CheckpointEvents int
 	CheckpointEvery  time.Duration
+	// MaxTailEvents and MaxTailBytes bound what stands in the stream behind the newest checkpoint, and with it the memory and the time of
+	// a take-over: once there is so much, nothing is appended until a checkpoint has caught up. Defaults 65,536 and 64 MiB.
+	MaxTailEvents, MaxTailBytes int
 	// MaxStates is how many logs' states are kept in memory. Default 65,536.
 	MaxStates int
 	// RecentBytes of the newest events are kept in memory for fetches. Default 8 MiB.
@@ -110,6 +113,8 @@ func (c Config) withDefaults() Config {
 	c.DigestEvery = orDefault(c.DigestEvery, 500*time.Millisecond)
 	c.CheckpointEvents = orDefault(c.CheckpointEvents, 4096)
 	c.CheckpointEvery = orDefault(c.CheckpointEvery, 15*time.Second)
+	c.MaxTailEvents = orDefault(c.MaxTailEvents, 65_536)
+	c.MaxTailBytes = orDefault(c.MaxTailBytes, 64<<20)
 	c.MaxStates = orDefault(c.MaxStates, 65_536)
 	c.RecentBytes = orDefault(c.RecentBytes, 8<<20)
 	c.MaxFetchEvents = orDefault(c.MaxFetchEvents, 500)

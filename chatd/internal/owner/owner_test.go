@@ -2,6 +2,7 @@ package owner_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -84,6 +85,8 @@ type journal struct {
 	cut atomic.Bool
 	// slow, while locked, keeps reads of events from returning.
 	slow sync.RWMutex
+	// fails is how many of a hundred snapshots are not stored.
+	fails atomic.Int32
 }
 
 func newJournal(p *partition) *journal {
@@ -178,6 +181,9 @@ func (j *journal) State(_ context.Context, log string) (snapshot, checkpoint own
 func (j *journal) PutState(_ context.Context, log string, replaces uint64, data []byte) (uint64, error) {
 	j.hold.RLock()
 	defer j.hold.RUnlock()
+	if rand.Int32N(100) < j.fails.Load() {
+		return 0, errors.New("not stored in time")
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.state[log].Number != replaces {
@@ -533,6 +539,66 @@ func TestFetchTogether(t *testing.T) {
 	}
 	if n := j.reads.Load() - before; n > 100/chatlog.SkipEvery+4 {
 		t.Errorf("20 fetches of the same events read %d times", n)
+	}
+}
+
+// While no snapshot can be stored, what stands behind the checkpoint stays bounded: posts wait, and go on once it can.
+func TestTheTailIsBounded(t *testing.T) {
+	for name, bound := range map[string]func(*owner.Config){
+		"in events": func(c *owner.Config) { c.MaxTailEvents = 50 },
+		"in bytes":  func(c *owner.Config) { c.MaxTailBytes = 5000 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, s := newPartition(), newShard()
+			j := newJournal(p)
+			cfg := config(t, j, s)
+			cfg.CheckpointEvents = 10
+			bound(&cfg)
+			stop := lead(cfg)
+			defer stop()
+			s.request(t, createRequest("ann", "g1"))
+			j.fails.Store(100)
+			var posts sync.WaitGroup
+			var acked atomic.Int64
+			for i := range uint64(200) {
+				posts.Go(func() {
+					if s.request(t, postRequest("ann", "g1", i+1)).Error == nil {
+						acked.Add(1)
+					}
+				})
+			}
+			var stopped int64
+			for before := int64(-1); stopped != before || stopped == 0; time.Sleep(300 * time.Millisecond) {
+				before, stopped = stopped, acked.Load()
+			}
+			if stopped > 100 {
+				t.Errorf("%d posts were accepted with no checkpoint behind them", stopped)
+			}
+			j.fails.Store(0)
+			posts.Wait()
+			if got := len(p.valid(t).Logs["g1"]); acked.Load() != 200 || got != 201 {
+				t.Errorf("%d posts were acknowledged and %d events are in the log, want 200 and 201", acked.Load(), got)
+			}
+		})
+	}
+}
+
+// A checkpoint that fails loses no progress: with half of all snapshots failing, it is made all the same.
+func TestACheckpointGoesOnWhereItFailed(t *testing.T) {
+	p, s := newPartition(), newShard()
+	j := newJournal(p)
+	j.fails.Store(50)
+	cfg := config(t, j, s)
+	cfg.CheckpointEvents = 1
+	stop := lead(cfg)
+	defer stop()
+	for i := range 40 {
+		s.request(t, createRequest("ann", fmt.Sprint("g", i)))
+	}
+	for begun := time.Now(); p.checkpoint(t) < 40; time.Sleep(5 * time.Millisecond) {
+		if time.Since(begun) > 30*time.Second {
+			t.Fatalf("the checkpoint stands at %d of 40 events after 30 s", p.checkpoint(t))
+		}
 	}
 }
 

@@ -67,6 +67,7 @@ func (t *term) inherit(s stored) {
 	t.recent.add(s.seq, s.data)
 	t.tailLen++
 	t.cp.events++
+	t.cp.bytes += len(s.data)
 }
 
 // loadInherited loads the logs of the tail without waiting to be asked, since a checkpoint needs them all: some at a time, so that what is
