@@ -278,6 +278,43 @@ func TestRealFleetOverRestarts(t *testing.T) {
 func errorOf[T any](_ T, err error) error { return err }
 
 // Answers of the real server to what a client does wrong, or twice.
+// A ban ends what a device is pushed within a second, with the reason; a pardon lets it back.
+func TestRealFleetBans(t *testing.T) {
+	s := newServer(t)
+	ctx := testContext(t)
+	alice, bob := open(t, s.options("alice", "phone")), open(t, s.options("bob", "phone"))
+	created, err := alice.Create(ctx, &chatv1.CreateRequest{Kind: chatv1.LogKind_LOG_KIND_CHANNEL, Title: "news", RandomId: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newReader(t)
+	l := attach(t, bob, created.Log, client.AttachOptions{Handler: r.handle, FromBeginning: true})
+	ready(t, l)
+	if err := alice.SetRole(ctx, created.Log, "bob", chatv1.Role_ROLE_BANNED); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-l.Done():
+	case <-ctx.Done():
+		t.Fatal("a banned device is still attached")
+	}
+	var e *client.Error
+	if !errors.As(l.Err(), &e) || e.Code != chatv1.Error_CODE_DENIED {
+		t.Errorf("the log ended with %v, want DENIED", l.Err())
+	}
+	if _, err := alice.Post(ctx, message(created.Log, "without bob")); err != nil {
+		t.Fatal(err)
+	}
+	if err := alice.SetRole(ctx, created.Log, "bob", chatv1.Role_ROLE_MEMBER); err != nil {
+		t.Fatal(err)
+	}
+	again := newReader(t)
+	ready(t, attach(t, bob, created.Log, client.AttachOptions{Handler: again.handle, FromBeginning: true}))
+	if err := bob.SetPolicy(ctx, created.Log, &chatv1.Policy{}); !errors.As(err, &e) {
+		t.Errorf("a reader sets the policy: %v", err)
+	}
+}
+
 func TestRealFleetAnswers(t *testing.T) {
 	s := newServer(t)
 	ctx := testContext(t)

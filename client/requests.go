@@ -84,6 +84,28 @@ func (c *Client) Leave(ctx context.Context, log string) error {
 	return nil
 }
 
+// SetRole says what a user may do in a log: admin, member or banned. It is for the log's owner and admins.
+func (c *Client) SetRole(ctx context.Context, log, user string, role chatv1.Role) error {
+	frame, _, err := c.do(ctx, func() *chatv1.ClientFrame {
+		return &chatv1.ClientFrame{Body: &chatv1.ClientFrame_SetRole{SetRole: &chatv1.SetRoleRequest{Log: log, User: user, Role: role}}}
+	})
+	if err == nil {
+		_, err = answerOf(frame.GetRoleSet(), "set_role")
+	}
+	return err
+}
+
+// SetPolicy says who may post in a group, and how often. It is for the group's owner and admins.
+func (c *Client) SetPolicy(ctx context.Context, log string, policy *chatv1.Policy) error {
+	frame, _, err := c.do(ctx, func() *chatv1.ClientFrame {
+		return &chatv1.ClientFrame{Body: &chatv1.ClientFrame_SetPolicy{SetPolicy: &chatv1.SetPolicyRequest{Log: log, Policy: policy}}}
+	})
+	if err == nil {
+		_, err = answerOf(frame.GetPolicySet(), "set_policy")
+	}
+	return err
+}
+
 // Difference reads a log from a cursor on, without attaching it: for looking back, and for programs that read and end.
 // Attached logs do not need it.
 func (c *Client) Difference(ctx context.Context, from Cursor, limit uint32) (*chatv1.DifferenceResponse, error) {

@@ -35,6 +35,19 @@ func note(user, log string, left bool) chatlog.Command {
 	return chatlog.Command{User: user, NowMs: now, Note: &wire.UserNote{Log: log, Kind: chatv1.LogKind_LOG_KIND_CHANNEL, Left: left}}
 }
 
+func role(by, user string, role chatv1.Role) chatlog.Command {
+	return chatlog.Command{User: by, NowMs: now, SetRole: &chatv1.SetRoleRequest{User: user, Role: role}}
+}
+
+func policy(by string, adminsOnly bool, slow uint32) chatlog.Command {
+	return chatlog.Command{User: by, NowMs: now, SetPolicy: &chatv1.SetPolicyRequest{Policy: &chatv1.Policy{AdminsPostOnly: adminsOnly, SlowModeSeconds: slow}}}
+}
+
+func later(c chatlog.Command, by time.Duration) chatlog.Command {
+	c.NowMs += by.Milliseconds()
+	return c
+}
+
 // carry out decides and applies, as an owner does.
 func carryOut(s *chatlog.State, c chatlog.Command) (chatlog.Decision, *chatv1.Error) {
 	d, err := s.Decide(c)
@@ -46,6 +59,7 @@ func carryOut(s *chatlog.State, c chatlog.Command) (chatlog.Decision, *chatv1.Er
 
 func TestDecide(t *testing.T) {
 	channel, group := chatv1.LogKind_LOG_KIND_CHANNEL, chatv1.LogKind_LOG_KIND_GROUP
+	admin, member, banned := chatv1.Role_ROLE_ADMIN, chatv1.Role_ROLE_MEMBER, chatv1.Role_ROLE_BANNED
 	for _, test := range []struct {
 		name   string
 		before []chatlog.Command
@@ -75,6 +89,34 @@ func TestDecide(t *testing.T) {
 		{name: "left without having joined is not", ask: note("ann", "c1", true), pts: 0, repeat: true},
 		{name: "a user log is its user's", before: []chatlog.Command{note("ann", "c1", false)}, ask: note("bob", "c2", false), code: chatv1.Error_CODE_DENIED},
 		{name: "and takes no posts", before: []chatlog.Command{note("ann", "c1", false)}, ask: post("ann", 1, "hi"), code: chatv1.Error_CODE_DENIED},
+		{name: "and knows no roles", before: []chatlog.Command{note("ann", "c1", false)}, ask: role("ann", "bob", banned), code: chatv1.Error_CODE_DENIED},
+
+		{name: "the owner makes an admin", before: []chatlog.Command{create("ann", channel)}, ask: role("ann", "bob", admin), pts: 2},
+		{name: "who posts in a channel", before: []chatlog.Command{create("ann", channel), role("ann", "bob", admin)}, ask: post("bob", 1, "hi"), pts: 3},
+		{name: "until he is none any more", before: []chatlog.Command{create("ann", channel), role("ann", "bob", admin), role("ann", "bob", member)}, ask: post("bob", 1, "hi"), code: chatv1.Error_CODE_DENIED},
+		{name: "a role twice is one role", before: []chatlog.Command{create("ann", channel), role("ann", "bob", admin)}, ask: role("ann", "bob", admin), pts: 2, repeat: true},
+		{name: "an admin makes no admin", before: []chatlog.Command{create("ann", channel), role("ann", "bob", admin)}, ask: role("bob", "eve", admin), code: chatv1.Error_CODE_DENIED},
+		{name: "but bans", before: []chatlog.Command{create("ann", channel), role("ann", "bob", admin)}, ask: role("bob", "eve", banned), pts: 3},
+		{name: "and not another admin", before: []chatlog.Command{create("ann", channel), role("ann", "bob", admin), role("ann", "cat", admin)}, ask: role("bob", "cat", banned), code: chatv1.Error_CODE_DENIED},
+		{name: "nor the owner", before: []chatlog.Command{create("ann", channel), role("ann", "bob", admin)}, ask: role("bob", "ann", banned), code: chatv1.Error_CODE_DENIED},
+		{name: "a reader gives no roles", before: []chatlog.Command{create("ann", channel)}, ask: role("bob", "eve", banned), code: chatv1.Error_CODE_DENIED},
+		{name: "an admin of a group is a member", before: []chatlog.Command{create("ann", group)}, ask: role("ann", "bob", admin), code: chatv1.Error_CODE_NOT_MEMBER},
+		{name: "who leaves a group leaves his role", before: []chatlog.Command{create("ann", group), join("bob"), role("ann", "bob", admin), leave("bob"), join("bob")}, ask: role("bob", "eve", banned), code: chatv1.Error_CODE_DENIED},
+		{name: "who is banned does not join a channel", before: []chatlog.Command{create("ann", channel), role("ann", "bob", banned)}, ask: join("bob"), code: chatv1.Error_CODE_DENIED},
+		{name: "nor a group", before: []chatlog.Command{create("ann", group), join("bob"), role("ann", "bob", banned)}, ask: join("bob"), code: chatv1.Error_CODE_DENIED},
+		{name: "nor posts", before: []chatlog.Command{create("ann", group), join("bob"), role("ann", "bob", banned)}, ask: post("bob", 1, "hi"), code: chatv1.Error_CODE_DENIED},
+		{name: "until he is pardoned and joins", before: []chatlog.Command{create("ann", group), join("bob"), role("ann", "bob", banned), role("ann", "bob", member), join("bob")}, ask: post("bob", 1, "hi"), pts: 6},
+
+		{name: "a group can be for admins' posts", before: []chatlog.Command{create("ann", group), join("bob"), policy("ann", true, 0)}, ask: post("bob", 1, "hi"), code: chatv1.Error_CODE_DENIED},
+		{name: "who still post", before: []chatlog.Command{create("ann", group), join("bob"), role("ann", "bob", admin), policy("bob", true, 0)}, ask: post("bob", 1, "hi"), pts: 5},
+		{name: "a member sets no policy", before: []chatlog.Command{create("ann", group), join("bob")}, ask: policy("bob", false, 5), code: chatv1.Error_CODE_DENIED},
+		{name: "the same policy is no event", before: []chatlog.Command{create("ann", group), policy("ann", false, 5)}, ask: policy("ann", false, 5), pts: 2, repeat: true},
+		{name: "in slow mode the first post goes", before: []chatlog.Command{create("ann", group), join("bob"), policy("ann", false, 5)}, ask: post("bob", 1, "hi"), pts: 4},
+		{name: "the second waits", before: []chatlog.Command{create("ann", group), join("bob"), policy("ann", false, 5), post("bob", 1, "hi")}, ask: later(post("bob", 2, "ho"), 4999*time.Millisecond), code: chatv1.Error_CODE_TOO_MANY},
+		{name: "and then goes", before: []chatlog.Command{create("ann", group), join("bob"), policy("ann", false, 5), post("bob", 1, "hi")}, ask: later(post("bob", 2, "ho"), 5*time.Second), pts: 5},
+		{name: "a repeat does not wait", before: []chatlog.Command{create("ann", group), join("bob"), policy("ann", false, 5), post("bob", 1, "hi")}, ask: post("bob", 1, "hi"), pts: 4, repeat: true},
+		{name: "nor does another member", before: []chatlog.Command{create("ann", group), join("bob"), join("cat"), policy("ann", false, 5), post("bob", 1, "hi")}, ask: post("cat", 1, "hi"), pts: 6},
+		{name: "nor an admin", before: []chatlog.Command{create("ann", group), policy("ann", false, 5), post("ann", 1, "hi")}, ask: post("ann", 2, "ho"), pts: 4},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := &chatlog.State{ID: "x"}
@@ -139,7 +181,13 @@ func TestSnapshotIsTheFold(t *testing.T) {
 		user := rapid.Custom(func(t *rapid.T) string { return fmt.Sprintf("u%d", rapid.IntRange(0, 4).Draw(t, "n")) })
 		straight, restored := &chatlog.State{ID: "x"}, &chatlog.State{ID: "x"}
 		commands := append([]chatlog.Command{create("u0", kind)}, rapid.SliceOfN(rapid.Custom(func(t *rapid.T) chatlog.Command {
-			switch u := user.Draw(t, "user"); rapid.IntRange(0, 5).Draw(t, "what") {
+			switch u := user.Draw(t, "user"); rapid.IntRange(0, 8).Draw(t, "what") {
+			case 6:
+				return role(u, user.Draw(t, "whom"), rapid.SampledFrom([]chatv1.Role{chatv1.Role_ROLE_ADMIN, chatv1.Role_ROLE_MEMBER, chatv1.Role_ROLE_BANNED}).Draw(t, "role"))
+			case 7:
+				return policy(u, rapid.Bool().Draw(t, "admins"), rapid.Uint32Range(0, 3).Draw(t, "slow"))
+			case 8:
+				return later(post(u, rapid.Uint64Range(1, 20).Draw(t, "id"), "c"), time.Duration(rapid.IntRange(0, 5000).Draw(t, "later"))*time.Millisecond)
 			case 0:
 				return join(u)
 			case 1:
@@ -198,6 +246,24 @@ func TestSkipPointers(t *testing.T) {
 		}
 		c = post("ann", i+1, "hi")
 		c.NowMs += int64(i) * int64(time.Millisecond)
+	}
+}
+
+// However many have posted in slow mode, only those are remembered who would have to wait.
+func TestSlowModeForgets(t *testing.T) {
+	s := &chatlog.State{ID: "x"}
+	commands := []chatlog.Command{create("ann", chatv1.LogKind_LOG_KIND_GROUP), policy("ann", false, 1)}
+	for i := range 5000 {
+		user := fmt.Sprint("u", i)
+		commands = append(commands, join(user), later(post(user, 1, "hi"), time.Duration(i)*100*time.Millisecond))
+	}
+	for i, c := range commands {
+		if _, err := carryOut(s, c); err != nil {
+			t.Fatalf("step %d: %v", i, err)
+		}
+	}
+	if n := len(s.Snapshot().LastPostMs); n > 200 {
+		t.Errorf("%d posters are remembered, of whom 10 would have to wait", n)
 	}
 }
 

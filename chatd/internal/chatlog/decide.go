@@ -29,6 +29,9 @@ type Command struct {
 	Leave  *chatv1.LeaveRequest
 	Post   *chatv1.PostRequest
 	Note   *wire.UserNote
+
+	SetRole   *chatv1.SetRoleRequest
+	SetPolicy *chatv1.SetPolicyRequest
 }
 
 // Decision is what becomes of a command: an event to append, or the position that answers it already.
@@ -63,6 +66,10 @@ func (s *State) Decide(c Command) (Decision, *chatv1.Error) {
 		return s.decideLeave(c)
 	case c.Post != nil:
 		return s.decidePost(c)
+	case c.SetRole != nil:
+		return s.decideSetRole(c)
+	case c.SetPolicy != nil:
+		return s.decideSetPolicy(c)
 	}
 	return Decision{}, fail(chatv1.Error_CODE_UNSUPPORTED, "the owner does not know this command")
 }
@@ -84,6 +91,9 @@ func (s *State) decideCreate(c Command) (Decision, *chatv1.Error) {
 }
 
 func (s *State) decideJoin(c Command) (Decision, *chatv1.Error) {
+	if s.Role(c.User) == chatv1.Role_ROLE_BANNED {
+		return Decision{}, s.failBanned(c.User)
+	}
 	switch s.Kind {
 	case chatv1.LogKind_LOG_KIND_CHANNEL:
 		// A channel does not list its readers; the membership stands in the user's own log.
@@ -112,17 +122,8 @@ func (s *State) decideLeave(c Command) (Decision, *chatv1.Error) {
 
 func (s *State) decidePost(c Command) (Decision, *chatv1.Error) {
 	p := c.Post
-	switch s.Kind {
-	case chatv1.LogKind_LOG_KIND_CHANNEL:
-		if c.User != s.Owner {
-			return Decision{}, fail(chatv1.Error_CODE_DENIED, "only its owner posts in the channel %s", s.ID)
-		}
-	case chatv1.LogKind_LOG_KIND_GROUP:
-		if !s.isMember(c.User) {
-			return Decision{}, fail(chatv1.Error_CODE_NOT_MEMBER, "join the group %s before posting in it", s.ID)
-		}
-	default:
-		return Decision{}, fail(chatv1.Error_CODE_DENIED, "nobody posts in the log %s", s.ID)
+	if failed := s.mayPost(c.User); failed != nil {
+		return Decision{}, failed
 	}
 	sum := contentSum(p.GetMessage())
 	if first, ok := s.recent.find(c.User, p.GetRandomId()); ok {
@@ -138,6 +139,9 @@ func (s *State) decidePost(c Command) (Decision, *chatv1.Error) {
 		if sent < s.recent.horizonMs {
 			return Decision{LookBackMs: sent}, nil
 		}
+	}
+	if failed := s.tooSoon(c.User, c.NowMs); failed != nil {
+		return Decision{}, failed
 	}
 	return s.event(c, p.GetRandomId(), sum, &chatv1.Event{Content: &chatv1.Event_Message{Message: p.GetMessage()}})
 }

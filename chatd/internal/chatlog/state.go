@@ -31,16 +31,22 @@ type State struct {
 	// members of a group; of a user log, the logs that the user has joined. Nil for channels, whose readers are not listed.
 	members map[string]chatv1.LogKind
 	recent  recentIDs
+
+	roles  roles
+	policy *chatv1.Policy
+	// lastPostMs is when members posted last, in slow mode; it is swept once it has sweepPostsAt entries.
+	lastPostMs   map[string]int64
+	sweepPostsAt int
 }
 
 // Exists reports whether the log has been made.
 func (s *State) Exists() bool { return s.Pts > 0 }
 
-// MayRead reports whether user may read the log.
+// MayRead reports whether user may read the log. The nameless user, the fleet itself, reads channels.
 func (s *State) MayRead(user string) bool {
 	switch s.Kind {
 	case chatv1.LogKind_LOG_KIND_CHANNEL:
-		return true
+		return s.Role(user) != chatv1.Role_ROLE_BANNED
 	case chatv1.LogKind_LOG_KIND_GROUP:
 		return s.isMember(user)
 	case chatv1.LogKind_LOG_KIND_USER:
@@ -54,6 +60,9 @@ func (s *State) Info() *chatv1.LogInfo {
 	info := &chatv1.LogInfo{Log: s.ID, Kind: s.Kind, Title: s.Title, Owner: s.Owner, Pts: s.Pts}
 	if s.Kind == chatv1.LogKind_LOG_KIND_GROUP {
 		info.Members = uint32(len(s.members))
+	}
+	if s.Kind != chatv1.LogKind_LOG_KIND_USER {
+		info.Admins, info.Policy = slices.Sorted(maps.Keys(s.roles.admins)), s.policyInForce()
 	}
 	return info
 }
@@ -69,6 +78,7 @@ func (s *State) Snapshot() *wire.LogState {
 		Log: s.ID, Pts: s.Pts, LastSeq: s.LastSeq, SkipSeq: s.SkipSeq,
 		Kind: s.Kind, Title: s.Title, Owner: s.Owner, CreateRandomId: s.createID,
 		Members: slices.Sorted(maps.Keys(s.members)),
+		Admins:  slices.Sorted(maps.Keys(s.roles.admins)), Banned: s.Banned(), Policy: s.policy, LastPostMs: maps.Clone(s.lastPostMs),
 	}
 	if s.Kind == chatv1.LogKind_LOG_KIND_USER {
 		w.MemberKinds = make([]chatv1.LogKind, len(w.Members))
@@ -85,6 +95,7 @@ func Restore(w *wire.LogState) *State {
 	s := &State{
 		ID: w.Log, Pts: w.Pts, LastSeq: w.LastSeq, SkipSeq: w.SkipSeq,
 		Kind: w.Kind, Title: w.Title, Owner: w.Owner, createID: w.CreateRandomId,
+		roles: restoreRoles(w.Admins, w.Banned), policy: w.Policy, lastPostMs: maps.Clone(w.LastPostMs),
 	}
 	for i, m := range w.Members {
 		kind := chatv1.LogKind_LOG_KIND_UNSPECIFIED
@@ -124,6 +135,14 @@ func (s *State) Apply(e *wire.StoredEvent, content *chatv1.Event, seq uint64) {
 		s.setMember(c.MemberJoined.User, 0)
 	case *chatv1.Event_MemberLeft:
 		delete(s.members, c.MemberLeft.User)
+		delete(s.roles.admins, c.MemberLeft.User)
+	case *chatv1.Event_RoleChanged:
+		s.roles.set(c.RoleChanged.User, c.RoleChanged.Role)
+		if c.RoleChanged.Role == chatv1.Role_ROLE_BANNED && s.Kind == chatv1.LogKind_LOG_KIND_GROUP {
+			delete(s.members, c.RoleChanged.User)
+		}
+	case *chatv1.Event_PolicyChanged:
+		s.setPolicy(c.PolicyChanged)
 	case *chatv1.Event_LogJoined:
 		if e.Pts == 1 {
 			// A user log begins with the first thing noted in it.
@@ -133,6 +152,7 @@ func (s *State) Apply(e *wire.StoredEvent, content *chatv1.Event, seq uint64) {
 	case *chatv1.Event_LogLeft:
 		delete(s.members, c.LogLeft.Log)
 	case *chatv1.Event_Message:
+		s.posted(e.Sender, e.TimeMs)
 		s.recent.add(recentID{e.Sender, e.RandomId, e.ContentSum, e.Pts, e.TimeMs})
 	}
 }

@@ -29,6 +29,8 @@ type Shard interface {
 	Create(ctx context.Context, user string, r *chatv1.CreateRequest) (*chatv1.CreateResponse, *chatv1.Error)
 	Join(ctx context.Context, user string, r *chatv1.JoinRequest) (*chatv1.JoinResponse, *chatv1.Error)
 	Leave(ctx context.Context, user string, r *chatv1.LeaveRequest) (*chatv1.LeaveResponse, *chatv1.Error)
+	SetRole(ctx context.Context, user string, r *chatv1.SetRoleRequest) (*chatv1.SetRoleResponse, *chatv1.Error)
+	SetPolicy(ctx context.Context, user string, r *chatv1.SetPolicyRequest) (*chatv1.SetPolicyResponse, *chatv1.Error)
 	Post(ctx context.Context, user string, r *chatv1.PostRequest) (*chatv1.PostResponse, *chatv1.Error)
 	Difference(ctx context.Context, user string, r *chatv1.DifferenceRequest) (*chatv1.DifferenceResponse, *chatv1.Error)
 	// Accepting is nil while new sessions are taken, else why not, and when to come back.

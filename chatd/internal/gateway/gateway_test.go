@@ -53,6 +53,12 @@ func (d *door) Join(context.Context, string, *chatv1.JoinRequest) (*chatv1.JoinR
 func (d *door) Leave(context.Context, string, *chatv1.LeaveRequest) (*chatv1.LeaveResponse, *chatv1.Error) {
 	return &chatv1.LeaveResponse{}, d.answer
 }
+func (d *door) SetRole(context.Context, string, *chatv1.SetRoleRequest) (*chatv1.SetRoleResponse, *chatv1.Error) {
+	return &chatv1.SetRoleResponse{}, d.answer
+}
+func (d *door) SetPolicy(context.Context, string, *chatv1.SetPolicyRequest) (*chatv1.SetPolicyResponse, *chatv1.Error) {
+	return &chatv1.SetPolicyResponse{}, d.answer
+}
 func (d *door) Post(_ context.Context, user string, r *chatv1.PostRequest) (*chatv1.PostResponse, *chatv1.Error) {
 	return &chatv1.PostResponse{Log: user + "/" + r.Log, Pts: 42}, d.answer
 }

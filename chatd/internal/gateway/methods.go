@@ -30,6 +30,16 @@ func (m *methods) Leave(ctx context.Context, r *connect.Request[chatv1.LeaveRequ
 	return call(ctx, m, r, m.Shard.Leave)
 }
 
+// SetRole implements chatv1connect.ChatServiceHandler.
+func (m *methods) SetRole(ctx context.Context, r *connect.Request[chatv1.SetRoleRequest]) (*connect.Response[chatv1.SetRoleResponse], error) {
+	return call(ctx, m, r, m.Shard.SetRole)
+}
+
+// SetPolicy implements chatv1connect.ChatServiceHandler.
+func (m *methods) SetPolicy(ctx context.Context, r *connect.Request[chatv1.SetPolicyRequest]) (*connect.Response[chatv1.SetPolicyResponse], error) {
+	return call(ctx, m, r, m.Shard.SetPolicy)
+}
+
 // Post implements chatv1connect.ChatServiceHandler.
 func (m *methods) Post(ctx context.Context, r *connect.Request[chatv1.PostRequest]) (*connect.Response[chatv1.PostResponse], error) {
 	return call(ctx, m, r, m.Shard.Post)

@@ -52,6 +52,9 @@ func (t *term) fetch(r request, e *entry, f *wire.Fetch) {
 		return
 	}
 	reply.Info = e.info()
+	if f.GetWithBanned() {
+		reply.Banned = e.state.Banned()
+	}
 	walk := t.plan(e, f)
 	if !reply.MayRead || walk.from > walk.to {
 		t.reply(r, reply)
@@ -73,11 +76,12 @@ type fetchKey struct {
 	after  uint64
 	newest bool
 	limit  uint32
+	banned bool
 }
 
 // fetchFromStream reads what is not in memory, once for all that wait for it.
 func (t *term) fetchFromStream(r request, e *entry, f *wire.Fetch, w *walk) {
-	key := fetchKey{f.GetLog(), f.GetAfterPts(), f.GetNewest(), f.GetLimit()}
+	key := fetchKey{f.GetLog(), f.GetAfterPts(), f.GetNewest(), f.GetLimit(), f.GetWithBanned()}
 	if waiting, ok := t.fetching[key]; ok {
 		if len(waiting) >= maxWaiting {
 			waiting = waiting[1:]
@@ -106,6 +110,9 @@ func (t *term) fetchFromStream(r request, e *entry, f *wire.Fetch, w *walk) {
 // asked meanwhile may not have heard them.
 func (t *term) fetched(waiting []request, e *entry, f *wire.Fetch, from *reader, err error) {
 	reply := &wire.OwnerReply{Pts: e.settledPts, MayRead: true, Info: e.info()}
+	if f.GetWithBanned() {
+		reply.Banned = e.state.Banned()
+	}
 	w := t.plan(e, f)
 	switch {
 	case err != nil:

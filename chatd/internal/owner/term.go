@@ -179,6 +179,8 @@ func (t *term) command(r request, e *entry) {
 		t.reply(r, &wire.OwnerReply{Error: failed})
 	case d.LookBackMs != 0:
 		t.lookBack(r, e, d.LookBackMs)
+	case d.Event != nil && t.tailShare() >= 1:
+		t.cfg.Metrics.dropped.Inc() // until a checkpoint has caught up; the shard asks again
 	case d.Event != nil:
 		t.append(e, d, waiting{request: r})
 	case d.Pts > e.settledPts:
@@ -217,6 +219,7 @@ func (t *term) append(e *entry, d chatlog.Decision, w waiting) {
 		return
 	}
 	t.lastSeq++
+	t.cp.bytes += len(data)
 	e.state.Apply(event, d.Content, t.lastSeq)
 	t.touch(e)
 	t.pending = append(t.pending, pending{stored{t.lastSeq, event, data}, e, time.Now(), []waiting{w}})
@@ -244,6 +247,9 @@ func (t *term) settle(out Outcome) {
 	t.cfg.Link.Live(p.event.Log, t.traced(p))
 	for _, w := range p.waiting {
 		t.reply(w.request, t.done(p.entry, p.event.Pts, w.repeated))
+	}
+	if t.cp.taken != nil && !t.cp.saving {
+		t.checkpoint()
 	}
 }
 
@@ -287,7 +293,8 @@ func (t *term) sendDigest() {
 }
 
 func commandOf(r *wire.OwnerRequest, nowMs int64) chatlog.Command {
-	return chatlog.Command{User: r.User, NowMs: nowMs, Create: r.GetCreate(), Join: r.GetJoin(), Leave: r.GetLeave(), Post: r.GetPost(), Note: r.GetNote()}
+	return chatlog.Command{User: r.User, NowMs: nowMs, Create: r.GetCreate(), Join: r.GetJoin(), Leave: r.GetLeave(), Post: r.GetPost(), Note: r.GetNote(),
+		SetRole: r.GetSetRole(), SetPolicy: r.GetSetPolicy()}
 }
 
 func logOf(r *wire.OwnerRequest) string {
@@ -302,6 +309,10 @@ func logOf(r *wire.OwnerRequest) string {
 		return b.Post.GetLog()
 	case *wire.OwnerRequest_Note:
 		return b.Note.GetUserLog()
+	case *wire.OwnerRequest_SetRole:
+		return b.SetRole.GetLog()
+	case *wire.OwnerRequest_SetPolicy:
+		return b.SetPolicy.GetLog()
 	}
 	return ""
 }
@@ -318,6 +329,10 @@ func kindOf(r *wire.OwnerRequest) string {
 		return "post"
 	case *wire.OwnerRequest_Note:
 		return "note"
+	case *wire.OwnerRequest_SetRole:
+		return "set_role"
+	case *wire.OwnerRequest_SetPolicy:
+		return "set_policy"
 	case *wire.OwnerRequest_Heads:
 		return "heads"
 	case *wire.OwnerRequest_Fetch:

@@ -154,7 +154,7 @@ func (s *session) open(ctx context.Context, w *want) {
 
 // servesAtOnce reports whether nothing need be asked to attach a cursor.
 func (f *feed) servesAtOnce(user string, cursor *chatv1.Cursor) bool {
-	if f.group != nil && !f.knows(user) || f.kind == chatv1.LogKind_LOG_KIND_USER && user != f.opener {
+	if f.group != nil && !f.knows(user) || f.failBanned(user) != nil || f.kind == chatv1.LogKind_LOG_KIND_USER && user != f.opener {
 		return false
 	}
 	return cursor.GetEpoch() != f.fanout.Epoch() || cursor.GetPts() <= f.fanout.Head()
@@ -205,6 +205,9 @@ func refusedState(id string, flt *chatv1.Error) *chatv1.LogState {
 func (f *feed) attach(s *session, c *chatv1.Cursor) *chatv1.LogState {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if flt := f.failBannedLocked(s.user); flt != nil {
+		return refusedState(f.id, flt)
+	}
 	if f.group != nil {
 		if _, ok := f.group.members[s.user]; !ok {
 			return refusedState(f.id, f.notAllowed())

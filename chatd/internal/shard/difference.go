@@ -19,6 +19,14 @@ type question struct {
 	limit  int
 }
 
+// asker is in whose name the owner is asked: of a channel, the shard's own.
+func (q question) asker() string {
+	if q.kind == chatv1.LogKind_LOG_KIND_CHANNEL {
+		return ""
+	}
+	return q.user
+}
+
 // Difference returns the events after a cursor, as the log's owner has them now: for callers without a session, who are told of no
 // event later.
 func (sh *Shard) Difference(ctx context.Context, user string, req *chatv1.DifferenceRequest) (*chatv1.DifferenceResponse, *chatv1.Error) {
@@ -167,16 +175,16 @@ func (sh *Shard) fetchFor(ctx context.Context, q question, what *wire.Fetch, sha
 	case !got.reply.GetMayRead():
 		return fetched{}, notAllowed(q.log, q.kind)
 	}
+	if flt := bannedFrom(q.log, q.user, got.reply); flt != nil {
+		return fetched{}, flt
+	}
 	return got, nil
 }
 
-// fetchShared lets all who ask the same at once have one answer. In a channel all readers are the same.
+// fetchShared lets all who ask the same at once have one answer. In a channel all readers are the same, but for those who are banned,
+// whom the answer lists.
 func (sh *Shard) fetchShared(ctx context.Context, q question, what *wire.Fetch, share string) (fetched, error) {
-	user := q.user
-	if q.kind == chatv1.LogKind_LOG_KIND_CHANNEL {
-		user = ""
-	}
-	key := fmt.Sprint(q.log, " ", what.GetAfterPts(), " ", what.GetLimit(), " ", what.GetNewest(), " ", user, " ", share)
+	key := fmt.Sprint(q.log, " ", what.GetAfterPts(), " ", what.GetLimit(), " ", what.GetNewest(), " ", q.asker(), " ", share)
 	result := sh.differences.DoChan(key, func() (any, error) {
 		// Not the first caller's context: it is not only his answer.
 		shared, cancel := context.WithTimeout(sh.ctx, sh.cfg.RequestTimeout)
@@ -203,7 +211,8 @@ func (sh *Shard) fetchOnce(ctx context.Context, q question, what *wire.Fetch) (f
 	}
 	defer p.asking.exit()
 	sh.metrics.fetches.WithLabelValues(reasonDifference).Inc()
-	reply, err := sh.stores.Ask(ctx, p.number, &wire.OwnerRequest{User: q.user, Body: &wire.OwnerRequest_Fetch{Fetch: what}})
+	what.WithBanned = q.kind == chatv1.LogKind_LOG_KIND_CHANNEL
+	reply, err := sh.stores.Ask(ctx, p.number, &wire.OwnerRequest{User: q.asker(), Body: &wire.OwnerRequest_Fetch{Fetch: what}})
 	if err != nil {
 		return fetched{}, fmt.Errorf("fetch log %s: %w", q.log, err)
 	}

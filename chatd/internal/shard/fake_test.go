@@ -161,6 +161,10 @@ func (s *stores) answer(partition int, req *wire.OwnerRequest) *wire.OwnerReply 
 	case *wire.OwnerRequest_Note:
 		s.asks["note"]++
 		return s.decide(partition, body.Note.GetUserLog(), chatlog.Command{User: req.GetUser(), NowMs: now, Note: body.Note})
+	case *wire.OwnerRequest_SetRole:
+		return s.decide(partition, body.SetRole.GetLog(), chatlog.Command{User: req.GetUser(), NowMs: now, SetRole: body.SetRole})
+	case *wire.OwnerRequest_SetPolicy:
+		return s.decide(partition, body.SetPolicy.GetLog(), chatlog.Command{User: req.GetUser(), NowMs: now, SetPolicy: body.SetPolicy})
 	case *wire.OwnerRequest_Heads:
 		s.asks["heads"]++
 		reply := &wire.OwnerReply{Epoch: s.epoch}
@@ -247,6 +251,9 @@ func (s *stores) fetch(user string, f *wire.Fetch) *wire.OwnerReply {
 		return reply
 	}
 	reply.Info, reply.MayRead = l.state.Info(), l.state.MayRead(user)
+	if f.GetWithBanned() {
+		reply.Banned = l.state.Banned()
+	}
 	if !reply.MayRead {
 		return reply
 	}
@@ -337,6 +344,14 @@ func (s *stores) join(user, id string) {
 
 func (s *stores) leave(user, id string) {
 	s.do(user, id, chatlog.Command{Leave: &chatv1.LeaveRequest{Log: id}})
+}
+
+// role gives a role at another shard.
+func (s *stores) role(by, id, user string, role chatv1.Role) {
+	reply := s.do(by, id, chatlog.Command{SetRole: &chatv1.SetRoleRequest{Log: id, User: user, Role: role}})
+	if reply.GetError() != nil {
+		panic(reply.GetError())
+	}
 }
 
 // replay folds a stored event into the log again.

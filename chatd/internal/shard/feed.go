@@ -54,6 +54,9 @@ type feed struct {
 	healed chan struct{}
 
 	group *membership // of groups only
+	// banned users, of channels only; roles is the position of the newest change of a role that has passed.
+	banned map[string]struct{}
+	roles  uint64
 }
 
 func newFeed(sh *Shard, id, opener string) *feed {
@@ -61,8 +64,12 @@ func newFeed(sh *Shard, id, opener string) *feed {
 		sh: sh, id: id, kind: logid.Kind(id), opener: opener, part: sh.partitions[logid.Partition(id, sh.cfg.Partitions)],
 		opened: make(chan struct{}), gone: make(chan struct{}),
 	}
-	if f.kind == chatv1.LogKind_LOG_KIND_GROUP {
+	switch f.kind {
+	case chatv1.LogKind_LOG_KIND_GROUP:
 		f.group = newMembership()
+	case chatv1.LogKind_LOG_KIND_CHANNEL:
+		f.opener = "" // the shard itself: no user's right is needed to follow a channel
+		f.banned = make(map[string]struct{})
 	}
 	return f
 }
@@ -86,7 +93,8 @@ func (f *feed) tryOpen() *chatv1.Error {
 	}
 	ctx, cancel := context.WithTimeout(f.sh.ctx, f.sh.cfg.AttachTimeout)
 	defer cancel()
-	reply, err := f.fetch(ctx, f.opener, &wire.Fetch{Log: f.id, Newest: true, Limit: uint32(f.sh.cfg.SeedEvents)}, reasonAttach)
+	reply, err := f.fetch(ctx, f.opener, &wire.Fetch{
+		Log: f.id, Newest: true, Limit: uint32(f.sh.cfg.SeedEvents), WithBanned: f.banned != nil}, reasonAttach)
 	if err != nil {
 		return unavailable(err)
 	}
@@ -118,6 +126,9 @@ func (f *feed) begin(reply *wire.OwnerReply, events []*chatv1.Event) {
 	defer f.mu.Unlock()
 	f.epoch = reply.GetEpoch()
 	f.fanout = f.sh.engine.OpenLog(f.id, f.epoch, base)
+	if f.banned != nil {
+		f.setBannedLocked(reply.GetBanned())
+	}
 	for _, event := range events {
 		f.appendLocked(event)
 	}
@@ -219,8 +230,11 @@ func (f *feed) appendLocked(event *chatv1.Event) {
 		f.fanout.Reset(f.epoch, max(event.GetPts(), f.fanout.Head()))
 		return
 	}
-	if f.group != nil {
+	switch {
+	case f.group != nil:
 		f.followMembersLocked(event)
+	case f.banned != nil:
+		f.followBansLocked(event)
 	}
 }
 
@@ -253,5 +267,8 @@ func (f *feed) resetLocked(epoch uint32, head uint64) {
 	f.target = max(f.target, head)
 	f.fanout.Reset(epoch, head)
 	f.recheckMembersLocked()
+	if f.banned != nil {
+		f.recheckBansLocked()
+	}
 	f.catchUpLocked()
 }

@@ -46,7 +46,7 @@ func (f *feed) allowed(ctx context.Context, user string) *chatv1.Error {
 		if f.kind == chatv1.LogKind_LOG_KIND_USER && user != f.opener {
 			return f.notAllowed()
 		}
-		return nil
+		return f.failBanned(user)
 	}
 	for {
 		if f.knows(user) {
@@ -84,9 +84,9 @@ func (f *feed) followMembersLocked(event *chatv1.Event) {
 	switch {
 	case event.GetMemberJoined() != nil:
 		f.group.allow(event.GetMemberJoined().GetUser(), event.GetPts())
-	case event.GetMemberLeft() != nil:
+	case event.GetMemberLeft() != nil || event.GetRoleChanged().GetRole() == chatv1.Role_ROLE_BANNED:
 		f.group.lastLeft = event.GetPts()
-		user := event.GetMemberLeft().GetUser()
+		user := event.GetMemberLeft().GetUser() + event.GetRoleChanged().GetUser() // one of the two
 		if asOf, ok := f.group.members[user]; ok && event.GetPts() > asOf {
 			f.leftLocked(user, event.GetPts())
 		}
@@ -177,9 +177,13 @@ func (f *feed) recheck(user string, asOf uint64) {
 
 // ask asks the owner, until there is an answer, what a user may do, and does with it what is to be done under the feed's lock.
 func (f *feed) ask(user string, locked func(*wire.OwnerReply)) {
+	f.askOwner(user, &wire.Fetch{Log: f.id}, locked)
+}
+
+func (f *feed) askOwner(user string, what *wire.Fetch, locked func(*wire.OwnerReply)) {
 	for pause := firstPause; f.sh.ctx.Err() == nil; pause = min(2*pause, maxPause) {
 		ctx, cancel := context.WithTimeout(f.sh.ctx, f.sh.cfg.RequestTimeout)
-		reply, err := f.fetch(ctx, user, &wire.Fetch{Log: f.id}, reasonGap)
+		reply, err := f.fetch(ctx, user, what, reasonGap)
 		cancel()
 		if err == nil && (reply.GetError() == nil || reply.GetError().GetCode() == chatv1.Error_CODE_NOT_FOUND) {
 			f.mu.Lock()

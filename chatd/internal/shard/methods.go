@@ -56,6 +56,30 @@ func (sh *Shard) Leave(ctx context.Context, user string, req *chatv1.LeaveReques
 	return &chatv1.LeaveResponse{}, nil
 }
 
+// SetRole changes what another user may do in a log.
+func (sh *Shard) SetRole(ctx context.Context, user string, req *chatv1.SetRoleRequest) (*chatv1.SetRoleResponse, *chatv1.Error) {
+	if flt := checkSetRole(req); flt != nil {
+		return nil, flt
+	}
+	reply, flt := sh.ask(ctx, req.GetLog(), &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_SetRole{SetRole: req}})
+	if flt != nil {
+		return nil, flt
+	}
+	return &chatv1.SetRoleResponse{Epoch: reply.GetEpoch(), Pts: reply.GetPts()}, nil
+}
+
+// SetPolicy changes who may post in a log, and how often.
+func (sh *Shard) SetPolicy(ctx context.Context, user string, req *chatv1.SetPolicyRequest) (*chatv1.SetPolicyResponse, *chatv1.Error) {
+	if flt := checkSetPolicy(req); flt != nil {
+		return nil, flt
+	}
+	reply, flt := sh.ask(ctx, req.GetLog(), &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_SetPolicy{SetPolicy: req}})
+	if flt != nil {
+		return nil, flt
+	}
+	return &chatv1.SetPolicyResponse{Epoch: reply.GetEpoch(), Pts: reply.GetPts()}, nil
+}
+
 // note has the user's own log say that he has joined, or left, another.
 func (sh *Shard) note(ctx context.Context, user, log string, kind chatv1.LogKind, left bool) *chatv1.Error {
 	mine := logid.User(user)

@@ -100,6 +100,20 @@ func (s *session) ask(frame *chatv1.ClientFrame) {
 			resp, flt := s.sh.Leave(ctx, s.user, body.Leave)
 			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Left{Left: resp}}, flt)
 		})
+	case *chatv1.ClientFrame_SetRole:
+		method.WithLabelValues("set_role").Inc()
+		s.run(func() {
+			defer cancel()
+			resp, flt := s.sh.SetRole(ctx, s.user, body.SetRole)
+			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_RoleSet{RoleSet: resp}}, flt)
+		})
+	case *chatv1.ClientFrame_SetPolicy:
+		method.WithLabelValues("set_policy").Inc()
+		s.run(func() {
+			defer cancel()
+			resp, flt := s.sh.SetPolicy(ctx, s.user, body.SetPolicy)
+			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_PolicySet{PolicySet: resp}}, flt)
+		})
 	case *chatv1.ClientFrame_Renew:
 		method.WithLabelValues("renew").Inc()
 		s.run(func() {

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/logid"
+	"github.com/chatfleet/chatfleet/chatd/internal/token"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
@@ -85,6 +86,40 @@ func checkCreate(req *chatv1.CreateRequest) *chatv1.Error {
 	}
 	if req.GetRandomId() == 0 {
 		return faultIn("create.random_id", chatv1.Error_CODE_INVALID, "the random_id must not be 0, so that a repeat can be told")
+	}
+	return nil
+}
+
+func checkSetRole(req *chatv1.SetRoleRequest) *chatv1.Error {
+	if flt := sharedLog(req.GetLog(), "set_role.log", "given roles"); flt != nil {
+		return flt
+	}
+	if !token.ValidUser(req.GetUser()) {
+		return faultIn("set_role.user", chatv1.Error_CODE_INVALID, "no name of a user")
+	}
+	switch req.GetRole() {
+	case chatv1.Role_ROLE_ADMIN, chatv1.Role_ROLE_MEMBER, chatv1.Role_ROLE_BANNED:
+		return nil
+	case chatv1.Role_ROLE_OWNER:
+		return faultIn("set_role.role", chatv1.Error_CODE_DENIED, "a log keeps its owner")
+	}
+	return faultIn("set_role.role", chatv1.Error_CODE_INVALID, "the role must be admin, member or banned")
+}
+
+// maxSlowMode is in seconds.
+const maxSlowMode = 3600
+
+func checkSetPolicy(req *chatv1.SetPolicyRequest) *chatv1.Error {
+	if flt := sharedLog(req.GetLog(), "set_policy.log", "given a policy"); flt != nil {
+		return flt
+	}
+	switch p := req.GetPolicy(); {
+	case p == nil:
+		return faultIn("set_policy.policy", chatv1.Error_CODE_INVALID, "the policy is missing")
+	case p.GetSlowModeSeconds() > maxSlowMode:
+		return faultIn("set_policy.policy.slow_mode_seconds", chatv1.Error_CODE_INVALID, "%d seconds, at most %d may be", p.GetSlowModeSeconds(), maxSlowMode)
+	case logid.Kind(req.GetLog()) == chatv1.LogKind_LOG_KIND_CHANNEL && (p.GetSlowModeSeconds() > 0 || !p.GetAdminsPostOnly()):
+		return faultIn("set_policy.policy", chatv1.Error_CODE_INVALID, "in a channel only admins post, as often as they like; other policies are for groups")
 	}
 	return nil
 }

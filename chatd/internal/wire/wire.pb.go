@@ -250,8 +250,14 @@ type LogState struct {
 	MemberKinds []v1.LogKind `protobuf:"varint,11,rep,packed,name=member_kinds,json=memberKinds,proto3,enum=chatfleet.chat.v1.LogKind" json:"member_kinds,omitempty"`
 	// The random_id of the creation, so that its repeat is recognised for ever.
 	CreateRandomId uint64 `protobuf:"fixed64,12,opt,name=create_random_id,json=createRandomId,proto3" json:"create_random_id,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Sorted.
+	Admins []string   `protobuf:"bytes,13,rep,name=admins,proto3" json:"admins,omitempty"`
+	Banned []string   `protobuf:"bytes,14,rep,name=banned,proto3" json:"banned,omitempty"`
+	Policy *v1.Policy `protobuf:"bytes,15,opt,name=policy,proto3" json:"policy,omitempty"`
+	// With slow mode: when members posted last, as far as it still matters.
+	LastPostMs    map[string]int64 `protobuf:"bytes,16,rep,name=last_post_ms,json=lastPostMs,proto3" json:"last_post_ms,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LogState) Reset() {
@@ -366,6 +372,34 @@ func (x *LogState) GetCreateRandomId() uint64 {
 		return x.CreateRandomId
 	}
 	return 0
+}
+
+func (x *LogState) GetAdmins() []string {
+	if x != nil {
+		return x.Admins
+	}
+	return nil
+}
+
+func (x *LogState) GetBanned() []string {
+	if x != nil {
+		return x.Banned
+	}
+	return nil
+}
+
+func (x *LogState) GetPolicy() *v1.Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *LogState) GetLastPostMs() map[string]int64 {
+	if x != nil {
+		return x.LastPostMs
+	}
+	return nil
 }
 
 // RecentId remembers a request that was carried out.
@@ -525,6 +559,8 @@ type OwnerRequest struct {
 	//	*OwnerRequest_Note
 	//	*OwnerRequest_Heads
 	//	*OwnerRequest_Fetch
+	//	*OwnerRequest_SetRole
+	//	*OwnerRequest_SetPolicy
 	Body          isOwnerRequest_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -644,6 +680,24 @@ func (x *OwnerRequest) GetFetch() *Fetch {
 	return nil
 }
 
+func (x *OwnerRequest) GetSetRole() *v1.SetRoleRequest {
+	if x != nil {
+		if x, ok := x.Body.(*OwnerRequest_SetRole); ok {
+			return x.SetRole
+		}
+	}
+	return nil
+}
+
+func (x *OwnerRequest) GetSetPolicy() *v1.SetPolicyRequest {
+	if x != nil {
+		if x, ok := x.Body.(*OwnerRequest_SetPolicy); ok {
+			return x.SetPolicy
+		}
+	}
+	return nil
+}
+
 type isOwnerRequest_Body interface {
 	isOwnerRequest_Body()
 }
@@ -677,6 +731,14 @@ type OwnerRequest_Fetch struct {
 	Fetch *Fetch `protobuf:"bytes,8,opt,name=fetch,proto3,oneof"`
 }
 
+type OwnerRequest_SetRole struct {
+	SetRole *v1.SetRoleRequest `protobuf:"bytes,9,opt,name=set_role,json=setRole,proto3,oneof"`
+}
+
+type OwnerRequest_SetPolicy struct {
+	SetPolicy *v1.SetPolicyRequest `protobuf:"bytes,10,opt,name=set_policy,json=setPolicy,proto3,oneof"`
+}
+
 func (*OwnerRequest_Create) isOwnerRequest_Body() {}
 
 func (*OwnerRequest_Join) isOwnerRequest_Body() {}
@@ -690,6 +752,10 @@ func (*OwnerRequest_Note) isOwnerRequest_Body() {}
 func (*OwnerRequest_Heads) isOwnerRequest_Body() {}
 
 func (*OwnerRequest_Fetch) isOwnerRequest_Body() {}
+
+func (*OwnerRequest_SetRole) isOwnerRequest_Body() {}
+
+func (*OwnerRequest_SetPolicy) isOwnerRequest_Body() {}
 
 type Create struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -866,7 +932,9 @@ type Fetch struct {
 	// At most this many, and at most the owner's own limit in events and bytes.
 	Limit uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
 	// The newest ones instead, in ascending order.
-	Newest        bool `protobuf:"varint,4,opt,name=newest,proto3" json:"newest,omitempty"`
+	Newest bool `protobuf:"varint,4,opt,name=newest,proto3" json:"newest,omitempty"`
+	// The banned users too.
+	WithBanned    bool `protobuf:"varint,5,opt,name=with_banned,json=withBanned,proto3" json:"with_banned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -929,6 +997,13 @@ func (x *Fetch) GetNewest() bool {
 	return false
 }
 
+func (x *Fetch) GetWithBanned() bool {
+	if x != nil {
+		return x.WithBanned
+	}
+	return false
+}
+
 type OwnerReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Error *v1.Error              `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
@@ -943,8 +1018,11 @@ type OwnerReply struct {
 	Heads []*Head `protobuf:"bytes,6,rep,name=heads,proto3" json:"heads,omitempty"`
 	// Of fetch, ascending: each a marshalled StoredEvent, as stored.
 	Events [][]byte `protobuf:"bytes,7,rep,name=events,proto3" json:"events,omitempty"`
-	// Of fetch: whether the user may read the log. False answers carry no events.
-	MayRead       bool `protobuf:"varint,8,opt,name=may_read,json=mayRead,proto3" json:"may_read,omitempty"`
+	// Of fetch: whether the user may read the log. False answers carry no events. The nameless user is the shard itself, which reads
+	// channels.
+	MayRead bool `protobuf:"varint,8,opt,name=may_read,json=mayRead,proto3" json:"may_read,omitempty"`
+	// Of fetch with_banned, sorted.
+	Banned        []string `protobuf:"bytes,9,rep,name=banned,proto3" json:"banned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1033,6 +1111,13 @@ func (x *OwnerReply) GetMayRead() bool {
 		return x.MayRead
 	}
 	return false
+}
+
+func (x *OwnerReply) GetBanned() []string {
+	if x != nil {
+		return x.Banned
+	}
+	return nil
 }
 
 type Head struct {
@@ -1182,7 +1267,7 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x05trace\x18d \x01(\fR\x05trace\";\n" +
 	"\bEnvelope\x12\x1b\n" +
 	"\tkey_epoch\x18\x01 \x01(\rR\bkeyEpoch\x12\x12\n" +
-	"\x04body\x18\x02 \x01(\fR\x04body\"\xac\x03\n" +
+	"\x04body\x18\x02 \x01(\fR\x04body\"\xa1\x05\n" +
 	"\bLogState\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x10\n" +
 	"\x03pts\x18\x02 \x01(\x04R\x03pts\x12\x19\n" +
@@ -1196,7 +1281,15 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x13forgotten_before_ms\x18\n" +
 	" \x01(\x03R\x11forgottenBeforeMs\x12=\n" +
 	"\fmember_kinds\x18\v \x03(\x0e2\x1a.chatfleet.chat.v1.LogKindR\vmemberKinds\x12(\n" +
-	"\x10create_random_id\x18\f \x01(\x06R\x0ecreateRandomId\"\x8b\x01\n" +
+	"\x10create_random_id\x18\f \x01(\x06R\x0ecreateRandomId\x12\x16\n" +
+	"\x06admins\x18\r \x03(\tR\x06admins\x12\x16\n" +
+	"\x06banned\x18\x0e \x03(\tR\x06banned\x121\n" +
+	"\x06policy\x18\x0f \x01(\v2\x19.chatfleet.chat.v1.PolicyR\x06policy\x12Q\n" +
+	"\flast_post_ms\x18\x10 \x03(\v2/.chatfleet.internal.v1.LogState.LastPostMsEntryR\n" +
+	"lastPostMs\x1a=\n" +
+	"\x0fLastPostMsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\x8b\x01\n" +
 	"\bRecentId\x12\x16\n" +
 	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x1b\n" +
 	"\trandom_id\x18\x02 \x01(\x06R\brandomId\x12\x1f\n" +
@@ -1208,7 +1301,7 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"Checkpoint\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x06R\x04term\x12\x12\n" +
-	"\x04void\x18\x03 \x01(\bR\x04void\"\xc1\x03\n" +
+	"\x04void\x18\x03 \x01(\bR\x04void\"\xc7\x04\n" +
 	"\fOwnerRequest\x12\x14\n" +
 	"\x05trace\x18d \x01(\fR\x05trace\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x127\n" +
@@ -1218,7 +1311,11 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x04post\x18\x05 \x01(\v2\x1e.chatfleet.chat.v1.PostRequestH\x00R\x04post\x125\n" +
 	"\x04note\x18\x06 \x01(\v2\x1f.chatfleet.internal.v1.UserNoteH\x00R\x04note\x124\n" +
 	"\x05heads\x18\a \x01(\v2\x1c.chatfleet.internal.v1.HeadsH\x00R\x05heads\x124\n" +
-	"\x05fetch\x18\b \x01(\v2\x1c.chatfleet.internal.v1.FetchH\x00R\x05fetchB\x06\n" +
+	"\x05fetch\x18\b \x01(\v2\x1c.chatfleet.internal.v1.FetchH\x00R\x05fetch\x12>\n" +
+	"\bset_role\x18\t \x01(\v2!.chatfleet.chat.v1.SetRoleRequestH\x00R\asetRole\x12D\n" +
+	"\n" +
+	"set_policy\x18\n" +
+	" \x01(\v2#.chatfleet.chat.v1.SetPolicyRequestH\x00R\tsetPolicyB\x06\n" +
 	"\x04body\"V\n" +
 	"\x06Create\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12:\n" +
@@ -1229,12 +1326,14 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x04kind\x18\x03 \x01(\x0e2\x1a.chatfleet.chat.v1.LogKindR\x04kind\x12\x12\n" +
 	"\x04left\x18\x04 \x01(\bR\x04left\"\x1b\n" +
 	"\x05Heads\x12\x12\n" +
-	"\x04logs\x18\x01 \x03(\tR\x04logs\"d\n" +
+	"\x04logs\x18\x01 \x03(\tR\x04logs\"\x85\x01\n" +
 	"\x05Fetch\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x1b\n" +
 	"\tafter_pts\x18\x02 \x01(\x04R\bafterPts\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x16\n" +
-	"\x06newest\x18\x04 \x01(\bR\x06newest\"\x96\x02\n" +
+	"\x06newest\x18\x04 \x01(\bR\x06newest\x12\x1f\n" +
+	"\vwith_banned\x18\x05 \x01(\bR\n" +
+	"withBanned\"\xae\x02\n" +
 	"\n" +
 	"OwnerReply\x12.\n" +
 	"\x05error\x18\x01 \x01(\v2\x18.chatfleet.chat.v1.ErrorR\x05error\x12\x14\n" +
@@ -1244,7 +1343,8 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x04info\x18\x05 \x01(\v2\x1a.chatfleet.chat.v1.LogInfoR\x04info\x121\n" +
 	"\x05heads\x18\x06 \x03(\v2\x1b.chatfleet.internal.v1.HeadR\x05heads\x12\x16\n" +
 	"\x06events\x18\a \x03(\fR\x06events\x12\x19\n" +
-	"\bmay_read\x18\b \x01(\bR\amayRead\"*\n" +
+	"\bmay_read\x18\b \x01(\bR\amayRead\x12\x16\n" +
+	"\x06banned\x18\t \x03(\tR\x06banned\"*\n" +
 	"\x04Head\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x10\n" +
 	"\x03pts\x18\x02 \x01(\x04R\x03pts\"}\n" +
@@ -1266,52 +1366,60 @@ func file_chatd_internal_wire_wire_proto_rawDescGZIP() []byte {
 	return file_chatd_internal_wire_wire_proto_rawDescData
 }
 
-var file_chatd_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_chatd_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_chatd_internal_wire_wire_proto_goTypes = []any{
-	(*StoredEvent)(nil),      // 0: chatfleet.internal.v1.StoredEvent
-	(*Envelope)(nil),         // 1: chatfleet.internal.v1.Envelope
-	(*LogState)(nil),         // 2: chatfleet.internal.v1.LogState
-	(*RecentId)(nil),         // 3: chatfleet.internal.v1.RecentId
-	(*Checkpoint)(nil),       // 4: chatfleet.internal.v1.Checkpoint
-	(*OwnerRequest)(nil),     // 5: chatfleet.internal.v1.OwnerRequest
-	(*Create)(nil),           // 6: chatfleet.internal.v1.Create
-	(*UserNote)(nil),         // 7: chatfleet.internal.v1.UserNote
-	(*Heads)(nil),            // 8: chatfleet.internal.v1.Heads
-	(*Fetch)(nil),            // 9: chatfleet.internal.v1.Fetch
-	(*OwnerReply)(nil),       // 10: chatfleet.internal.v1.OwnerReply
-	(*Head)(nil),             // 11: chatfleet.internal.v1.Head
-	(*Digest)(nil),           // 12: chatfleet.internal.v1.Digest
-	(v1.LogKind)(0),          // 13: chatfleet.chat.v1.LogKind
-	(*v1.JoinRequest)(nil),   // 14: chatfleet.chat.v1.JoinRequest
-	(*v1.LeaveRequest)(nil),  // 15: chatfleet.chat.v1.LeaveRequest
-	(*v1.PostRequest)(nil),   // 16: chatfleet.chat.v1.PostRequest
-	(*v1.CreateRequest)(nil), // 17: chatfleet.chat.v1.CreateRequest
-	(*v1.Error)(nil),         // 18: chatfleet.chat.v1.Error
-	(*v1.LogInfo)(nil),       // 19: chatfleet.chat.v1.LogInfo
+	(*StoredEvent)(nil),         // 0: chatfleet.internal.v1.StoredEvent
+	(*Envelope)(nil),            // 1: chatfleet.internal.v1.Envelope
+	(*LogState)(nil),            // 2: chatfleet.internal.v1.LogState
+	(*RecentId)(nil),            // 3: chatfleet.internal.v1.RecentId
+	(*Checkpoint)(nil),          // 4: chatfleet.internal.v1.Checkpoint
+	(*OwnerRequest)(nil),        // 5: chatfleet.internal.v1.OwnerRequest
+	(*Create)(nil),              // 6: chatfleet.internal.v1.Create
+	(*UserNote)(nil),            // 7: chatfleet.internal.v1.UserNote
+	(*Heads)(nil),               // 8: chatfleet.internal.v1.Heads
+	(*Fetch)(nil),               // 9: chatfleet.internal.v1.Fetch
+	(*OwnerReply)(nil),          // 10: chatfleet.internal.v1.OwnerReply
+	(*Head)(nil),                // 11: chatfleet.internal.v1.Head
+	(*Digest)(nil),              // 12: chatfleet.internal.v1.Digest
+	nil,                         // 13: chatfleet.internal.v1.LogState.LastPostMsEntry
+	(v1.LogKind)(0),             // 14: chatfleet.chat.v1.LogKind
+	(*v1.Policy)(nil),           // 15: chatfleet.chat.v1.Policy
+	(*v1.JoinRequest)(nil),      // 16: chatfleet.chat.v1.JoinRequest
+	(*v1.LeaveRequest)(nil),     // 17: chatfleet.chat.v1.LeaveRequest
+	(*v1.PostRequest)(nil),      // 18: chatfleet.chat.v1.PostRequest
+	(*v1.SetRoleRequest)(nil),   // 19: chatfleet.chat.v1.SetRoleRequest
+	(*v1.SetPolicyRequest)(nil), // 20: chatfleet.chat.v1.SetPolicyRequest
+	(*v1.CreateRequest)(nil),    // 21: chatfleet.chat.v1.CreateRequest
+	(*v1.Error)(nil),            // 22: chatfleet.chat.v1.Error
+	(*v1.LogInfo)(nil),          // 23: chatfleet.chat.v1.LogInfo
 }
 var file_chatd_internal_wire_wire_proto_depIdxs = []int32{
 	1,  // 0: chatfleet.internal.v1.StoredEvent.content:type_name -> chatfleet.internal.v1.Envelope
-	13, // 1: chatfleet.internal.v1.LogState.kind:type_name -> chatfleet.chat.v1.LogKind
+	14, // 1: chatfleet.internal.v1.LogState.kind:type_name -> chatfleet.chat.v1.LogKind
 	3,  // 2: chatfleet.internal.v1.LogState.recent:type_name -> chatfleet.internal.v1.RecentId
-	13, // 3: chatfleet.internal.v1.LogState.member_kinds:type_name -> chatfleet.chat.v1.LogKind
-	6,  // 4: chatfleet.internal.v1.OwnerRequest.create:type_name -> chatfleet.internal.v1.Create
-	14, // 5: chatfleet.internal.v1.OwnerRequest.join:type_name -> chatfleet.chat.v1.JoinRequest
-	15, // 6: chatfleet.internal.v1.OwnerRequest.leave:type_name -> chatfleet.chat.v1.LeaveRequest
-	16, // 7: chatfleet.internal.v1.OwnerRequest.post:type_name -> chatfleet.chat.v1.PostRequest
-	7,  // 8: chatfleet.internal.v1.OwnerRequest.note:type_name -> chatfleet.internal.v1.UserNote
-	8,  // 9: chatfleet.internal.v1.OwnerRequest.heads:type_name -> chatfleet.internal.v1.Heads
-	9,  // 10: chatfleet.internal.v1.OwnerRequest.fetch:type_name -> chatfleet.internal.v1.Fetch
-	17, // 11: chatfleet.internal.v1.Create.request:type_name -> chatfleet.chat.v1.CreateRequest
-	13, // 12: chatfleet.internal.v1.UserNote.kind:type_name -> chatfleet.chat.v1.LogKind
-	18, // 13: chatfleet.internal.v1.OwnerReply.error:type_name -> chatfleet.chat.v1.Error
-	19, // 14: chatfleet.internal.v1.OwnerReply.info:type_name -> chatfleet.chat.v1.LogInfo
-	11, // 15: chatfleet.internal.v1.OwnerReply.heads:type_name -> chatfleet.internal.v1.Head
-	11, // 16: chatfleet.internal.v1.Digest.moved:type_name -> chatfleet.internal.v1.Head
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	14, // 3: chatfleet.internal.v1.LogState.member_kinds:type_name -> chatfleet.chat.v1.LogKind
+	15, // 4: chatfleet.internal.v1.LogState.policy:type_name -> chatfleet.chat.v1.Policy
+	13, // 5: chatfleet.internal.v1.LogState.last_post_ms:type_name -> chatfleet.internal.v1.LogState.LastPostMsEntry
+	6,  // 6: chatfleet.internal.v1.OwnerRequest.create:type_name -> chatfleet.internal.v1.Create
+	16, // 7: chatfleet.internal.v1.OwnerRequest.join:type_name -> chatfleet.chat.v1.JoinRequest
+	17, // 8: chatfleet.internal.v1.OwnerRequest.leave:type_name -> chatfleet.chat.v1.LeaveRequest
+	18, // 9: chatfleet.internal.v1.OwnerRequest.post:type_name -> chatfleet.chat.v1.PostRequest
+	7,  // 10: chatfleet.internal.v1.OwnerRequest.note:type_name -> chatfleet.internal.v1.UserNote
+	8,  // 11: chatfleet.internal.v1.OwnerRequest.heads:type_name -> chatfleet.internal.v1.Heads
+	9,  // 12: chatfleet.internal.v1.OwnerRequest.fetch:type_name -> chatfleet.internal.v1.Fetch
+	19, // 13: chatfleet.internal.v1.OwnerRequest.set_role:type_name -> chatfleet.chat.v1.SetRoleRequest
+	20, // 14: chatfleet.internal.v1.OwnerRequest.set_policy:type_name -> chatfleet.chat.v1.SetPolicyRequest
+	21, // 15: chatfleet.internal.v1.Create.request:type_name -> chatfleet.chat.v1.CreateRequest
+	14, // 16: chatfleet.internal.v1.UserNote.kind:type_name -> chatfleet.chat.v1.LogKind
+	22, // 17: chatfleet.internal.v1.OwnerReply.error:type_name -> chatfleet.chat.v1.Error
+	23, // 18: chatfleet.internal.v1.OwnerReply.info:type_name -> chatfleet.chat.v1.LogInfo
+	11, // 19: chatfleet.internal.v1.OwnerReply.heads:type_name -> chatfleet.internal.v1.Head
+	11, // 20: chatfleet.internal.v1.Digest.moved:type_name -> chatfleet.internal.v1.Head
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_chatd_internal_wire_wire_proto_init() }
@@ -1327,6 +1435,8 @@ func file_chatd_internal_wire_wire_proto_init() {
 		(*OwnerRequest_Note)(nil),
 		(*OwnerRequest_Heads)(nil),
 		(*OwnerRequest_Fetch)(nil),
+		(*OwnerRequest_SetRole)(nil),
+		(*OwnerRequest_SetPolicy)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1334,7 +1444,7 @@ func file_chatd_internal_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatd_internal_wire_wire_proto_rawDesc), len(file_chatd_internal_wire_wire_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

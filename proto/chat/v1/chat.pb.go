@@ -83,6 +83,66 @@ func (LogKind) EnumDescriptor() ([]byte, []int) {
 	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{0}
 }
 
+// Role is what a user may do in a log.
+type Role int32
+
+const (
+	Role_ROLE_UNSPECIFIED Role = 0
+	// Made the log, and may do everything. It has one owner, who stays it.
+	Role_ROLE_OWNER Role = 1
+	// Posts where only admins do, posts as often as he likes, bans, sets the policy.
+	Role_ROLE_ADMIN Role = 2
+	// What everybody else is: reads, and posts if the policy lets him.
+	Role_ROLE_MEMBER Role = 3
+	// Neither reads, nor posts, nor joins.
+	Role_ROLE_BANNED Role = 4
+)
+
+// Enum value maps for Role.
+var (
+	Role_name = map[int32]string{
+		0: "ROLE_UNSPECIFIED",
+		1: "ROLE_OWNER",
+		2: "ROLE_ADMIN",
+		3: "ROLE_MEMBER",
+		4: "ROLE_BANNED",
+	}
+	Role_value = map[string]int32{
+		"ROLE_UNSPECIFIED": 0,
+		"ROLE_OWNER":       1,
+		"ROLE_ADMIN":       2,
+		"ROLE_MEMBER":      3,
+		"ROLE_BANNED":      4,
+	}
+)
+
+func (x Role) Enum() *Role {
+	p := new(Role)
+	*p = x
+	return p
+}
+
+func (x Role) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Role) Descriptor() protoreflect.EnumDescriptor {
+	return file_proto_chat_v1_chat_proto_enumTypes[1].Descriptor()
+}
+
+func (Role) Type() protoreflect.EnumType {
+	return &file_proto_chat_v1_chat_proto_enumTypes[1]
+}
+
+func (x Role) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Role.Descriptor instead.
+func (Role) EnumDescriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{1}
+}
+
 type LogState_Status int32
 
 const (
@@ -123,11 +183,11 @@ func (x LogState_Status) String() string {
 }
 
 func (LogState_Status) Descriptor() protoreflect.EnumDescriptor {
-	return file_proto_chat_v1_chat_proto_enumTypes[1].Descriptor()
+	return file_proto_chat_v1_chat_proto_enumTypes[2].Descriptor()
 }
 
 func (LogState_Status) Type() protoreflect.EnumType {
-	return &file_proto_chat_v1_chat_proto_enumTypes[1]
+	return &file_proto_chat_v1_chat_proto_enumTypes[2]
 }
 
 func (x LogState_Status) Number() protoreflect.EnumNumber {
@@ -136,7 +196,7 @@ func (x LogState_Status) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogState_Status.Descriptor instead.
 func (LogState_Status) EnumDescriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{18, 0}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{20, 0}
 }
 
 type DifferenceResponse_Kind int32
@@ -182,11 +242,11 @@ func (x DifferenceResponse_Kind) String() string {
 }
 
 func (DifferenceResponse_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_proto_chat_v1_chat_proto_enumTypes[2].Descriptor()
+	return file_proto_chat_v1_chat_proto_enumTypes[3].Descriptor()
 }
 
 func (DifferenceResponse_Kind) Type() protoreflect.EnumType {
-	return &file_proto_chat_v1_chat_proto_enumTypes[2]
+	return &file_proto_chat_v1_chat_proto_enumTypes[3]
 }
 
 func (x DifferenceResponse_Kind) Number() protoreflect.EnumNumber {
@@ -195,7 +255,7 @@ func (x DifferenceResponse_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DifferenceResponse_Kind.Descriptor instead.
 func (DifferenceResponse_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{32, 0}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{38, 0}
 }
 
 type Error_Code int32
@@ -285,11 +345,11 @@ func (x Error_Code) String() string {
 }
 
 func (Error_Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_proto_chat_v1_chat_proto_enumTypes[3].Descriptor()
+	return file_proto_chat_v1_chat_proto_enumTypes[4].Descriptor()
 }
 
 func (Error_Code) Type() protoreflect.EnumType {
-	return &file_proto_chat_v1_chat_proto_enumTypes[3]
+	return &file_proto_chat_v1_chat_proto_enumTypes[4]
 }
 
 func (x Error_Code) Number() protoreflect.EnumNumber {
@@ -298,7 +358,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{38, 0}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{44, 0}
 }
 
 // ClientFrame is one message from a client on a session.
@@ -318,6 +378,8 @@ type ClientFrame struct {
 	//	*ClientFrame_Difference
 	//	*ClientFrame_Ack
 	//	*ClientFrame_Ping
+	//	*ClientFrame_SetRole
+	//	*ClientFrame_SetPolicy
 	//	*ClientFrame_Renew
 	Body          isClientFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
@@ -458,6 +520,24 @@ func (x *ClientFrame) GetPing() *PingRequest {
 	return nil
 }
 
+func (x *ClientFrame) GetSetRole() *SetRoleRequest {
+	if x != nil {
+		if x, ok := x.Body.(*ClientFrame_SetRole); ok {
+			return x.SetRole
+		}
+	}
+	return nil
+}
+
+func (x *ClientFrame) GetSetPolicy() *SetPolicyRequest {
+	if x != nil {
+		if x, ok := x.Body.(*ClientFrame_SetPolicy); ok {
+			return x.SetPolicy
+		}
+	}
+	return nil
+}
+
 func (x *ClientFrame) GetRenew() *RenewRequest {
 	if x != nil {
 		if x, ok := x.Body.(*ClientFrame_Renew); ok {
@@ -511,6 +591,14 @@ type ClientFrame_Ping struct {
 	Ping *PingRequest `protobuf:"bytes,11,opt,name=ping,proto3,oneof"`
 }
 
+type ClientFrame_SetRole struct {
+	SetRole *SetRoleRequest `protobuf:"bytes,20,opt,name=set_role,json=setRole,proto3,oneof"`
+}
+
+type ClientFrame_SetPolicy struct {
+	SetPolicy *SetPolicyRequest `protobuf:"bytes,21,opt,name=set_policy,json=setPolicy,proto3,oneof"`
+}
+
 type ClientFrame_Renew struct {
 	Renew *RenewRequest `protobuf:"bytes,15,opt,name=renew,proto3,oneof"`
 }
@@ -535,6 +623,10 @@ func (*ClientFrame_Ack) isClientFrame_Body() {}
 
 func (*ClientFrame_Ping) isClientFrame_Body() {}
 
+func (*ClientFrame_SetRole) isClientFrame_Body() {}
+
+func (*ClientFrame_SetPolicy) isClientFrame_Body() {}
+
 func (*ClientFrame_Renew) isClientFrame_Body() {}
 
 // ServerFrame is one message from a shard on a session.
@@ -555,6 +647,8 @@ type ServerFrame struct {
 	//	*ServerFrame_Difference
 	//	*ServerFrame_Pong
 	//	*ServerFrame_Error
+	//	*ServerFrame_RoleSet
+	//	*ServerFrame_PolicySet
 	//	*ServerFrame_Renewed
 	//	*ServerFrame_Event
 	//	*ServerFrame_TooLong
@@ -698,6 +792,24 @@ func (x *ServerFrame) GetError() *Error {
 	return nil
 }
 
+func (x *ServerFrame) GetRoleSet() *SetRoleResponse {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_RoleSet); ok {
+			return x.RoleSet
+		}
+	}
+	return nil
+}
+
+func (x *ServerFrame) GetPolicySet() *SetPolicyResponse {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_PolicySet); ok {
+			return x.PolicySet
+		}
+	}
+	return nil
+}
+
 func (x *ServerFrame) GetRenewed() *RenewResponse {
 	if x != nil {
 		if x, ok := x.Body.(*ServerFrame_Renewed); ok {
@@ -778,6 +890,14 @@ type ServerFrame_Error struct {
 	Error *Error `protobuf:"bytes,12,opt,name=error,proto3,oneof"`
 }
 
+type ServerFrame_RoleSet struct {
+	RoleSet *SetRoleResponse `protobuf:"bytes,20,opt,name=role_set,json=roleSet,proto3,oneof"`
+}
+
+type ServerFrame_PolicySet struct {
+	PolicySet *SetPolicyResponse `protobuf:"bytes,21,opt,name=policy_set,json=policySet,proto3,oneof"`
+}
+
 type ServerFrame_Renewed struct {
 	Renewed *RenewResponse `protobuf:"bytes,15,opt,name=renewed,proto3,oneof"`
 }
@@ -813,6 +933,10 @@ func (*ServerFrame_Difference) isServerFrame_Body() {}
 func (*ServerFrame_Pong) isServerFrame_Body() {}
 
 func (*ServerFrame_Error) isServerFrame_Body() {}
+
+func (*ServerFrame_RoleSet) isServerFrame_Body() {}
+
+func (*ServerFrame_PolicySet) isServerFrame_Body() {}
 
 func (*ServerFrame_Renewed) isServerFrame_Body() {}
 
@@ -905,6 +1029,8 @@ type Event struct {
 	//	*Event_LogJoined
 	//	*Event_LogLeft
 	//	*Event_Erased
+	//	*Event_RoleChanged
+	//	*Event_PolicyChanged
 	Content       isEvent_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1045,6 +1171,24 @@ func (x *Event) GetErased() *Erased {
 	return nil
 }
 
+func (x *Event) GetRoleChanged() *RoleChanged {
+	if x != nil {
+		if x, ok := x.Content.(*Event_RoleChanged); ok {
+			return x.RoleChanged
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetPolicyChanged() *Policy {
+	if x != nil {
+		if x, ok := x.Content.(*Event_PolicyChanged); ok {
+			return x.PolicyChanged
+		}
+	}
+	return nil
+}
+
 type isEvent_Content interface {
 	isEvent_Content()
 }
@@ -1079,6 +1223,14 @@ type Event_Erased struct {
 	Erased *Erased `protobuf:"bytes,14,opt,name=erased,proto3,oneof"`
 }
 
+type Event_RoleChanged struct {
+	RoleChanged *RoleChanged `protobuf:"bytes,15,opt,name=role_changed,json=roleChanged,proto3,oneof"`
+}
+
+type Event_PolicyChanged struct {
+	PolicyChanged *Policy `protobuf:"bytes,16,opt,name=policy_changed,json=policyChanged,proto3,oneof"`
+}
+
 func (*Event_Message) isEvent_Content() {}
 
 func (*Event_Created) isEvent_Content() {}
@@ -1092,6 +1244,10 @@ func (*Event_LogJoined) isEvent_Content() {}
 func (*Event_LogLeft) isEvent_Content() {}
 
 func (*Event_Erased) isEvent_Content() {}
+
+func (*Event_RoleChanged) isEvent_Content() {}
+
+func (*Event_PolicyChanged) isEvent_Content() {}
 
 // Message is what a person or a program posts.
 type Message struct {
@@ -1420,6 +1576,113 @@ func (*Erased) Descriptor() ([]byte, []int) {
 	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{10}
 }
 
+type RoleChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Role          Role                   `protobuf:"varint,2,opt,name=role,proto3,enum=chatfleet.chat.v1.Role" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoleChanged) Reset() {
+	*x = RoleChanged{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoleChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoleChanged) ProtoMessage() {}
+
+func (x *RoleChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoleChanged.ProtoReflect.Descriptor instead.
+func (*RoleChanged) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RoleChanged) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *RoleChanged) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_UNSPECIFIED
+}
+
+// Policy is who may post in a log, and how often.
+type Policy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only the owner and admins post. Always so in a channel.
+	AdminsPostOnly bool `protobuf:"varint,1,opt,name=admins_post_only,json=adminsPostOnly,proto3" json:"admins_post_only,omitempty"`
+	// A member posts once in this time, at most 3,600 seconds; 0 is as often as he likes.
+	SlowModeSeconds uint32 `protobuf:"varint,2,opt,name=slow_mode_seconds,json=slowModeSeconds,proto3" json:"slow_mode_seconds,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Policy) Reset() {
+	*x = Policy{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Policy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Policy) ProtoMessage() {}
+
+func (x *Policy) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Policy.ProtoReflect.Descriptor instead.
+func (*Policy) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Policy) GetAdminsPostOnly() bool {
+	if x != nil {
+		return x.AdminsPostOnly
+	}
+	return false
+}
+
+func (x *Policy) GetSlowModeSeconds() uint32 {
+	if x != nil {
+		return x.SlowModeSeconds
+	}
+	return 0
+}
+
 // LogInfo is the current state of a log, as far as the caller may know it.
 type LogInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1431,14 +1694,17 @@ type LogInfo struct {
 	// Position of the newest event.
 	Pts uint64 `protobuf:"varint,5,opt,name=pts,proto3" json:"pts,omitempty"`
 	// Members of a group; 0 for other kinds.
-	Members       uint32 `protobuf:"varint,6,opt,name=members,proto3" json:"members,omitempty"`
+	Members uint32 `protobuf:"varint,6,opt,name=members,proto3" json:"members,omitempty"`
+	// Admins, sorted; the owner is not among them.
+	Admins        []string `protobuf:"bytes,7,rep,name=admins,proto3" json:"admins,omitempty"`
+	Policy        *Policy  `protobuf:"bytes,8,opt,name=policy,proto3" json:"policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LogInfo) Reset() {
 	*x = LogInfo{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[11]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1450,7 +1716,7 @@ func (x *LogInfo) String() string {
 func (*LogInfo) ProtoMessage() {}
 
 func (x *LogInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[11]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1463,7 +1729,7 @@ func (x *LogInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogInfo.ProtoReflect.Descriptor instead.
 func (*LogInfo) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{11}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LogInfo) GetLog() string {
@@ -1508,6 +1774,20 @@ func (x *LogInfo) GetMembers() uint32 {
 	return 0
 }
 
+func (x *LogInfo) GetAdmins() []string {
+	if x != nil {
+		return x.Admins
+	}
+	return nil
+}
+
+func (x *LogInfo) GetPolicy() *Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
 type SignInRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A signed token (JWT). Its subject is the user.
@@ -1526,7 +1806,7 @@ type SignInRequest struct {
 
 func (x *SignInRequest) Reset() {
 	*x = SignInRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[12]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1818,7 @@ func (x *SignInRequest) String() string {
 func (*SignInRequest) ProtoMessage() {}
 
 func (x *SignInRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[12]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1831,7 @@ func (x *SignInRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInRequest.ProtoReflect.Descriptor instead.
 func (*SignInRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{12}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SignInRequest) GetToken() string {
@@ -1609,7 +1889,7 @@ type SignInResponse struct {
 
 func (x *SignInResponse) Reset() {
 	*x = SignInResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[13]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1621,7 +1901,7 @@ func (x *SignInResponse) String() string {
 func (*SignInResponse) ProtoMessage() {}
 
 func (x *SignInResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[13]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1634,7 +1914,7 @@ func (x *SignInResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInResponse.ProtoReflect.Descriptor instead.
 func (*SignInResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{13}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SignInResponse) GetSession() string {
@@ -1706,7 +1986,7 @@ type ResumeToken struct {
 
 func (x *ResumeToken) Reset() {
 	*x = ResumeToken{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[14]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1718,7 +1998,7 @@ func (x *ResumeToken) String() string {
 func (*ResumeToken) ProtoMessage() {}
 
 func (x *ResumeToken) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[14]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1731,7 +2011,7 @@ func (x *ResumeToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeToken.ProtoReflect.Descriptor instead.
 func (*ResumeToken) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{14}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ResumeToken) GetToken() string {
@@ -1759,7 +2039,7 @@ type RenewRequest struct {
 
 func (x *RenewRequest) Reset() {
 	*x = RenewRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[15]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +2051,7 @@ func (x *RenewRequest) String() string {
 func (*RenewRequest) ProtoMessage() {}
 
 func (x *RenewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[15]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +2064,7 @@ func (x *RenewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewRequest.ProtoReflect.Descriptor instead.
 func (*RenewRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{15}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RenewRequest) GetToken() string {
@@ -1805,7 +2085,7 @@ type RenewResponse struct {
 
 func (x *RenewResponse) Reset() {
 	*x = RenewResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[16]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1817,7 +2097,7 @@ func (x *RenewResponse) String() string {
 func (*RenewResponse) ProtoMessage() {}
 
 func (x *RenewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[16]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1830,7 +2110,7 @@ func (x *RenewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewResponse.ProtoReflect.Descriptor instead.
 func (*RenewResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{16}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RenewResponse) GetExpiresMs() int64 {
@@ -1864,7 +2144,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[17]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1876,7 +2156,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[17]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1889,7 +2169,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{17}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Limits) GetMaxFrameBytes() uint32 {
@@ -1936,7 +2216,7 @@ type LogState struct {
 
 func (x *LogState) Reset() {
 	*x = LogState{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[18]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1948,7 +2228,7 @@ func (x *LogState) String() string {
 func (*LogState) ProtoMessage() {}
 
 func (x *LogState) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[18]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1961,7 +2241,7 @@ func (x *LogState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogState.ProtoReflect.Descriptor instead.
 func (*LogState) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{18}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LogState) GetLog() string {
@@ -2008,7 +2288,7 @@ type AttachRequest struct {
 
 func (x *AttachRequest) Reset() {
 	*x = AttachRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[19]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2020,7 +2300,7 @@ func (x *AttachRequest) String() string {
 func (*AttachRequest) ProtoMessage() {}
 
 func (x *AttachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[19]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2033,7 +2313,7 @@ func (x *AttachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRequest.ProtoReflect.Descriptor instead.
 func (*AttachRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{19}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AttachRequest) GetCursors() []*Cursor {
@@ -2052,7 +2332,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[20]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +2344,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[20]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,7 +2357,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{20}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AttachResponse) GetLogs() []*LogState {
@@ -2096,7 +2376,7 @@ type DetachRequest struct {
 
 func (x *DetachRequest) Reset() {
 	*x = DetachRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[21]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2108,7 +2388,7 @@ func (x *DetachRequest) String() string {
 func (*DetachRequest) ProtoMessage() {}
 
 func (x *DetachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[21]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2121,7 +2401,7 @@ func (x *DetachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachRequest.ProtoReflect.Descriptor instead.
 func (*DetachRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{21}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DetachRequest) GetLogs() []string {
@@ -2139,7 +2419,7 @@ type DetachResponse struct {
 
 func (x *DetachResponse) Reset() {
 	*x = DetachResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[22]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +2431,7 @@ func (x *DetachResponse) String() string {
 func (*DetachResponse) ProtoMessage() {}
 
 func (x *DetachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[22]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2164,7 +2444,7 @@ func (x *DetachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachResponse.ProtoReflect.Descriptor instead.
 func (*DetachResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{22}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{24}
 }
 
 type CreateRequest struct {
@@ -2180,7 +2460,7 @@ type CreateRequest struct {
 
 func (x *CreateRequest) Reset() {
 	*x = CreateRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[23]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2192,7 +2472,7 @@ func (x *CreateRequest) String() string {
 func (*CreateRequest) ProtoMessage() {}
 
 func (x *CreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[23]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2205,7 +2485,7 @@ func (x *CreateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRequest.ProtoReflect.Descriptor instead.
 func (*CreateRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{23}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CreateRequest) GetKind() LogKind {
@@ -2240,7 +2520,7 @@ type CreateResponse struct {
 
 func (x *CreateResponse) Reset() {
 	*x = CreateResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[24]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2252,7 +2532,7 @@ func (x *CreateResponse) String() string {
 func (*CreateResponse) ProtoMessage() {}
 
 func (x *CreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[24]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2265,7 +2545,7 @@ func (x *CreateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateResponse.ProtoReflect.Descriptor instead.
 func (*CreateResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{24}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreateResponse) GetLog() string {
@@ -2298,7 +2578,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[25]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2310,7 +2590,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[25]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2323,7 +2603,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{25}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *JoinRequest) GetLog() string {
@@ -2343,7 +2623,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[26]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2355,7 +2635,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[26]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2368,7 +2648,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{26}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *JoinResponse) GetInfo() *LogInfo {
@@ -2394,7 +2674,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[27]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2406,7 +2686,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[27]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2419,7 +2699,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{27}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LeaveRequest) GetLog() string {
@@ -2437,7 +2717,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[28]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2449,7 +2729,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[28]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2462,7 +2742,226 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{28}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{30}
+}
+
+type SetRoleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Log   string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	User  string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	// ADMIN (by the owner, at most 50), BANNED (by an admin; of an admin by the owner, at most 10,000), or MEMBER, which takes back either.
+	// In a group an admin must be a member; who is banned is none any more.
+	Role          Role `protobuf:"varint,3,opt,name=role,proto3,enum=chatfleet.chat.v1.Role" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRoleRequest) Reset() {
+	*x = SetRoleRequest{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRoleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRoleRequest) ProtoMessage() {}
+
+func (x *SetRoleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRoleRequest.ProtoReflect.Descriptor instead.
+func (*SetRoleRequest) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *SetRoleRequest) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *SetRoleRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *SetRoleRequest) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_UNSPECIFIED
+}
+
+type SetRoleResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Epoch uint32                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Position of the event; of a role that the user had already, that of the newest event.
+	Pts           uint64 `protobuf:"varint,2,opt,name=pts,proto3" json:"pts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRoleResponse) Reset() {
+	*x = SetRoleResponse{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRoleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRoleResponse) ProtoMessage() {}
+
+func (x *SetRoleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRoleResponse.ProtoReflect.Descriptor instead.
+func (*SetRoleResponse) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *SetRoleResponse) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *SetRoleResponse) GetPts() uint64 {
+	if x != nil {
+		return x.Pts
+	}
+	return 0
+}
+
+type SetPolicyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	Policy        *Policy                `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPolicyRequest) Reset() {
+	*x = SetPolicyRequest{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPolicyRequest) ProtoMessage() {}
+
+func (x *SetPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPolicyRequest.ProtoReflect.Descriptor instead.
+func (*SetPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *SetPolicyRequest) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *SetPolicyRequest) GetPolicy() *Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+type SetPolicyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint32                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Pts           uint64                 `protobuf:"varint,2,opt,name=pts,proto3" json:"pts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPolicyResponse) Reset() {
+	*x = SetPolicyResponse{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPolicyResponse) ProtoMessage() {}
+
+func (x *SetPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPolicyResponse.ProtoReflect.Descriptor instead.
+func (*SetPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *SetPolicyResponse) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *SetPolicyResponse) GetPts() uint64 {
+	if x != nil {
+		return x.Pts
+	}
+	return 0
 }
 
 type PostRequest struct {
@@ -2481,7 +2980,7 @@ type PostRequest struct {
 
 func (x *PostRequest) Reset() {
 	*x = PostRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[29]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +2992,7 @@ func (x *PostRequest) String() string {
 func (*PostRequest) ProtoMessage() {}
 
 func (x *PostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[29]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +3005,7 @@ func (x *PostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostRequest.ProtoReflect.Descriptor instead.
 func (*PostRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{29}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PostRequest) GetLog() string {
@@ -2550,7 +3049,7 @@ type PostResponse struct {
 
 func (x *PostResponse) Reset() {
 	*x = PostResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[30]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +3061,7 @@ func (x *PostResponse) String() string {
 func (*PostResponse) ProtoMessage() {}
 
 func (x *PostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[30]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +3074,7 @@ func (x *PostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostResponse.ProtoReflect.Descriptor instead.
 func (*PostResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{30}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PostResponse) GetLog() string {
@@ -2617,7 +3116,7 @@ type DifferenceRequest struct {
 
 func (x *DifferenceRequest) Reset() {
 	*x = DifferenceRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[31]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2629,7 +3128,7 @@ func (x *DifferenceRequest) String() string {
 func (*DifferenceRequest) ProtoMessage() {}
 
 func (x *DifferenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[31]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2642,7 +3141,7 @@ func (x *DifferenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DifferenceRequest.ProtoReflect.Descriptor instead.
 func (*DifferenceRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{31}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DifferenceRequest) GetCursor() *Cursor {
@@ -2673,7 +3172,7 @@ type DifferenceResponse struct {
 
 func (x *DifferenceResponse) Reset() {
 	*x = DifferenceResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[32]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2685,7 +3184,7 @@ func (x *DifferenceResponse) String() string {
 func (*DifferenceResponse) ProtoMessage() {}
 
 func (x *DifferenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[32]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2698,7 +3197,7 @@ func (x *DifferenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DifferenceResponse.ProtoReflect.Descriptor instead.
 func (*DifferenceResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{32}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DifferenceResponse) GetKind() DifferenceResponse_Kind {
@@ -2740,7 +3239,7 @@ type AckRequest struct {
 
 func (x *AckRequest) Reset() {
 	*x = AckRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[33]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2752,7 +3251,7 @@ func (x *AckRequest) String() string {
 func (*AckRequest) ProtoMessage() {}
 
 func (x *AckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[33]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2765,7 +3264,7 @@ func (x *AckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckRequest.ProtoReflect.Descriptor instead.
 func (*AckRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{33}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AckRequest) GetCursors() []*Cursor {
@@ -2785,7 +3284,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[34]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +3296,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[34]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,7 +3309,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{34}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PingRequest) GetNonce() uint64 {
@@ -2830,7 +3329,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[35]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2842,7 +3341,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[35]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2855,7 +3354,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{35}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PingResponse) GetNonce() uint64 {
@@ -2885,7 +3384,7 @@ type TooLong struct {
 
 func (x *TooLong) Reset() {
 	*x = TooLong{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[36]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2897,7 +3396,7 @@ func (x *TooLong) String() string {
 func (*TooLong) ProtoMessage() {}
 
 func (x *TooLong) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[36]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2910,7 +3409,7 @@ func (x *TooLong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TooLong.ProtoReflect.Descriptor instead.
 func (*TooLong) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{36}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *TooLong) GetLog() string {
@@ -2946,7 +3445,7 @@ type ComeBack struct {
 
 func (x *ComeBack) Reset() {
 	*x = ComeBack{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[37]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2958,7 +3457,7 @@ func (x *ComeBack) String() string {
 func (*ComeBack) ProtoMessage() {}
 
 func (x *ComeBack) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[37]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2971,7 +3470,7 @@ func (x *ComeBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComeBack.ProtoReflect.Descriptor instead.
 func (*ComeBack) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{37}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ComeBack) GetAfterMs() uint32 {
@@ -3003,7 +3502,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[38]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3015,7 +3514,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[38]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3028,7 +3527,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{38}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -3063,7 +3562,7 @@ var File_proto_chat_v1_chat_proto protoreflect.FileDescriptor
 
 const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\n" +
-	"\x18proto/chat/v1/chat.proto\x12\x11chatfleet.chat.v1\"\xa7\x05\n" +
+	"\x18proto/chat/v1/chat.proto\x12\x11chatfleet.chat.v1\"\xad\x06\n" +
 	"\vClientFrame\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\rR\x03ref\x12;\n" +
 	"\asign_in\x18\x02 \x01(\v2 .chatfleet.chat.v1.SignInRequestH\x00R\x06signIn\x12:\n" +
@@ -3078,9 +3577,12 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"difference\x121\n" +
 	"\x03ack\x18\n" +
 	" \x01(\v2\x1d.chatfleet.chat.v1.AckRequestH\x00R\x03ack\x124\n" +
-	"\x04ping\x18\v \x01(\v2\x1e.chatfleet.chat.v1.PingRequestH\x00R\x04ping\x127\n" +
+	"\x04ping\x18\v \x01(\v2\x1e.chatfleet.chat.v1.PingRequestH\x00R\x04ping\x12>\n" +
+	"\bset_role\x18\x14 \x01(\v2!.chatfleet.chat.v1.SetRoleRequestH\x00R\asetRole\x12D\n" +
+	"\n" +
+	"set_policy\x18\x15 \x01(\v2#.chatfleet.chat.v1.SetPolicyRequestH\x00R\tsetPolicy\x127\n" +
 	"\x05renew\x18\x0f \x01(\v2\x1f.chatfleet.chat.v1.RenewRequestH\x00R\x05renewB\x06\n" +
-	"\x04body\"\xef\x06\n" +
+	"\x04body\"\xf7\a\n" +
 	"\vServerFrame\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\rR\x03ref\x12@\n" +
 	"\tsigned_in\x18\x02 \x01(\v2!.chatfleet.chat.v1.SignInResponseH\x00R\bsignedIn\x12?\n" +
@@ -3094,7 +3596,10 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"difference\x18\t \x01(\v2%.chatfleet.chat.v1.DifferenceResponseH\x00R\n" +
 	"difference\x125\n" +
 	"\x04pong\x18\v \x01(\v2\x1f.chatfleet.chat.v1.PingResponseH\x00R\x04pong\x120\n" +
-	"\x05error\x18\f \x01(\v2\x18.chatfleet.chat.v1.ErrorH\x00R\x05error\x12<\n" +
+	"\x05error\x18\f \x01(\v2\x18.chatfleet.chat.v1.ErrorH\x00R\x05error\x12?\n" +
+	"\brole_set\x18\x14 \x01(\v2\".chatfleet.chat.v1.SetRoleResponseH\x00R\aroleSet\x12E\n" +
+	"\n" +
+	"policy_set\x18\x15 \x01(\v2$.chatfleet.chat.v1.SetPolicyResponseH\x00R\tpolicySet\x12<\n" +
 	"\arenewed\x18\x0f \x01(\v2 .chatfleet.chat.v1.RenewResponseH\x00R\arenewed\x120\n" +
 	"\x05event\x18\x10 \x01(\v2\x18.chatfleet.chat.v1.EventH\x00R\x05event\x127\n" +
 	"\btoo_long\x18\x11 \x01(\v2\x1a.chatfleet.chat.v1.TooLongH\x00R\atooLong\x12:\n" +
@@ -3103,7 +3608,7 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x06Cursor\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x10\n" +
-	"\x03pts\x18\x03 \x01(\x04R\x03pts\"\xa7\x04\n" +
+	"\x03pts\x18\x03 \x01(\x04R\x03pts\"\xb0\x05\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x10\n" +
@@ -3119,7 +3624,9 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\n" +
 	"log_joined\x18\f \x01(\v2\x1c.chatfleet.chat.v1.LogJoinedH\x00R\tlogJoined\x127\n" +
 	"\blog_left\x18\r \x01(\v2\x1a.chatfleet.chat.v1.LogLeftH\x00R\alogLeft\x123\n" +
-	"\x06erased\x18\x0e \x01(\v2\x19.chatfleet.chat.v1.ErasedH\x00R\x06erasedB\t\n" +
+	"\x06erased\x18\x0e \x01(\v2\x19.chatfleet.chat.v1.ErasedH\x00R\x06erased\x12C\n" +
+	"\frole_changed\x18\x0f \x01(\v2\x1e.chatfleet.chat.v1.RoleChangedH\x00R\vroleChanged\x12B\n" +
+	"\x0epolicy_changed\x18\x10 \x01(\v2\x19.chatfleet.chat.v1.PolicyH\x00R\rpolicyChangedB\t\n" +
 	"\acontent\"1\n" +
 	"\aMessage\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x12\n" +
@@ -3138,14 +3645,22 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1a.chatfleet.chat.v1.LogKindR\x04kind\"\x1b\n" +
 	"\aLogLeft\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\"\b\n" +
-	"\x06Erased\"\xa3\x01\n" +
+	"\x06Erased\"N\n" +
+	"\vRoleChanged\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12+\n" +
+	"\x04role\x18\x02 \x01(\x0e2\x17.chatfleet.chat.v1.RoleR\x04role\"^\n" +
+	"\x06Policy\x12(\n" +
+	"\x10admins_post_only\x18\x01 \x01(\bR\x0eadminsPostOnly\x12*\n" +
+	"\x11slow_mode_seconds\x18\x02 \x01(\rR\x0fslowModeSeconds\"\xee\x01\n" +
 	"\aLogInfo\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12.\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1a.chatfleet.chat.v1.LogKindR\x04kind\x12\x14\n" +
 	"\x05title\x18\x03 \x01(\tR\x05title\x12\x14\n" +
 	"\x05owner\x18\x04 \x01(\tR\x05owner\x12\x10\n" +
 	"\x03pts\x18\x05 \x01(\x04R\x03pts\x12\x18\n" +
-	"\amembers\x18\x06 \x01(\rR\amembers\"\xad\x01\n" +
+	"\amembers\x18\x06 \x01(\rR\amembers\x12\x16\n" +
+	"\x06admins\x18\a \x03(\tR\x06admins\x121\n" +
+	"\x06policy\x18\b \x01(\v2\x19.chatfleet.chat.v1.PolicyR\x06policy\"\xad\x01\n" +
 	"\rSignInRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x16\n" +
@@ -3210,7 +3725,20 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\" \n" +
 	"\fLeaveRequest\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\"\x0f\n" +
-	"\rLeaveResponse\"\x96\x01\n" +
+	"\rLeaveResponse\"c\n" +
+	"\x0eSetRoleRequest\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12+\n" +
+	"\x04role\x18\x03 \x01(\x0e2\x17.chatfleet.chat.v1.RoleR\x04role\"9\n" +
+	"\x0fSetRoleResponse\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x10\n" +
+	"\x03pts\x18\x02 \x01(\x04R\x03pts\"W\n" +
+	"\x10SetPolicyRequest\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x121\n" +
+	"\x06policy\x18\x02 \x01(\v2\x19.chatfleet.chat.v1.PolicyR\x06policy\";\n" +
+	"\x11SetPolicyResponse\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x10\n" +
+	"\x03pts\x18\x02 \x01(\x04R\x03pts\"\x96\x01\n" +
 	"\vPostRequest\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x1b\n" +
 	"\trandom_id\x18\x02 \x01(\x06R\brandomId\x124\n" +
@@ -3280,11 +3808,21 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x14LOG_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10LOG_KIND_CHANNEL\x10\x01\x12\x12\n" +
 	"\x0eLOG_KIND_GROUP\x10\x02\x12\x11\n" +
-	"\rLOG_KIND_USER\x10\x032\x95\x03\n" +
+	"\rLOG_KIND_USER\x10\x03*^\n" +
+	"\x04Role\x12\x14\n" +
+	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"ROLE_OWNER\x10\x01\x12\x0e\n" +
+	"\n" +
+	"ROLE_ADMIN\x10\x02\x12\x0f\n" +
+	"\vROLE_MEMBER\x10\x03\x12\x0f\n" +
+	"\vROLE_BANNED\x10\x042\xbf\x04\n" +
 	"\vChatService\x12M\n" +
 	"\x06Create\x12 .chatfleet.chat.v1.CreateRequest\x1a!.chatfleet.chat.v1.CreateResponse\x12G\n" +
 	"\x04Join\x12\x1e.chatfleet.chat.v1.JoinRequest\x1a\x1f.chatfleet.chat.v1.JoinResponse\x12J\n" +
-	"\x05Leave\x12\x1f.chatfleet.chat.v1.LeaveRequest\x1a .chatfleet.chat.v1.LeaveResponse\x12G\n" +
+	"\x05Leave\x12\x1f.chatfleet.chat.v1.LeaveRequest\x1a .chatfleet.chat.v1.LeaveResponse\x12P\n" +
+	"\aSetRole\x12!.chatfleet.chat.v1.SetRoleRequest\x1a\".chatfleet.chat.v1.SetRoleResponse\x12V\n" +
+	"\tSetPolicy\x12#.chatfleet.chat.v1.SetPolicyRequest\x1a$.chatfleet.chat.v1.SetPolicyResponse\x12G\n" +
 	"\x04Post\x12\x1e.chatfleet.chat.v1.PostRequest\x1a\x1f.chatfleet.chat.v1.PostResponse\x12Y\n" +
 	"\n" +
 	"Difference\x12$.chatfleet.chat.v1.DifferenceRequest\x1a%.chatfleet.chat.v1.DifferenceResponseB5Z3github.com/chatfleet/chatfleet/proto/chat/v1;chatv1b\x06proto3"
@@ -3301,123 +3839,144 @@ func file_proto_chat_v1_chat_proto_rawDescGZIP() []byte {
 	return file_proto_chat_v1_chat_proto_rawDescData
 }
 
-var file_proto_chat_v1_chat_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_proto_chat_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_proto_chat_v1_chat_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_proto_chat_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_proto_chat_v1_chat_proto_goTypes = []any{
 	(LogKind)(0),                 // 0: chatfleet.chat.v1.LogKind
-	(LogState_Status)(0),         // 1: chatfleet.chat.v1.LogState.Status
-	(DifferenceResponse_Kind)(0), // 2: chatfleet.chat.v1.DifferenceResponse.Kind
-	(Error_Code)(0),              // 3: chatfleet.chat.v1.Error.Code
-	(*ClientFrame)(nil),          // 4: chatfleet.chat.v1.ClientFrame
-	(*ServerFrame)(nil),          // 5: chatfleet.chat.v1.ServerFrame
-	(*Cursor)(nil),               // 6: chatfleet.chat.v1.Cursor
-	(*Event)(nil),                // 7: chatfleet.chat.v1.Event
-	(*Message)(nil),              // 8: chatfleet.chat.v1.Message
-	(*LogCreated)(nil),           // 9: chatfleet.chat.v1.LogCreated
-	(*MemberJoined)(nil),         // 10: chatfleet.chat.v1.MemberJoined
-	(*MemberLeft)(nil),           // 11: chatfleet.chat.v1.MemberLeft
-	(*LogJoined)(nil),            // 12: chatfleet.chat.v1.LogJoined
-	(*LogLeft)(nil),              // 13: chatfleet.chat.v1.LogLeft
-	(*Erased)(nil),               // 14: chatfleet.chat.v1.Erased
-	(*LogInfo)(nil),              // 15: chatfleet.chat.v1.LogInfo
-	(*SignInRequest)(nil),        // 16: chatfleet.chat.v1.SignInRequest
-	(*SignInResponse)(nil),       // 17: chatfleet.chat.v1.SignInResponse
-	(*ResumeToken)(nil),          // 18: chatfleet.chat.v1.ResumeToken
-	(*RenewRequest)(nil),         // 19: chatfleet.chat.v1.RenewRequest
-	(*RenewResponse)(nil),        // 20: chatfleet.chat.v1.RenewResponse
-	(*Limits)(nil),               // 21: chatfleet.chat.v1.Limits
-	(*LogState)(nil),             // 22: chatfleet.chat.v1.LogState
-	(*AttachRequest)(nil),        // 23: chatfleet.chat.v1.AttachRequest
-	(*AttachResponse)(nil),       // 24: chatfleet.chat.v1.AttachResponse
-	(*DetachRequest)(nil),        // 25: chatfleet.chat.v1.DetachRequest
-	(*DetachResponse)(nil),       // 26: chatfleet.chat.v1.DetachResponse
-	(*CreateRequest)(nil),        // 27: chatfleet.chat.v1.CreateRequest
-	(*CreateResponse)(nil),       // 28: chatfleet.chat.v1.CreateResponse
-	(*JoinRequest)(nil),          // 29: chatfleet.chat.v1.JoinRequest
-	(*JoinResponse)(nil),         // 30: chatfleet.chat.v1.JoinResponse
-	(*LeaveRequest)(nil),         // 31: chatfleet.chat.v1.LeaveRequest
-	(*LeaveResponse)(nil),        // 32: chatfleet.chat.v1.LeaveResponse
-	(*PostRequest)(nil),          // 33: chatfleet.chat.v1.PostRequest
-	(*PostResponse)(nil),         // 34: chatfleet.chat.v1.PostResponse
-	(*DifferenceRequest)(nil),    // 35: chatfleet.chat.v1.DifferenceRequest
-	(*DifferenceResponse)(nil),   // 36: chatfleet.chat.v1.DifferenceResponse
-	(*AckRequest)(nil),           // 37: chatfleet.chat.v1.AckRequest
-	(*PingRequest)(nil),          // 38: chatfleet.chat.v1.PingRequest
-	(*PingResponse)(nil),         // 39: chatfleet.chat.v1.PingResponse
-	(*TooLong)(nil),              // 40: chatfleet.chat.v1.TooLong
-	(*ComeBack)(nil),             // 41: chatfleet.chat.v1.ComeBack
-	(*Error)(nil),                // 42: chatfleet.chat.v1.Error
+	(Role)(0),                    // 1: chatfleet.chat.v1.Role
+	(LogState_Status)(0),         // 2: chatfleet.chat.v1.LogState.Status
+	(DifferenceResponse_Kind)(0), // 3: chatfleet.chat.v1.DifferenceResponse.Kind
+	(Error_Code)(0),              // 4: chatfleet.chat.v1.Error.Code
+	(*ClientFrame)(nil),          // 5: chatfleet.chat.v1.ClientFrame
+	(*ServerFrame)(nil),          // 6: chatfleet.chat.v1.ServerFrame
+	(*Cursor)(nil),               // 7: chatfleet.chat.v1.Cursor
+	(*Event)(nil),                // 8: chatfleet.chat.v1.Event
+	(*Message)(nil),              // 9: chatfleet.chat.v1.Message
+	(*LogCreated)(nil),           // 10: chatfleet.chat.v1.LogCreated
+	(*MemberJoined)(nil),         // 11: chatfleet.chat.v1.MemberJoined
+	(*MemberLeft)(nil),           // 12: chatfleet.chat.v1.MemberLeft
+	(*LogJoined)(nil),            // 13: chatfleet.chat.v1.LogJoined
+	(*LogLeft)(nil),              // 14: chatfleet.chat.v1.LogLeft
+	(*Erased)(nil),               // 15: chatfleet.chat.v1.Erased
+	(*RoleChanged)(nil),          // 16: chatfleet.chat.v1.RoleChanged
+	(*Policy)(nil),               // 17: chatfleet.chat.v1.Policy
+	(*LogInfo)(nil),              // 18: chatfleet.chat.v1.LogInfo
+	(*SignInRequest)(nil),        // 19: chatfleet.chat.v1.SignInRequest
+	(*SignInResponse)(nil),       // 20: chatfleet.chat.v1.SignInResponse
+	(*ResumeToken)(nil),          // 21: chatfleet.chat.v1.ResumeToken
+	(*RenewRequest)(nil),         // 22: chatfleet.chat.v1.RenewRequest
+	(*RenewResponse)(nil),        // 23: chatfleet.chat.v1.RenewResponse
+	(*Limits)(nil),               // 24: chatfleet.chat.v1.Limits
+	(*LogState)(nil),             // 25: chatfleet.chat.v1.LogState
+	(*AttachRequest)(nil),        // 26: chatfleet.chat.v1.AttachRequest
+	(*AttachResponse)(nil),       // 27: chatfleet.chat.v1.AttachResponse
+	(*DetachRequest)(nil),        // 28: chatfleet.chat.v1.DetachRequest
+	(*DetachResponse)(nil),       // 29: chatfleet.chat.v1.DetachResponse
+	(*CreateRequest)(nil),        // 30: chatfleet.chat.v1.CreateRequest
+	(*CreateResponse)(nil),       // 31: chatfleet.chat.v1.CreateResponse
+	(*JoinRequest)(nil),          // 32: chatfleet.chat.v1.JoinRequest
+	(*JoinResponse)(nil),         // 33: chatfleet.chat.v1.JoinResponse
+	(*LeaveRequest)(nil),         // 34: chatfleet.chat.v1.LeaveRequest
+	(*LeaveResponse)(nil),        // 35: chatfleet.chat.v1.LeaveResponse
+	(*SetRoleRequest)(nil),       // 36: chatfleet.chat.v1.SetRoleRequest
+	(*SetRoleResponse)(nil),      // 37: chatfleet.chat.v1.SetRoleResponse
+	(*SetPolicyRequest)(nil),     // 38: chatfleet.chat.v1.SetPolicyRequest
+	(*SetPolicyResponse)(nil),    // 39: chatfleet.chat.v1.SetPolicyResponse
+	(*PostRequest)(nil),          // 40: chatfleet.chat.v1.PostRequest
+	(*PostResponse)(nil),         // 41: chatfleet.chat.v1.PostResponse
+	(*DifferenceRequest)(nil),    // 42: chatfleet.chat.v1.DifferenceRequest
+	(*DifferenceResponse)(nil),   // 43: chatfleet.chat.v1.DifferenceResponse
+	(*AckRequest)(nil),           // 44: chatfleet.chat.v1.AckRequest
+	(*PingRequest)(nil),          // 45: chatfleet.chat.v1.PingRequest
+	(*PingResponse)(nil),         // 46: chatfleet.chat.v1.PingResponse
+	(*TooLong)(nil),              // 47: chatfleet.chat.v1.TooLong
+	(*ComeBack)(nil),             // 48: chatfleet.chat.v1.ComeBack
+	(*Error)(nil),                // 49: chatfleet.chat.v1.Error
 }
 var file_proto_chat_v1_chat_proto_depIdxs = []int32{
-	16, // 0: chatfleet.chat.v1.ClientFrame.sign_in:type_name -> chatfleet.chat.v1.SignInRequest
-	23, // 1: chatfleet.chat.v1.ClientFrame.attach:type_name -> chatfleet.chat.v1.AttachRequest
-	25, // 2: chatfleet.chat.v1.ClientFrame.detach:type_name -> chatfleet.chat.v1.DetachRequest
-	27, // 3: chatfleet.chat.v1.ClientFrame.create:type_name -> chatfleet.chat.v1.CreateRequest
-	29, // 4: chatfleet.chat.v1.ClientFrame.join:type_name -> chatfleet.chat.v1.JoinRequest
-	31, // 5: chatfleet.chat.v1.ClientFrame.leave:type_name -> chatfleet.chat.v1.LeaveRequest
-	33, // 6: chatfleet.chat.v1.ClientFrame.post:type_name -> chatfleet.chat.v1.PostRequest
-	35, // 7: chatfleet.chat.v1.ClientFrame.difference:type_name -> chatfleet.chat.v1.DifferenceRequest
-	37, // 8: chatfleet.chat.v1.ClientFrame.ack:type_name -> chatfleet.chat.v1.AckRequest
-	38, // 9: chatfleet.chat.v1.ClientFrame.ping:type_name -> chatfleet.chat.v1.PingRequest
-	19, // 10: chatfleet.chat.v1.ClientFrame.renew:type_name -> chatfleet.chat.v1.RenewRequest
-	17, // 11: chatfleet.chat.v1.ServerFrame.signed_in:type_name -> chatfleet.chat.v1.SignInResponse
-	24, // 12: chatfleet.chat.v1.ServerFrame.attached:type_name -> chatfleet.chat.v1.AttachResponse
-	26, // 13: chatfleet.chat.v1.ServerFrame.detached:type_name -> chatfleet.chat.v1.DetachResponse
-	28, // 14: chatfleet.chat.v1.ServerFrame.created:type_name -> chatfleet.chat.v1.CreateResponse
-	30, // 15: chatfleet.chat.v1.ServerFrame.joined:type_name -> chatfleet.chat.v1.JoinResponse
-	32, // 16: chatfleet.chat.v1.ServerFrame.left:type_name -> chatfleet.chat.v1.LeaveResponse
-	34, // 17: chatfleet.chat.v1.ServerFrame.posted:type_name -> chatfleet.chat.v1.PostResponse
-	36, // 18: chatfleet.chat.v1.ServerFrame.difference:type_name -> chatfleet.chat.v1.DifferenceResponse
-	39, // 19: chatfleet.chat.v1.ServerFrame.pong:type_name -> chatfleet.chat.v1.PingResponse
-	42, // 20: chatfleet.chat.v1.ServerFrame.error:type_name -> chatfleet.chat.v1.Error
-	20, // 21: chatfleet.chat.v1.ServerFrame.renewed:type_name -> chatfleet.chat.v1.RenewResponse
-	7,  // 22: chatfleet.chat.v1.ServerFrame.event:type_name -> chatfleet.chat.v1.Event
-	40, // 23: chatfleet.chat.v1.ServerFrame.too_long:type_name -> chatfleet.chat.v1.TooLong
-	41, // 24: chatfleet.chat.v1.ServerFrame.come_back:type_name -> chatfleet.chat.v1.ComeBack
-	8,  // 25: chatfleet.chat.v1.Event.message:type_name -> chatfleet.chat.v1.Message
-	9,  // 26: chatfleet.chat.v1.Event.created:type_name -> chatfleet.chat.v1.LogCreated
-	10, // 27: chatfleet.chat.v1.Event.member_joined:type_name -> chatfleet.chat.v1.MemberJoined
-	11, // 28: chatfleet.chat.v1.Event.member_left:type_name -> chatfleet.chat.v1.MemberLeft
-	12, // 29: chatfleet.chat.v1.Event.log_joined:type_name -> chatfleet.chat.v1.LogJoined
-	13, // 30: chatfleet.chat.v1.Event.log_left:type_name -> chatfleet.chat.v1.LogLeft
-	14, // 31: chatfleet.chat.v1.Event.erased:type_name -> chatfleet.chat.v1.Erased
-	0,  // 32: chatfleet.chat.v1.LogCreated.kind:type_name -> chatfleet.chat.v1.LogKind
-	0,  // 33: chatfleet.chat.v1.LogJoined.kind:type_name -> chatfleet.chat.v1.LogKind
-	0,  // 34: chatfleet.chat.v1.LogInfo.kind:type_name -> chatfleet.chat.v1.LogKind
-	6,  // 35: chatfleet.chat.v1.SignInRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
-	22, // 36: chatfleet.chat.v1.SignInResponse.logs:type_name -> chatfleet.chat.v1.LogState
-	21, // 37: chatfleet.chat.v1.SignInResponse.limits:type_name -> chatfleet.chat.v1.Limits
-	18, // 38: chatfleet.chat.v1.SignInResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
-	18, // 39: chatfleet.chat.v1.RenewResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
-	1,  // 40: chatfleet.chat.v1.LogState.status:type_name -> chatfleet.chat.v1.LogState.Status
-	42, // 41: chatfleet.chat.v1.LogState.error:type_name -> chatfleet.chat.v1.Error
-	6,  // 42: chatfleet.chat.v1.AttachRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
-	22, // 43: chatfleet.chat.v1.AttachResponse.logs:type_name -> chatfleet.chat.v1.LogState
-	0,  // 44: chatfleet.chat.v1.CreateRequest.kind:type_name -> chatfleet.chat.v1.LogKind
-	15, // 45: chatfleet.chat.v1.JoinResponse.info:type_name -> chatfleet.chat.v1.LogInfo
-	8,  // 46: chatfleet.chat.v1.PostRequest.message:type_name -> chatfleet.chat.v1.Message
-	6,  // 47: chatfleet.chat.v1.DifferenceRequest.cursor:type_name -> chatfleet.chat.v1.Cursor
-	2,  // 48: chatfleet.chat.v1.DifferenceResponse.kind:type_name -> chatfleet.chat.v1.DifferenceResponse.Kind
-	7,  // 49: chatfleet.chat.v1.DifferenceResponse.events:type_name -> chatfleet.chat.v1.Event
-	6,  // 50: chatfleet.chat.v1.DifferenceResponse.cursor:type_name -> chatfleet.chat.v1.Cursor
-	15, // 51: chatfleet.chat.v1.DifferenceResponse.info:type_name -> chatfleet.chat.v1.LogInfo
-	6,  // 52: chatfleet.chat.v1.AckRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
-	3,  // 53: chatfleet.chat.v1.Error.code:type_name -> chatfleet.chat.v1.Error.Code
-	27, // 54: chatfleet.chat.v1.ChatService.Create:input_type -> chatfleet.chat.v1.CreateRequest
-	29, // 55: chatfleet.chat.v1.ChatService.Join:input_type -> chatfleet.chat.v1.JoinRequest
-	31, // 56: chatfleet.chat.v1.ChatService.Leave:input_type -> chatfleet.chat.v1.LeaveRequest
-	33, // 57: chatfleet.chat.v1.ChatService.Post:input_type -> chatfleet.chat.v1.PostRequest
-	35, // 58: chatfleet.chat.v1.ChatService.Difference:input_type -> chatfleet.chat.v1.DifferenceRequest
-	28, // 59: chatfleet.chat.v1.ChatService.Create:output_type -> chatfleet.chat.v1.CreateResponse
-	30, // 60: chatfleet.chat.v1.ChatService.Join:output_type -> chatfleet.chat.v1.JoinResponse
-	32, // 61: chatfleet.chat.v1.ChatService.Leave:output_type -> chatfleet.chat.v1.LeaveResponse
-	34, // 62: chatfleet.chat.v1.ChatService.Post:output_type -> chatfleet.chat.v1.PostResponse
-	36, // 63: chatfleet.chat.v1.ChatService.Difference:output_type -> chatfleet.chat.v1.DifferenceResponse
-	59, // [59:64] is the sub-list for method output_type
-	54, // [54:59] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	19, // 0: chatfleet.chat.v1.ClientFrame.sign_in:type_name -> chatfleet.chat.v1.SignInRequest
+	26, // 1: chatfleet.chat.v1.ClientFrame.attach:type_name -> chatfleet.chat.v1.AttachRequest
+	28, // 2: chatfleet.chat.v1.ClientFrame.detach:type_name -> chatfleet.chat.v1.DetachRequest
+	30, // 3: chatfleet.chat.v1.ClientFrame.create:type_name -> chatfleet.chat.v1.CreateRequest
+	32, // 4: chatfleet.chat.v1.ClientFrame.join:type_name -> chatfleet.chat.v1.JoinRequest
+	34, // 5: chatfleet.chat.v1.ClientFrame.leave:type_name -> chatfleet.chat.v1.LeaveRequest
+	40, // 6: chatfleet.chat.v1.ClientFrame.post:type_name -> chatfleet.chat.v1.PostRequest
+	42, // 7: chatfleet.chat.v1.ClientFrame.difference:type_name -> chatfleet.chat.v1.DifferenceRequest
+	44, // 8: chatfleet.chat.v1.ClientFrame.ack:type_name -> chatfleet.chat.v1.AckRequest
+	45, // 9: chatfleet.chat.v1.ClientFrame.ping:type_name -> chatfleet.chat.v1.PingRequest
+	36, // 10: chatfleet.chat.v1.ClientFrame.set_role:type_name -> chatfleet.chat.v1.SetRoleRequest
+	38, // 11: chatfleet.chat.v1.ClientFrame.set_policy:type_name -> chatfleet.chat.v1.SetPolicyRequest
+	22, // 12: chatfleet.chat.v1.ClientFrame.renew:type_name -> chatfleet.chat.v1.RenewRequest
+	20, // 13: chatfleet.chat.v1.ServerFrame.signed_in:type_name -> chatfleet.chat.v1.SignInResponse
+	27, // 14: chatfleet.chat.v1.ServerFrame.attached:type_name -> chatfleet.chat.v1.AttachResponse
+	29, // 15: chatfleet.chat.v1.ServerFrame.detached:type_name -> chatfleet.chat.v1.DetachResponse
+	31, // 16: chatfleet.chat.v1.ServerFrame.created:type_name -> chatfleet.chat.v1.CreateResponse
+	33, // 17: chatfleet.chat.v1.ServerFrame.joined:type_name -> chatfleet.chat.v1.JoinResponse
+	35, // 18: chatfleet.chat.v1.ServerFrame.left:type_name -> chatfleet.chat.v1.LeaveResponse
+	41, // 19: chatfleet.chat.v1.ServerFrame.posted:type_name -> chatfleet.chat.v1.PostResponse
+	43, // 20: chatfleet.chat.v1.ServerFrame.difference:type_name -> chatfleet.chat.v1.DifferenceResponse
+	46, // 21: chatfleet.chat.v1.ServerFrame.pong:type_name -> chatfleet.chat.v1.PingResponse
+	49, // 22: chatfleet.chat.v1.ServerFrame.error:type_name -> chatfleet.chat.v1.Error
+	37, // 23: chatfleet.chat.v1.ServerFrame.role_set:type_name -> chatfleet.chat.v1.SetRoleResponse
+	39, // 24: chatfleet.chat.v1.ServerFrame.policy_set:type_name -> chatfleet.chat.v1.SetPolicyResponse
+	23, // 25: chatfleet.chat.v1.ServerFrame.renewed:type_name -> chatfleet.chat.v1.RenewResponse
+	8,  // 26: chatfleet.chat.v1.ServerFrame.event:type_name -> chatfleet.chat.v1.Event
+	47, // 27: chatfleet.chat.v1.ServerFrame.too_long:type_name -> chatfleet.chat.v1.TooLong
+	48, // 28: chatfleet.chat.v1.ServerFrame.come_back:type_name -> chatfleet.chat.v1.ComeBack
+	9,  // 29: chatfleet.chat.v1.Event.message:type_name -> chatfleet.chat.v1.Message
+	10, // 30: chatfleet.chat.v1.Event.created:type_name -> chatfleet.chat.v1.LogCreated
+	11, // 31: chatfleet.chat.v1.Event.member_joined:type_name -> chatfleet.chat.v1.MemberJoined
+	12, // 32: chatfleet.chat.v1.Event.member_left:type_name -> chatfleet.chat.v1.MemberLeft
+	13, // 33: chatfleet.chat.v1.Event.log_joined:type_name -> chatfleet.chat.v1.LogJoined
+	14, // 34: chatfleet.chat.v1.Event.log_left:type_name -> chatfleet.chat.v1.LogLeft
+	15, // 35: chatfleet.chat.v1.Event.erased:type_name -> chatfleet.chat.v1.Erased
+	16, // 36: chatfleet.chat.v1.Event.role_changed:type_name -> chatfleet.chat.v1.RoleChanged
+	17, // 37: chatfleet.chat.v1.Event.policy_changed:type_name -> chatfleet.chat.v1.Policy
+	0,  // 38: chatfleet.chat.v1.LogCreated.kind:type_name -> chatfleet.chat.v1.LogKind
+	0,  // 39: chatfleet.chat.v1.LogJoined.kind:type_name -> chatfleet.chat.v1.LogKind
+	1,  // 40: chatfleet.chat.v1.RoleChanged.role:type_name -> chatfleet.chat.v1.Role
+	0,  // 41: chatfleet.chat.v1.LogInfo.kind:type_name -> chatfleet.chat.v1.LogKind
+	17, // 42: chatfleet.chat.v1.LogInfo.policy:type_name -> chatfleet.chat.v1.Policy
+	7,  // 43: chatfleet.chat.v1.SignInRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
+	25, // 44: chatfleet.chat.v1.SignInResponse.logs:type_name -> chatfleet.chat.v1.LogState
+	24, // 45: chatfleet.chat.v1.SignInResponse.limits:type_name -> chatfleet.chat.v1.Limits
+	21, // 46: chatfleet.chat.v1.SignInResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
+	21, // 47: chatfleet.chat.v1.RenewResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
+	2,  // 48: chatfleet.chat.v1.LogState.status:type_name -> chatfleet.chat.v1.LogState.Status
+	49, // 49: chatfleet.chat.v1.LogState.error:type_name -> chatfleet.chat.v1.Error
+	7,  // 50: chatfleet.chat.v1.AttachRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
+	25, // 51: chatfleet.chat.v1.AttachResponse.logs:type_name -> chatfleet.chat.v1.LogState
+	0,  // 52: chatfleet.chat.v1.CreateRequest.kind:type_name -> chatfleet.chat.v1.LogKind
+	18, // 53: chatfleet.chat.v1.JoinResponse.info:type_name -> chatfleet.chat.v1.LogInfo
+	1,  // 54: chatfleet.chat.v1.SetRoleRequest.role:type_name -> chatfleet.chat.v1.Role
+	17, // 55: chatfleet.chat.v1.SetPolicyRequest.policy:type_name -> chatfleet.chat.v1.Policy
+	9,  // 56: chatfleet.chat.v1.PostRequest.message:type_name -> chatfleet.chat.v1.Message
+	7,  // 57: chatfleet.chat.v1.DifferenceRequest.cursor:type_name -> chatfleet.chat.v1.Cursor
+	3,  // 58: chatfleet.chat.v1.DifferenceResponse.kind:type_name -> chatfleet.chat.v1.DifferenceResponse.Kind
+	8,  // 59: chatfleet.chat.v1.DifferenceResponse.events:type_name -> chatfleet.chat.v1.Event
+	7,  // 60: chatfleet.chat.v1.DifferenceResponse.cursor:type_name -> chatfleet.chat.v1.Cursor
+	18, // 61: chatfleet.chat.v1.DifferenceResponse.info:type_name -> chatfleet.chat.v1.LogInfo
+	7,  // 62: chatfleet.chat.v1.AckRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
+	4,  // 63: chatfleet.chat.v1.Error.code:type_name -> chatfleet.chat.v1.Error.Code
+	30, // 64: chatfleet.chat.v1.ChatService.Create:input_type -> chatfleet.chat.v1.CreateRequest
+	32, // 65: chatfleet.chat.v1.ChatService.Join:input_type -> chatfleet.chat.v1.JoinRequest
+	34, // 66: chatfleet.chat.v1.ChatService.Leave:input_type -> chatfleet.chat.v1.LeaveRequest
+	36, // 67: chatfleet.chat.v1.ChatService.SetRole:input_type -> chatfleet.chat.v1.SetRoleRequest
+	38, // 68: chatfleet.chat.v1.ChatService.SetPolicy:input_type -> chatfleet.chat.v1.SetPolicyRequest
+	40, // 69: chatfleet.chat.v1.ChatService.Post:input_type -> chatfleet.chat.v1.PostRequest
+	42, // 70: chatfleet.chat.v1.ChatService.Difference:input_type -> chatfleet.chat.v1.DifferenceRequest
+	31, // 71: chatfleet.chat.v1.ChatService.Create:output_type -> chatfleet.chat.v1.CreateResponse
+	33, // 72: chatfleet.chat.v1.ChatService.Join:output_type -> chatfleet.chat.v1.JoinResponse
+	35, // 73: chatfleet.chat.v1.ChatService.Leave:output_type -> chatfleet.chat.v1.LeaveResponse
+	37, // 74: chatfleet.chat.v1.ChatService.SetRole:output_type -> chatfleet.chat.v1.SetRoleResponse
+	39, // 75: chatfleet.chat.v1.ChatService.SetPolicy:output_type -> chatfleet.chat.v1.SetPolicyResponse
+	41, // 76: chatfleet.chat.v1.ChatService.Post:output_type -> chatfleet.chat.v1.PostResponse
+	43, // 77: chatfleet.chat.v1.ChatService.Difference:output_type -> chatfleet.chat.v1.DifferenceResponse
+	71, // [71:78] is the sub-list for method output_type
+	64, // [64:71] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_proto_chat_v1_chat_proto_init() }
@@ -3436,6 +3995,8 @@ func file_proto_chat_v1_chat_proto_init() {
 		(*ClientFrame_Difference)(nil),
 		(*ClientFrame_Ack)(nil),
 		(*ClientFrame_Ping)(nil),
+		(*ClientFrame_SetRole)(nil),
+		(*ClientFrame_SetPolicy)(nil),
 		(*ClientFrame_Renew)(nil),
 	}
 	file_proto_chat_v1_chat_proto_msgTypes[1].OneofWrappers = []any{
@@ -3449,6 +4010,8 @@ func file_proto_chat_v1_chat_proto_init() {
 		(*ServerFrame_Difference)(nil),
 		(*ServerFrame_Pong)(nil),
 		(*ServerFrame_Error)(nil),
+		(*ServerFrame_RoleSet)(nil),
+		(*ServerFrame_PolicySet)(nil),
 		(*ServerFrame_Renewed)(nil),
 		(*ServerFrame_Event)(nil),
 		(*ServerFrame_TooLong)(nil),
@@ -3462,14 +4025,16 @@ func file_proto_chat_v1_chat_proto_init() {
 		(*Event_LogJoined)(nil),
 		(*Event_LogLeft)(nil),
 		(*Event_Erased)(nil),
+		(*Event_RoleChanged)(nil),
+		(*Event_PolicyChanged)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_chat_v1_chat_proto_rawDesc), len(file_proto_chat_v1_chat_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   39,
+			NumEnums:      5,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

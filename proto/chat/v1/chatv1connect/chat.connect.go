@@ -45,6 +45,10 @@ const (
 	ChatServiceJoinProcedure = "/chatfleet.chat.v1.ChatService/Join"
 	// ChatServiceLeaveProcedure is the fully-qualified name of the ChatService's Leave RPC.
 	ChatServiceLeaveProcedure = "/chatfleet.chat.v1.ChatService/Leave"
+	// ChatServiceSetRoleProcedure is the fully-qualified name of the ChatService's SetRole RPC.
+	ChatServiceSetRoleProcedure = "/chatfleet.chat.v1.ChatService/SetRole"
+	// ChatServiceSetPolicyProcedure is the fully-qualified name of the ChatService's SetPolicy RPC.
+	ChatServiceSetPolicyProcedure = "/chatfleet.chat.v1.ChatService/SetPolicy"
 	// ChatServicePostProcedure is the fully-qualified name of the ChatService's Post RPC.
 	ChatServicePostProcedure = "/chatfleet.chat.v1.ChatService/Post"
 	// ChatServiceDifferenceProcedure is the fully-qualified name of the ChatService's Difference RPC.
@@ -59,6 +63,10 @@ type ChatServiceClient interface {
 	Join(context.Context, *connect.Request[v1.JoinRequest]) (*connect.Response[v1.JoinResponse], error)
 	// Leave ends the caller's membership. Leaving twice is one leave.
 	Leave(context.Context, *connect.Request[v1.LeaveRequest]) (*connect.Response[v1.LeaveResponse], error)
+	// SetRole changes what a user may do in a log: for its owner and admins.
+	SetRole(context.Context, *connect.Request[v1.SetRoleRequest]) (*connect.Response[v1.SetRoleResponse], error)
+	// SetPolicy changes who may post in a log, and how often: for its owner and admins.
+	SetPolicy(context.Context, *connect.Request[v1.SetPolicyRequest]) (*connect.Response[v1.SetPolicyResponse], error)
 	// Post appends a message to a log. The same random_id again is the same message.
 	Post(context.Context, *connect.Request[v1.PostRequest]) (*connect.Response[v1.PostResponse], error)
 	// Difference returns the events after a cursor.
@@ -94,6 +102,18 @@ func NewChatServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(chatServiceMethods.ByName("Leave")),
 			connect.WithClientOptions(opts...),
 		),
+		setRole: connect.NewClient[v1.SetRoleRequest, v1.SetRoleResponse](
+			httpClient,
+			baseURL+ChatServiceSetRoleProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("SetRole")),
+			connect.WithClientOptions(opts...),
+		),
+		setPolicy: connect.NewClient[v1.SetPolicyRequest, v1.SetPolicyResponse](
+			httpClient,
+			baseURL+ChatServiceSetPolicyProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("SetPolicy")),
+			connect.WithClientOptions(opts...),
+		),
 		post: connect.NewClient[v1.PostRequest, v1.PostResponse](
 			httpClient,
 			baseURL+ChatServicePostProcedure,
@@ -114,6 +134,8 @@ type chatServiceClient struct {
 	create     *connect.Client[v1.CreateRequest, v1.CreateResponse]
 	join       *connect.Client[v1.JoinRequest, v1.JoinResponse]
 	leave      *connect.Client[v1.LeaveRequest, v1.LeaveResponse]
+	setRole    *connect.Client[v1.SetRoleRequest, v1.SetRoleResponse]
+	setPolicy  *connect.Client[v1.SetPolicyRequest, v1.SetPolicyResponse]
 	post       *connect.Client[v1.PostRequest, v1.PostResponse]
 	difference *connect.Client[v1.DifferenceRequest, v1.DifferenceResponse]
 }
@@ -131,6 +153,16 @@ func (c *chatServiceClient) Join(ctx context.Context, req *connect.Request[v1.Jo
 // Leave calls chatfleet.chat.v1.ChatService.Leave.
 func (c *chatServiceClient) Leave(ctx context.Context, req *connect.Request[v1.LeaveRequest]) (*connect.Response[v1.LeaveResponse], error) {
 	return c.leave.CallUnary(ctx, req)
+}
+
+// SetRole calls chatfleet.chat.v1.ChatService.SetRole.
+func (c *chatServiceClient) SetRole(ctx context.Context, req *connect.Request[v1.SetRoleRequest]) (*connect.Response[v1.SetRoleResponse], error) {
+	return c.setRole.CallUnary(ctx, req)
+}
+
+// SetPolicy calls chatfleet.chat.v1.ChatService.SetPolicy.
+func (c *chatServiceClient) SetPolicy(ctx context.Context, req *connect.Request[v1.SetPolicyRequest]) (*connect.Response[v1.SetPolicyResponse], error) {
+	return c.setPolicy.CallUnary(ctx, req)
 }
 
 // Post calls chatfleet.chat.v1.ChatService.Post.
@@ -151,6 +183,10 @@ type ChatServiceHandler interface {
 	Join(context.Context, *connect.Request[v1.JoinRequest]) (*connect.Response[v1.JoinResponse], error)
 	// Leave ends the caller's membership. Leaving twice is one leave.
 	Leave(context.Context, *connect.Request[v1.LeaveRequest]) (*connect.Response[v1.LeaveResponse], error)
+	// SetRole changes what a user may do in a log: for its owner and admins.
+	SetRole(context.Context, *connect.Request[v1.SetRoleRequest]) (*connect.Response[v1.SetRoleResponse], error)
+	// SetPolicy changes who may post in a log, and how often: for its owner and admins.
+	SetPolicy(context.Context, *connect.Request[v1.SetPolicyRequest]) (*connect.Response[v1.SetPolicyResponse], error)
 	// Post appends a message to a log. The same random_id again is the same message.
 	Post(context.Context, *connect.Request[v1.PostRequest]) (*connect.Response[v1.PostResponse], error)
 	// Difference returns the events after a cursor.
@@ -182,6 +218,18 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(chatServiceMethods.ByName("Leave")),
 		connect.WithHandlerOptions(opts...),
 	)
+	chatServiceSetRoleHandler := connect.NewUnaryHandler(
+		ChatServiceSetRoleProcedure,
+		svc.SetRole,
+		connect.WithSchema(chatServiceMethods.ByName("SetRole")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceSetPolicyHandler := connect.NewUnaryHandler(
+		ChatServiceSetPolicyProcedure,
+		svc.SetPolicy,
+		connect.WithSchema(chatServiceMethods.ByName("SetPolicy")),
+		connect.WithHandlerOptions(opts...),
+	)
 	chatServicePostHandler := connect.NewUnaryHandler(
 		ChatServicePostProcedure,
 		svc.Post,
@@ -202,6 +250,10 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 			chatServiceJoinHandler.ServeHTTP(w, r)
 		case ChatServiceLeaveProcedure:
 			chatServiceLeaveHandler.ServeHTTP(w, r)
+		case ChatServiceSetRoleProcedure:
+			chatServiceSetRoleHandler.ServeHTTP(w, r)
+		case ChatServiceSetPolicyProcedure:
+			chatServiceSetPolicyHandler.ServeHTTP(w, r)
 		case ChatServicePostProcedure:
 			chatServicePostHandler.ServeHTTP(w, r)
 		case ChatServiceDifferenceProcedure:
@@ -225,6 +277,14 @@ func (UnimplementedChatServiceHandler) Join(context.Context, *connect.Request[v1
 
 func (UnimplementedChatServiceHandler) Leave(context.Context, *connect.Request[v1.LeaveRequest]) (*connect.Response[v1.LeaveResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.chat.v1.ChatService.Leave is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) SetRole(context.Context, *connect.Request[v1.SetRoleRequest]) (*connect.Response[v1.SetRoleResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.chat.v1.ChatService.SetRole is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) SetPolicy(context.Context, *connect.Request[v1.SetPolicyRequest]) (*connect.Response[v1.SetPolicyResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.chat.v1.ChatService.SetPolicy is not implemented"))
 }
 
 func (UnimplementedChatServiceHandler) Post(context.Context, *connect.Request[v1.PostRequest]) (*connect.Response[v1.PostResponse], error) {
