@@ -29,7 +29,7 @@ import (
 // runFlags are the flags of run, as they were given.
 type runFlags struct {
 	local, localDir, chatd, out, tokenKey string
-	keep                                  bool
+	keep, plain                           bool
 	targets                               []string
 }
 
@@ -39,8 +39,8 @@ func runCommand() *cobra.Command {
 		Use:   "run SCENARIO.yaml",
 		Short: "Play a scenario with real sockets, judge what came of it, and write a report",
 		Long: `Run plays a scenario with real sockets against a fleet: one of real processes that it starts on this machine (--local, or
-what the scenario's target says) or one that is there (--target). It prints where it is every two seconds and the verdict in
-the last line, and writes report.json, report.html, junit.xml and latency.hlog.
+what the scenario's target says) or one that is there (--target). It shows where it is, in a terminal as a panel and else in
+a line every two seconds, and the verdict in the last line, and writes report.json, report.html, junit.xml and latency.hlog.
 
 A local fleet and everything that it wrote is gone when run ends, in whatever way that is. The first Ctrl-C cuts the run
 short and still writes a report; the second ends it at once.`,
@@ -57,6 +57,7 @@ short and still writes a report; the second ends it at once.`,
 	flags.StringSliceVar(&f.targets, "target", nil, "run against the shards with these URLs")
 	flags.StringVar(&f.tokenKey, "token-key", "", "the private key (PKCS#8, PEM) whose tokens the --target takes")
 	flags.StringVar(&f.out, "out", "", "directory for the report (default out/NAME)")
+	flags.BoolVar(&f.plain, "plain", false, "print lines also where the standard output is a terminal")
 	return cmd
 }
 
@@ -84,12 +85,14 @@ func run(cmd *cobra.Command, file string, f runFlags) error {
 		return err
 	}
 	config.Local.Reaper, config.Guard = cleaner, cleaner
-	config.Say, config.Version = sayer(cmd.OutOrStdout()), version()
+	config.Version = version()
 
-	ctx, stop := interruptible(cmd.Context(), cmd.ErrOrStderr())
+	screen := newScreen(cmd, s.Name, f.plain)
+	config.Say, config.Watch = screen.say, screen.watch
+	ctx, stop := interruptible(cmd.Context(), screen)
 	defer stop()
 	outcome, err := live.Run(ctx, config)
-	if err := errors.Join(err, cleaner.Close()); err != nil {
+	if err := errors.Join(err, screen.close(), cleaner.Close()); err != nil {
 		return err
 	}
 	return finish(cmd.OutOrStdout(), f.out, outcome)
@@ -219,7 +222,7 @@ func findChatd(named string) (string, error) {
 
 // interruptible returns a context that the first SIGINT or SIGTERM ends; the second ends the process. What it leaves the reaper
 // cleans up.
-func interruptible(parent context.Context, stderr io.Writer) (context.Context, func()) {
+func interruptible(parent context.Context, s screen) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
@@ -230,11 +233,12 @@ func interruptible(parent context.Context, stderr io.Writer) (context.Context, f
 			select {
 			case <-over:
 				return
-			case s := <-signals:
+			case signal := <-signals:
 				if n > 0 {
+					s.leave()
 					os.Exit(verdict.ExitInterrupted)
 				}
-				fmt.Fprintf(stderr, "%s: cutting the run short; once more ends it at once\n", s)
+				s.warn("%s: cutting the run short; once more ends it at once", signal)
 				cancel()
 			}
 		}
@@ -244,16 +248,6 @@ func interruptible(parent context.Context, stderr io.Writer) (context.Context, f
 		close(over)
 		wait.Wait()
 		cancel()
-	}
-}
-
-// sayer writes lines, whole ones, from any goroutine.
-func sayer(w io.Writer) func(format string, args ...any) {
-	var mu sync.Mutex
-	return func(format string, args ...any) {
-		mu.Lock()
-		defer mu.Unlock()
-		fmt.Fprintf(w, format+"\n", args...)
 	}
 }
 

@@ -37,6 +37,8 @@ type Config struct {
 	Guard worker.Guard
 	// Told, a line at a time, where the run is.
 	Say func(format string, args ...any)
+	// Told some times a second where the run is, in place of the lines that say so every two seconds. May be nil.
+	Watch func(Status)
 	// Of the simulator, for the report.
 	Version string
 
@@ -58,6 +60,8 @@ type engine struct {
 	started  time.Time
 	startNs  int64
 	progress progress
+	began    time.Time
+	shown    Status
 	watch    clockWatch
 
 	fleet     *fleet.Fleet // nil: given
@@ -111,7 +115,7 @@ func Run(ctx context.Context, c Config) (report.Run, error) {
 		c.Crowd = openCrowd
 	}
 	e := &engine{
-		Config: c, run: rand.Uint64(), started: c.Wall(), startNs: stamp.Now(),
+		Config: c, run: rand.Uint64(), started: c.Wall(), startNs: stamp.Now(), began: time.Now(),
 		watch: clockWatch{wall: c.Wall, mono: stamp.Now}, hiccup: measure.NewHistogram(), usage: newUsage(),
 	}
 	s := c.Scenario
@@ -161,7 +165,10 @@ func (e *engine) phase(name string, status func() string, do func() error) error
 	e.progress.enter(name)
 	ctx, cancel := context.WithCancel(context.Background())
 	var lines sync.WaitGroup
-	if status != nil {
+	switch {
+	case e.Watch != nil:
+		lines.Go(func() { e.show(ctx, name, status != nil) })
+	case status != nil:
 		lines.Go(func() { e.progress.during(ctx, name, status) })
 	}
 	err := do()
