@@ -74,7 +74,7 @@ bench: ## Run the Go benchmarks of the hot paths
 	$(GO) test -run '^$$' -bench . -benchmem ./chatd/... ./simulator/... ./client/...
 
 .PHONY: bench-quiet-logs
-bench-quiet-logs: ## The measurement of docs/decisions/001: 400,000 quiet logs, 5 GB a store; an hour or more, 40 GB of disk
+bench-quiet-logs: ## The measurement of docs/decisions/001: 400,000 quiet logs, 5 GB a store; a quarter of an hour, 40 GB of disk
 	$(GO) test ./chatd/internal/bus -run '^$$' -bench QuietLogs -benchtime 1x -timeout 2h -args -quiet.logs 400000 -quiet.for 20s
 
 .PHONY: fuzz
