@@ -3,16 +3,19 @@ package examples
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 )
 
-// badLine stands between an example and chatd and treats pushes badly: some are lost, some come twice, some late. A fleet may do all
+// badLine stands between an example and chatd and treats pushes badly: some are lost, some come twice, some late, and frames come in clumps. A fleet may do all
 // of this (section 7 of the page), but hardly does while a test looks on.
 type badLine struct {
 	to                  string
@@ -26,7 +29,9 @@ func isLate(pts int) bool    { return pts%11 == 2 }
 
 func newBadLine(t *testing.T, to string) (line *badLine, address string) {
 	line = &badLine{to: to}
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { line.session(t.Context(), w, r) }))
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { line.session(t.Context(), w, r) }))
+	s.Listener = clumping{s.Listener}
+	s.Start()
 	t.Cleanup(s.Close)
 	return line, s.URL
 }
@@ -57,6 +62,41 @@ func (l *badLine) session(ctx context.Context, w http.ResponseWriter, r *http.Re
 	carry(ctx, server, client, func(data []byte) [][]byte { return l.push(data, &late) })
 	cancel()
 	<-done
+}
+
+// clumping makes connections that send what is written to them a little later, several frames in one packet: an event right behind
+// the answer to a sign-in, for example.
+type clumping struct{ net.Listener }
+
+const clumpTime = 30 * time.Millisecond
+
+func (l clumping) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return &clumpConn{Conn: conn}, err
+}
+
+type clumpConn struct {
+	net.Conn
+	mu    sync.Mutex
+	clump []byte
+	err   error
+}
+
+func (c *clumpConn) Write(data []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.clump) == 0 {
+		time.AfterFunc(clumpTime, c.flush)
+	}
+	c.clump = append(c.clump, data...)
+	return len(data), c.err
+}
+
+func (c *clumpConn) flush() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, c.err = c.Conn.Write(c.clump)
+	c.clump = nil
 }
 
 func carry(ctx context.Context, from, to *websocket.Conn, treat func([]byte) [][]byte) {
