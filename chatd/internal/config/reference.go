@@ -38,6 +38,8 @@ What is wrong is refused before anything starts, all of it at once, with exit co
 So are variables that begin with CHATD_ and are no setting, but for those that Kubernetes makes for a service of that name. A setting that
 a member's role has no use for is checked and otherwise ignored, so that one file can serve a whole fleet. Paths are relative to the
 directory that chatd was started in. Sizes are whole bytes, or KiB, MiB, GiB; durations have their units: 500ms, 30s, 5m.
+
+Traces are set up by OpenTelemetry's own variables, ` + "`OTEL_EXPORTER_OTLP_ENDPOINT`" + ` and its like; without one there are none.
 `
 
 // WriteReference writes docs/configuration.md.
