@@ -177,7 +177,7 @@ func connect(srv *server.Server, c Config, purpose string, opts ...nats.Option) 
 			if sub != nil {
 				subject = sub.Subject
 			}
-			c.Logger.Warn("bus", "connection", purpose, "subject", subject, "err", err)
+			c.Logger.Warn("trouble on a connection to the embedded server", "connection", purpose, "subject", subject, "err", err)
 		}),
 	}, opts...)...)
 	if err != nil {

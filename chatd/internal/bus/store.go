@@ -115,6 +115,7 @@ func (s *Store) register() {
 // lead makes the streams, once, and runs an owner for each partition while this store leads it.
 func (s *Store) lead(ctx context.Context) {
 	terms := make([]*leading, s.cfg.Partitions)
+	said := ""
 	poll := time.NewTicker(leaderPoll)
 	defer poll.Stop()
 	for {
@@ -132,7 +133,10 @@ func (s *Store) lead(ctx context.Context) {
 				err = s.readEpochs(ctx)
 			}
 			if err != nil && ctx.Err() == nil {
-				s.cfg.Logger.Info("waiting for the partitions' streams", "err", err)
+				if err.Error() != said { // five times a second, and for minutes if another store is missing
+					said = err.Error()
+					s.cfg.Logger.Info("waiting for the partitions' streams", "err", err)
+				}
 				time.Sleep(200 * time.Millisecond)
 			}
 			s.made.Store(made && err == nil)

@@ -57,14 +57,18 @@ func (a adminService) Shed(_ context.Context, r *connect.Request[adminv1.ShedReq
 }
 
 // ReverseDrain implements adminv1connect.AdminServiceHandler.
-func (a adminService) ReverseDrain(context.Context, *connect.Request[adminv1.ReverseDrainRequest]) (*connect.Response[adminv1.ReverseDrainResponse], error) {
+func (a adminService) ReverseDrain(_ context.Context, r *connect.Request[adminv1.ReverseDrainRequest]) (*connect.Response[adminv1.ReverseDrainResponse], error) {
 	sh, err := a.shard()
 	if err != nil {
 		return nil, err
 	}
+	before := sh.Draining()
 	drain, err := sh.ReverseDrain()
 	if err != nil {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, err)
+	}
+	if drain.State != before.State {
+		a.n.cfg.Logger.Info("drain reversed", "by", r.Peer().Addr, "told", drain.Told, "sessions", drain.Sessions)
 	}
 	return connect.NewResponse(&adminv1.ReverseDrainResponse{Drain: drainMessage(drain)}), nil
 }
@@ -90,8 +94,16 @@ func (a adminService) begin(peer connect.Peer, p *adminv1.Pace, o shard.DrainOrd
 	if err != nil {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, err)
 	}
-	if drain.Order != before.Order || !drain.Began.Equal(before.Began) {
-		a.n.cfg.Logger.Info("drain ordered", "by", peer.Addr, "shed", o.Shed, "keep", o.Keep, "perSecond", drain.Order.PerSecond)
+	what := ""
+	switch {
+	case !drain.Began.Equal(before.Began):
+		what = "drain begun"
+	case drain.Order != before.Order:
+		what = "drain changed"
+	}
+	if what != "" {
+		a.n.cfg.Logger.Info(what, "by", peer.Addr, "shed", o.Shed, "keep", o.Keep, "sessions", drain.Sessions, "perSecond", drain.Order.PerSecond,
+			"timeout", drain.Order.Timeout, "reason", drain.Order.Reason)
 	}
 	return drainMessage(drain), nil
 }

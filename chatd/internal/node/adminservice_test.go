@@ -1,7 +1,9 @@
 package node
 
 import (
+	"bytes"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	adminv1 "github.com/chatfleet/chatfleet/proto/admin/v1"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
+	"github.com/chatfleet/chatfleet/proto/chat/v1/chatv1connect"
 )
 
 // connectTo signs so many sessions in.
@@ -110,6 +113,11 @@ func TestADrainOverTheAdminPort(t *testing.T) {
 	if err := m.stop(); err != nil {
 		t.Error(err)
 	}
+	for _, line := range []string{"drain begun", "drain reversed", "drain ended"} {
+		if !m.lines.has(line) {
+			t.Errorf("%q is not in the log", line)
+		}
+	}
 }
 
 func TestAShedOverTheAdminPort(t *testing.T) {
@@ -127,6 +135,41 @@ func TestAShedOverTheAdminPort(t *testing.T) {
 	}
 }
 
+// Nothing that lets somebody in is in a log, not even at level debug.
+func TestLogsHoldNoSecrets(t *testing.T) {
+	var log bytes.Buffer
+	secret := ""
+	m := runMember(t, Combined, func(c *Config) {
+		lines := c.Logger.Handler().(*logLines)
+		lines.Handler = slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})
+		secret = string(c.Bus.Secret)
+	})
+	raw, err := m.signer.Sign("ann", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signIn(t.Context(), t, m.clients, raw, "me").CloseNow()
+	for _, wrong := range []string{raw[:len(raw)-4] + "AAAA", "no token"} {
+		chat := chatv1connect.NewChatServiceClient(http.DefaultClient, m.clients)
+		req := connect.NewRequest(&chatv1.JoinRequest{Log: "c1"})
+		req.Header().Set("Authorization", "Bearer "+wrong)
+		if _, err := chat.Join(t.Context(), req); connect.CodeOf(err) != connect.CodeUnauthenticated {
+			t.Errorf("a wrong token: %v", err)
+		}
+	}
+	if err := m.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "level=DEBUG") {
+		t.Fatal("nothing was logged at level debug: nothing was shown")
+	}
+	for name, what := range map[string]string{"token": raw[:40], "signature": raw[len(raw)-40:], "secret": secret} {
+		if strings.Contains(log.String(), what) {
+			t.Errorf("the %s is in the log:\n%s", name, log.String())
+		}
+	}
+}
+
 // SIGTERM takes the same way: the context of Run ends.
 func TestSIGTERMSendsSessionsAwayWithTheHint(t *testing.T) {
 	m := runMember(t, Combined, nil)
@@ -141,7 +184,7 @@ func TestSIGTERMSendsSessionsAwayWithTheHint(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	for _, line := range []string{"started", "stopping", "drain begun", "drained", "stopped"} {
+	for _, line := range []string{"started", "stopping", "drain ended", "drained", "stopped"} {
 		if !m.lines.has(line) {
 			t.Errorf("%q is not in the log", line)
 		}

@@ -109,7 +109,9 @@ func (l *logLines) Handle(ctx context.Context, r slog.Record) error {
 }
 
 // Enabled implements slog.Handler.
-func (l *logLines) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+func (l *logLines) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelInfo || l.Handler.Enabled(ctx, level)
+}
 
 // WithAttrs implements slog.Handler.
 func (l *logLines) WithAttrs([]slog.Attr) slog.Handler { return l }

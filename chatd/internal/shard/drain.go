@@ -135,7 +135,6 @@ func (sh *Shard) ReverseDrain() (Drain, error) {
 	case d.stopping:
 		return Drain{}, ErrStopping
 	case d.closed():
-		sh.cfg.Logger.Info("drain reversed", "told", d.told, "sessions", len(sh.sessions))
 		d.end(DrainReversed, sh.cfg.Now())
 	}
 	return sh.drainLocked(), nil
@@ -224,7 +223,6 @@ func (sh *Shard) beginDrainLocked(o DrainOrder) {
 		d.state = DrainUnderWay
 		n := d.count
 		sh.tasks.spawn(func() { sh.drainOn(n) })
-		sh.cfg.Logger.Info("drain begun", "shed", o.Shed, "keep", o.Keep, "sessions", len(sh.sessions), "perSecond", o.PerSecond, "timeout", o.Timeout, "reason", o.Reason)
 	}
 	d.order = o
 	if deadline := d.began.Add(o.Timeout); !d.stopping {
@@ -275,8 +273,9 @@ func (sh *Shard) drainStep(n int) bool {
 		d.end(DrainTimedOut, now)
 	}
 	if d.state != DrainUnderWay {
-		sh.cfg.Logger.Info("drain ended", "shed", d.order.Shed, "timedOut", d.state == DrainTimedOut, "told", d.told, "sessions", len(sh.sessions), "took", now.Sub(d.began))
+		ended := sh.drainLocked()
 		sh.sessionsMu.Unlock()
+		sh.cfg.Logger.Info("drain ended", "shed", ended.Order.Shed, "timedOut", ended.State == DrainTimedOut, "told", ended.Told, "sessions", ended.Sessions, "took", now.Sub(ended.Began))
 		return false
 	}
 	tell := d.takeDue(now, excess, sh.sessions)

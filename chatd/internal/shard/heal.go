@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/wire"
@@ -55,7 +56,7 @@ func (f *feed) readerLocked() (string, bool) {
 // heal fetches until nothing is missing. There is one at a time for a feed, whatever the number of its sessions.
 func (f *feed) heal(reason string, healed chan struct{}) {
 	defer close(healed)
-	pause := firstPause
+	pause, level := firstPause, slog.LevelWarn
 	for {
 		f.mu.Lock()
 		user, ok := f.readerLocked()
@@ -73,7 +74,9 @@ func (f *feed) heal(reason string, healed chan struct{}) {
 			continue
 		}
 		if f.sh.ctx.Err() == nil {
-			f.sh.cfg.Logger.Warn("a gap is not fetched yet", "log", f.id, "after", after, "err", err)
+			// One line a gap: it is tried again and again, for many logs at once.
+			f.sh.cfg.Logger.Log(f.sh.ctx, level, "a gap is not fetched yet", "log", f.id, "after", after, "err", err)
+			level = slog.LevelDebug
 		}
 		select {
 		case <-time.After(pause):

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -140,11 +141,12 @@ func (p *partition) check(reason string) {
 }
 
 func (p *partition) checkOn(reason string) {
-	pause := firstPause
+	pause, level := firstPause, slog.LevelWarn
 	for {
 		err := p.checkOnce(reason)
 		if err != nil && p.sh.ctx.Err() == nil {
-			p.sh.cfg.Logger.Warn("cannot learn where the logs are", "partition", p.number, "err", err)
+			p.sh.cfg.Logger.Log(p.sh.ctx, level, "cannot learn where the logs are", "partition", p.number, "err", err)
+			level = slog.LevelDebug // until it can again
 			select {
 			case <-time.After(pause):
 			case <-p.sh.ctx.Done():
@@ -152,7 +154,7 @@ func (p *partition) checkOn(reason string) {
 			pause = min(2*pause, maxPause)
 			continue
 		}
-		pause = firstPause
+		pause, level = firstPause, slog.LevelWarn
 		p.mu.Lock()
 		if p.again == "" || p.sh.ctx.Err() != nil {
 			p.checking, p.again = false, ""
