@@ -13,4 +13,7 @@
 //	own.<region>.<partition>          requests to the partition's owner
 //	live.<region>.<partition>.<log>   stored events, as they happen
 //	digest.<region>.<partition>       which logs have moved
+//	revoked.<region>.<hash>           revoked tokens, stream REVOKED-<region>
+//	own.<region>.revoked              requests to the store that leads that list
+//	digest.<region>.revoked           how far that list is
 package bus

@@ -56,6 +56,8 @@ type Shard struct {
 	lastTry uint64
 	owners  map[int]ownerHeard // by partition; the pump's own
 
+	revocations *revocationFollower // nil: nobody wants to know
+
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
@@ -102,6 +104,9 @@ func (s *Shard) Start(r Receiver) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.done.Go(func() { s.pump(ctx, r) })
+	if s.revocations != nil {
+		s.done.Go(func() { s.followRevocations(ctx) })
+	}
 	return nil
 }
 
@@ -136,6 +141,13 @@ func (s *Shard) receive(m *nats.Msg, r Receiver) {
 		r.Live(last, m.Data)
 		return
 	}
+	if last == revoked {
+		d := new(wire.RevocationDigest)
+		if proto.Unmarshal(m.Data, d) == nil && s.revocations != nil {
+			s.revocations.heard(d)
+		}
+		return
+	}
 	d := new(wire.Digest)
 	partition, err := strconv.Atoi(last)
 	if err == nil {
@@ -166,10 +178,13 @@ type ownerHeard struct {
 
 func (s *Shard) linked() bool { return !s.ownsSrv || s.srv.NumLeafNodes() > 0 }
 
-// Ready is nil if the shard is linked to the stores.
+// Ready is nil if the shard is linked to the stores, and knows what they know of revoked tokens.
 func (s *Shard) Ready() error {
-	if !s.linked() {
+	switch {
+	case !s.linked():
 		return errors.New("no link to a store")
+	case s.revocations != nil && !s.revocations.complete():
+		return errors.New("the list of revoked tokens is not there yet")
 	}
 	return nil
 }

@@ -77,6 +77,11 @@ func StartStore(cfg Config) (*Store, error) {
 	s.register()
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
+	if err := s.keepRevocations(ctx); err != nil {
+		cancel()
+		s.srv.Shutdown()
+		return nil, err
+	}
 	s.done.Go(func() { s.lead(ctx) })
 	s.done.Go(func() { s.watchReady(ctx) })
 	if !s.alone() {

@@ -11,8 +11,10 @@ import (
 type identity struct {
 	tokens *token.Verifier
 	resume *token.Resumer
-	cancel context.CancelFunc
-	done   sync.WaitGroup
+	// revoked is what the stores say; the shard's link brings it.
+	revoked *token.Revoked
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
 }
 
 // issuers are all whose tokens are accepted. TokenKeys stand for one without a name.
@@ -35,7 +37,7 @@ func startIdentity(cfg Config) (*identity, error) {
 		cancel()
 		return nil, err
 	}
-	i := &identity{tokens: tokens, resume: resume, cancel: cancel}
+	i := &identity{tokens: tokens, resume: resume, revoked: token.NewRevoked(), cancel: cancel}
 	i.done.Go(func() { tokens.Run(ctx) })
 	return i, nil
 }

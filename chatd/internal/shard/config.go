@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"time"
@@ -78,6 +79,10 @@ type Config struct {
 
 	// Resume makes and checks resume tokens. Default none.
 	Resume *token.Resumer
+	// Revoked is what tokens are void. Default none are. With it, nobody is let in before it is complete.
+	Revoked *token.Revoked
+	// Revoke has all shards know of a revocation. Default nobody is told.
+	Revoke func(context.Context, token.Revocation) error
 
 	// Trace follows posts; nil follows none.
 	Trace *trace.Tracer

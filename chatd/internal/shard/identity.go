@@ -27,7 +27,13 @@ func tokenFault(err error) *chatv1.Error {
 
 // Authenticate says which user a token belongs to, for requests without a session.
 func (sh *Shard) Authenticate(raw string) (user string, flt *chatv1.Error) {
+	if flt := sh.knowsRevoked(); flt != nil {
+		return "", flt
+	}
 	who, err := sh.tokens.Verify(sh.ctx, raw)
+	if err == nil {
+		err = sh.checkRevoked(grantOf(who, "", ""))
+	}
 	if err != nil {
 		return "", tokenFault(err)
 	}
@@ -36,6 +42,9 @@ func (sh *Shard) Authenticate(raw string) (user string, flt *chatv1.Error) {
 
 // authenticate says what a sign-in may, by its resume token if that is good, else by its token.
 func (s *session) authenticate(req *chatv1.SignInRequest) (token.Grant, *chatv1.Error) {
+	if flt := s.sh.knowsRevoked(); flt != nil {
+		return token.Grant{}, flt
+	}
 	if raw := req.GetResumeToken(); raw != "" {
 		g, err := s.resume(raw, req.GetDevice())
 		if err == nil {
@@ -48,10 +57,14 @@ func (s *session) authenticate(req *chatv1.SignInRequest) (token.Grant, *chatv1.
 		}
 	}
 	who, err := s.sh.tokens.Verify(s.sh.ctx, req.GetToken())
+	g := grantOf(who, req.GetDevice(), s.id)
+	if err == nil {
+		err = s.sh.checkRevoked(g)
+	}
 	if err != nil {
 		return token.Grant{}, tokenFault(err)
 	}
-	return grantOf(who, req.GetDevice(), s.id), nil
+	return g, nil
 }
 
 var errNoResume = errors.New("this server takes no resume tokens; sign in with a token")
@@ -60,21 +73,33 @@ func (s *session) resume(raw, device string) (token.Grant, error) {
 	if s.sh.cfg.Resume == nil {
 		return token.Grant{}, errNoResume
 	}
-	return s.sh.cfg.Resume.Check(raw, device)
+	g, err := s.sh.cfg.Resume.Check(raw, device)
+	if err == nil {
+		err = s.sh.checkRevoked(g)
+	}
+	return g, err
 }
 
 func grantOf(who token.Identity, device, session string) token.Grant {
 	return token.Grant{User: who.User, Device: device, Session: session, Token: who.ID, Issued: who.Issued, Ends: who.End()}
 }
 
-// hold makes a grant the session's own, and has the session end with it.
+// hold makes a grant the session's own, and has the session end with it. What was revoked since it was checked ends it at once: from here
+// on endRevoked finds it.
 func (s *session) hold(g token.Grant) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.phase == ended {
-		return
+	over := s.phase == ended
+	if !over {
+		s.grant = g
+		s.endAtLocked(g)
 	}
-	s.grant = g
+	s.mu.Unlock()
+	if err := s.sh.checkRevoked(g); err != nil && !over {
+		s.revoked(g, err)
+	}
+}
+
+func (s *session) endAtLocked(g token.Grant) {
 	left := g.Ends.Sub(s.sh.cfg.Now())
 	if s.expiry == nil {
 		s.expiry = time.AfterFunc(left, func() { s.sh.tasks.spawn(s.expire) })
@@ -125,6 +150,9 @@ func (s *session) endsMs() int64 {
 func (s *session) renew(ctx context.Context, ref uint32, req *chatv1.RenewRequest) {
 	if raw := req.GetToken(); raw != "" {
 		who, err := s.sh.tokens.Verify(ctx, raw)
+		if err == nil {
+			err = s.sh.checkRevoked(grantOf(who, "", s.id))
+		}
 		if err != nil {
 			flt := tokenFault(err)
 			flt.Field = "renew.token"

@@ -49,6 +49,7 @@ type session struct {
 	// grant is what the session may, and until when: then expiry goes off.
 	grant    token.Grant
 	expiry   *time.Timer
+	void     bool // the grant was revoked
 	feeds    map[string]*feed
 	inFlight int
 	// posts that wait for the one before them, by log: so they keep their order. A log is in it while one is under way.

@@ -67,6 +67,9 @@ type Shard struct {
 	sessions   map[*session]struct{}
 	sessionsOf map[string]int // by user, those that have signed in
 	drain      drain
+
+	// revoking tells that Config.Revoked has more.
+	revoking chan struct{}
 }
 
 // New makes a shard. The engine must have been made with Config.Engine, and is the caller's to shut down, after Close.
@@ -78,7 +81,8 @@ func New(cfg Config, eng engine.Engine, stores Stores, tokens *token.Verifier, m
 	sh := &Shard{
 		cfg: cfg, engine: eng, stores: stores, tokens: tokens, metrics: metrics,
 		feeds: make(map[string]*feed), sessions: make(map[*session]struct{}), sessionsOf: make(map[string]int),
-		users: rates.NewTable[string](cfg.UserRequestsPerSecond, cfg.UserRequestBurst),
+		revoking: make(chan struct{}, 1),
+		users:    rates.NewTable[string](cfg.UserRequestsPerSecond, cfg.UserRequestBurst),
 	}
 	sh.ctx, sh.cancel = context.WithCancel(context.Background())
 	for n := range cfg.Partitions {
@@ -92,6 +96,10 @@ func New(cfg Config, eng engine.Engine, stores Stores, tokens *token.Verifier, m
 func (sh *Shard) Start() {
 	sh.tasks.spawn(func() { sh.every(sh.cfg.CloseLogAfter/8, sh.sweep) })
 	sh.tasks.spawn(func() { sh.every(sh.cfg.SilenceAfter/8, sh.listen) })
+	if sh.cfg.Revoked != nil {
+		sh.tasks.spawn(sh.endRevoked)
+		sh.tasks.spawn(func() { sh.every(time.Minute, sh.cfg.Revoked.Forget) })
+	}
 }
 
 // Close ends all work and waits for it. What is asked of the shard afterwards fails.

@@ -830,6 +830,126 @@ func (x *StatusResponse) GetDrain() *Drain {
 	return nil
 }
 
+type RevokeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to What:
+	//
+	//	*RevokeRequest_User
+	//	*RevokeRequest_Session
+	What          isRevokeRequest_What `protobuf_oneof:"what"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeRequest) Reset() {
+	*x = RevokeRequest{}
+	mi := &file_proto_admin_v1_admin_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeRequest) ProtoMessage() {}
+
+func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_admin_v1_admin_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeRequest.ProtoReflect.Descriptor instead.
+func (*RevokeRequest) Descriptor() ([]byte, []int) {
+	return file_proto_admin_v1_admin_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RevokeRequest) GetWhat() isRevokeRequest_What {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
+func (x *RevokeRequest) GetUser() string {
+	if x != nil {
+		if x, ok := x.What.(*RevokeRequest_User); ok {
+			return x.User
+		}
+	}
+	return ""
+}
+
+func (x *RevokeRequest) GetSession() string {
+	if x != nil {
+		if x, ok := x.What.(*RevokeRequest_Session); ok {
+			return x.Session
+		}
+	}
+	return ""
+}
+
+type isRevokeRequest_What interface {
+	isRevokeRequest_What()
+}
+
+type RevokeRequest_User struct {
+	// All tokens of a user that were made until now, and the sessions by them. Tokens that are made later are good.
+	User string `protobuf:"bytes,1,opt,name=user,proto3,oneof"`
+}
+
+type RevokeRequest_Session struct {
+	// A session by its name, with its resume tokens; and, if it is live, the token by which it was signed in.
+	Session string `protobuf:"bytes,2,opt,name=session,proto3,oneof"`
+}
+
+func (*RevokeRequest_User) isRevokeRequest_What() {}
+
+func (*RevokeRequest_Session) isRevokeRequest_What() {}
+
+type RevokeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeResponse) Reset() {
+	*x = RevokeResponse{}
+	mi := &file_proto_admin_v1_admin_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeResponse) ProtoMessage() {}
+
+func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_admin_v1_admin_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeResponse.ProtoReflect.Descriptor instead.
+func (*RevokeResponse) Descriptor() ([]byte, []int) {
+	return file_proto_admin_v1_admin_proto_rawDescGZIP(), []int{11}
+}
+
 var File_proto_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_proto_admin_v1_admin_proto_rawDesc = "" +
@@ -904,13 +1024,19 @@ const file_proto_admin_v1_admin_proto_rawDesc = "" +
 	"ROLE_STORE\x10\x01\x12\x0e\n" +
 	"\n" +
 	"ROLE_SHARD\x10\x02\x12\x11\n" +
-	"\rROLE_COMBINED\x10\x032\xef\x02\n" +
+	"\rROLE_COMBINED\x10\x03\"I\n" +
+	"\rRevokeRequest\x12\x14\n" +
+	"\x04user\x18\x01 \x01(\tH\x00R\x04user\x12\x1a\n" +
+	"\asession\x18\x02 \x01(\tH\x00R\asessionB\x06\n" +
+	"\x04what\"\x10\n" +
+	"\x0eRevokeResponse2\xc0\x03\n" +
 	"\fAdminService\x12T\n" +
 	"\x06Status\x12!.chatfleet.admin.v1.StatusRequest\x1a\".chatfleet.admin.v1.StatusResponse\"\x03\x90\x02\x01\x12[\n" +
 	"\n" +
 	"BeginDrain\x12%.chatfleet.admin.v1.BeginDrainRequest\x1a&.chatfleet.admin.v1.BeginDrainResponse\x12I\n" +
 	"\x04Shed\x12\x1f.chatfleet.admin.v1.ShedRequest\x1a .chatfleet.admin.v1.ShedResponse\x12a\n" +
-	"\fReverseDrain\x12'.chatfleet.admin.v1.ReverseDrainRequest\x1a(.chatfleet.admin.v1.ReverseDrainResponseB7Z5github.com/chatfleet/chatfleet/proto/admin/v1;adminv1b\x06proto3"
+	"\fReverseDrain\x12'.chatfleet.admin.v1.ReverseDrainRequest\x1a(.chatfleet.admin.v1.ReverseDrainResponse\x12O\n" +
+	"\x06Revoke\x12!.chatfleet.admin.v1.RevokeRequest\x1a\".chatfleet.admin.v1.RevokeResponseB7Z5github.com/chatfleet/chatfleet/proto/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_proto_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -925,7 +1051,7 @@ func file_proto_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_proto_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_proto_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_proto_admin_v1_admin_proto_goTypes = []any{
 	(Drain_Goal)(0),              // 0: chatfleet.admin.v1.Drain.Goal
 	(Drain_State)(0),             // 1: chatfleet.admin.v1.Drain.State
@@ -940,6 +1066,8 @@ var file_proto_admin_v1_admin_proto_goTypes = []any{
 	(*Drain)(nil),                // 10: chatfleet.admin.v1.Drain
 	(*StatusRequest)(nil),        // 11: chatfleet.admin.v1.StatusRequest
 	(*StatusResponse)(nil),       // 12: chatfleet.admin.v1.StatusResponse
+	(*RevokeRequest)(nil),        // 13: chatfleet.admin.v1.RevokeRequest
+	(*RevokeResponse)(nil),       // 14: chatfleet.admin.v1.RevokeResponse
 }
 var file_proto_admin_v1_admin_proto_depIdxs = []int32{
 	3,  // 0: chatfleet.admin.v1.BeginDrainRequest.pace:type_name -> chatfleet.admin.v1.Pace
@@ -956,12 +1084,14 @@ var file_proto_admin_v1_admin_proto_depIdxs = []int32{
 	4,  // 11: chatfleet.admin.v1.AdminService.BeginDrain:input_type -> chatfleet.admin.v1.BeginDrainRequest
 	6,  // 12: chatfleet.admin.v1.AdminService.Shed:input_type -> chatfleet.admin.v1.ShedRequest
 	8,  // 13: chatfleet.admin.v1.AdminService.ReverseDrain:input_type -> chatfleet.admin.v1.ReverseDrainRequest
-	12, // 14: chatfleet.admin.v1.AdminService.Status:output_type -> chatfleet.admin.v1.StatusResponse
-	5,  // 15: chatfleet.admin.v1.AdminService.BeginDrain:output_type -> chatfleet.admin.v1.BeginDrainResponse
-	7,  // 16: chatfleet.admin.v1.AdminService.Shed:output_type -> chatfleet.admin.v1.ShedResponse
-	9,  // 17: chatfleet.admin.v1.AdminService.ReverseDrain:output_type -> chatfleet.admin.v1.ReverseDrainResponse
-	14, // [14:18] is the sub-list for method output_type
-	10, // [10:14] is the sub-list for method input_type
+	13, // 14: chatfleet.admin.v1.AdminService.Revoke:input_type -> chatfleet.admin.v1.RevokeRequest
+	12, // 15: chatfleet.admin.v1.AdminService.Status:output_type -> chatfleet.admin.v1.StatusResponse
+	5,  // 16: chatfleet.admin.v1.AdminService.BeginDrain:output_type -> chatfleet.admin.v1.BeginDrainResponse
+	7,  // 17: chatfleet.admin.v1.AdminService.Shed:output_type -> chatfleet.admin.v1.ShedResponse
+	9,  // 18: chatfleet.admin.v1.AdminService.ReverseDrain:output_type -> chatfleet.admin.v1.ReverseDrainResponse
+	14, // 19: chatfleet.admin.v1.AdminService.Revoke:output_type -> chatfleet.admin.v1.RevokeResponse
+	15, // [15:20] is the sub-list for method output_type
+	10, // [10:15] is the sub-list for method input_type
 	10, // [10:10] is the sub-list for extension type_name
 	10, // [10:10] is the sub-list for extension extendee
 	0,  // [0:10] is the sub-list for field type_name
@@ -973,13 +1103,17 @@ func file_proto_admin_v1_admin_proto_init() {
 		return
 	}
 	file_proto_admin_v1_admin_proto_msgTypes[3].OneofWrappers = []any{}
+	file_proto_admin_v1_admin_proto_msgTypes[10].OneofWrappers = []any{
+		(*RevokeRequest_User)(nil),
+		(*RevokeRequest_Session)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_admin_v1_admin_proto_rawDesc), len(file_proto_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -46,6 +46,8 @@ const (
 	// AdminServiceReverseDrainProcedure is the fully-qualified name of the AdminService's ReverseDrain
 	// RPC.
 	AdminServiceReverseDrainProcedure = "/chatfleet.admin.v1.AdminService/ReverseDrain"
+	// AdminServiceRevokeProcedure is the fully-qualified name of the AdminService's Revoke RPC.
+	AdminServiceRevokeProcedure = "/chatfleet.admin.v1.AdminService/Revoke"
 )
 
 // AdminServiceClient is a client for the chatfleet.admin.v1.AdminService service.
@@ -62,6 +64,9 @@ type AdminServiceClient interface {
 	// ReverseDrain calls a drain or a shed off, at any moment: nobody else is told to leave, and new sessions are taken. Who has been
 	// told leaves. Where none is under way, nothing changes.
 	ReverseDrain(context.Context, *connect.Request[v1.ReverseDrainRequest]) (*connect.Response[v1.ReverseDrainResponse], error)
+	// Revoke voids tokens in the whole region. Ask any one member that has sessions: once it answers, a quorum of stores has the revocation,
+	// and every shard ends the sessions that it is about within a second.
+	Revoke(context.Context, *connect.Request[v1.RevokeRequest]) (*connect.Response[v1.RevokeResponse], error)
 }
 
 // NewAdminServiceClient constructs a client for the chatfleet.admin.v1.AdminService service. By
@@ -100,6 +105,12 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(adminServiceMethods.ByName("ReverseDrain")),
 			connect.WithClientOptions(opts...),
 		),
+		revoke: connect.NewClient[v1.RevokeRequest, v1.RevokeResponse](
+			httpClient,
+			baseURL+AdminServiceRevokeProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("Revoke")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -109,6 +120,7 @@ type adminServiceClient struct {
 	beginDrain   *connect.Client[v1.BeginDrainRequest, v1.BeginDrainResponse]
 	shed         *connect.Client[v1.ShedRequest, v1.ShedResponse]
 	reverseDrain *connect.Client[v1.ReverseDrainRequest, v1.ReverseDrainResponse]
+	revoke       *connect.Client[v1.RevokeRequest, v1.RevokeResponse]
 }
 
 // Status calls chatfleet.admin.v1.AdminService.Status.
@@ -131,6 +143,11 @@ func (c *adminServiceClient) ReverseDrain(ctx context.Context, req *connect.Requ
 	return c.reverseDrain.CallUnary(ctx, req)
 }
 
+// Revoke calls chatfleet.admin.v1.AdminService.Revoke.
+func (c *adminServiceClient) Revoke(ctx context.Context, req *connect.Request[v1.RevokeRequest]) (*connect.Response[v1.RevokeResponse], error) {
+	return c.revoke.CallUnary(ctx, req)
+}
+
 // AdminServiceHandler is an implementation of the chatfleet.admin.v1.AdminService service.
 type AdminServiceHandler interface {
 	// Status says what a member is and how it is.
@@ -145,6 +162,9 @@ type AdminServiceHandler interface {
 	// ReverseDrain calls a drain or a shed off, at any moment: nobody else is told to leave, and new sessions are taken. Who has been
 	// told leaves. Where none is under way, nothing changes.
 	ReverseDrain(context.Context, *connect.Request[v1.ReverseDrainRequest]) (*connect.Response[v1.ReverseDrainResponse], error)
+	// Revoke voids tokens in the whole region. Ask any one member that has sessions: once it answers, a quorum of stores has the revocation,
+	// and every shard ends the sessions that it is about within a second.
+	Revoke(context.Context, *connect.Request[v1.RevokeRequest]) (*connect.Response[v1.RevokeResponse], error)
 }
 
 // NewAdminServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -179,6 +199,12 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(adminServiceMethods.ByName("ReverseDrain")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminServiceRevokeHandler := connect.NewUnaryHandler(
+		AdminServiceRevokeProcedure,
+		svc.Revoke,
+		connect.WithSchema(adminServiceMethods.ByName("Revoke")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/chatfleet.admin.v1.AdminService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AdminServiceStatusProcedure:
@@ -189,6 +215,8 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 			adminServiceShedHandler.ServeHTTP(w, r)
 		case AdminServiceReverseDrainProcedure:
 			adminServiceReverseDrainHandler.ServeHTTP(w, r)
+		case AdminServiceRevokeProcedure:
+			adminServiceRevokeHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -212,4 +240,8 @@ func (UnimplementedAdminServiceHandler) Shed(context.Context, *connect.Request[v
 
 func (UnimplementedAdminServiceHandler) ReverseDrain(context.Context, *connect.Request[v1.ReverseDrainRequest]) (*connect.Response[v1.ReverseDrainResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.admin.v1.AdminService.ReverseDrain is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) Revoke(context.Context, *connect.Request[v1.RevokeRequest]) (*connect.Response[v1.RevokeResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.admin.v1.AdminService.Revoke is not implemented"))
 }
