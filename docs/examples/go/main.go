@@ -34,9 +34,9 @@ func main() {
 		log.Fatal(err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	go readLines(ctx, os.Stdin, lines) // ends with the program: a read of standard input cannot be called off
 	if err := c.run(ctx); ctx.Err() == nil {
+		stop()
 		log.Fatal(err)
 	}
 }

@@ -48,7 +48,7 @@ func (c *client) session(ctx context.Context, address string) (began time.Time, 
 	if err != nil {
 		return began, refusedHandshake(response, err)
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }() // it is of no use any more, whatever becomes of it
 	conn.SetReadLimit(16 << 20)
 	s := &session{client: c, conn: conn, open: make(map[uint32]func(*serverFrame) error), held: make(map[uint64]event)}
 	err = s.serve(ctx)
