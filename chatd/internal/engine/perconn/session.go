@@ -50,6 +50,7 @@ type session struct {
 	restLast bool
 
 	cause    error
+	broken   bool          // nothing can be written any more
 	lastSent chan struct{} // closed when the last frame has been written, or never will be
 
 	nextReady *session
@@ -119,6 +120,9 @@ func (s *session) close(cause error, final *chatv1.ServerFrame, code engine.Clos
 		s.queueLocked(outgoing{data: data})
 	}
 	s.queueLocked(outgoing{data: engine.CloseFrame(code, reason), last: true})
+	if s.broken {
+		s.noLastLocked()
+	}
 	s.mu.Unlock()
 
 	s.stopBy.Store(by.UnixNano())
@@ -135,6 +139,7 @@ func (s *session) fail(cause error) {
 	if s.cause == nil {
 		s.cause = cause
 	}
+	s.broken = true
 	s.noLastLocked()
 	s.mu.Unlock()
 	_ = s.conn.Close()
