@@ -17,6 +17,8 @@ const (
 	// standApart is the time between the first and the next store that stands for election in a group: enough for a vote, so
 	// that two do not split it.
 	standApart = 200 * time.Millisecond
+	// standMost is how often a store stands in a group that stays without a leader; then the group's own patience is over too.
+	standMost = 20
 )
 
 // succession makes this store stand for election at once in the groups of a store that dies. The kernel closes a dead process's
@@ -63,18 +65,33 @@ func (s succession) succeed(ctx context.Context, lost string) {
 	for _, account := range []string{account, s.srv.SystemAccount().GetName()} {
 		for _, groups := range *s.srv.Raftz(&server.RaftzOptions{AccountFilter: account}) {
 			for group, g := range groups {
-				if g.Leader == "" || g.Peers[g.Leader].Name != lost {
-					continue
+				if id, ok := member(g, lost); ok && (g.Leader == "" || g.Leader == id) {
+					g.Leader = id
+					s.stand(ctx, group, g, time.Duration(turn(group, g))*standApart, standMost)
 				}
-				turn := turn(group, g)
-				time.AfterFunc(time.Duration(turn)*standApart, func() {
-					if ctx.Err() == nil {
-						election.Stand(s.srv, group, g.Leader)
-					}
-				})
 			}
 		}
 	}
+}
+
+// stand stands in a group after a while, and again in this store's turn while the group stays without a leader: a vote may be lost with the
+// connections that broke, or be refused to one that knows less than another.
+func (s succession) stand(ctx context.Context, group string, g server.RaftzGroup, after time.Duration, most int) {
+	time.AfterFunc(after, func() {
+		if ctx.Err() == nil && election.Stand(s.srv, group, g.Leader) && most > 1 {
+			s.stand(ctx, group, g, time.Duration(len(g.Peers))*standApart, most-1)
+		}
+	})
+}
+
+// member finds a store among the other members of a group.
+func member(g server.RaftzGroup, store string) (id string, ok bool) {
+	for id, peer := range g.Peers {
+		if peer.Name == store {
+			return id, true
+		}
+	}
+	return "", false
 }
 
 // turn is this store's place in the order in which a group's members stand when its leader is lost. It differs from group to group, so

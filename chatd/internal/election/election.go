@@ -68,15 +68,16 @@ var lostQuorumCheck time.Duration
 func lookupRaftNode(s *server.Server, group string) server.RaftNode
 
 // Stand makes a server stand for election in a group of its own, after MinCampaign to MaxCampaign, if the group still has the leader
-// that the caller knows to be lost, or none.
-func Stand(s *server.Server, group, lost string) {
+// that the caller knows to be lost, or none. It reports whether that was so.
+func Stand(s *server.Server, group, lost string) bool {
 	node := lookupRaftNode(s, group)
 	if node == nil || node.IsObserver() {
-		return
+		return false
 	}
-	if leader := node.GroupLeader(); leader == "" || leader == lost {
-		_ = node.Campaign() // fails only for the leader
+	if leader := node.GroupLeader(); leader != "" && leader != lost {
+		return false
 	}
+	return node.Campaign() == nil // fails only for the leader
 }
 
 var (
