@@ -102,7 +102,7 @@ func requests() section {
 		post("A post to what is no log's id", `"log":"log.>","randomId":"1",`+hi, refused(invalid, "post.log", "no id of a log")),
 		post("A post to a log that there is not", `"log":"`+nowhere+`","randomId":"1",`+hi, refused(notFound, "", "there is no log")),
 		post("A post to a group of others", `"log":"@group","randomId":"1",`+hi, refused(member, "", "join the group")),
-		post("A post to another user's channel", `"log":"@channel","randomId":"1",`+hi, refused(denied, "", "only its owner")),
+		post("A post to another user's channel", `"log":"@channel","randomId":"1",`+hi, refused(denied, "", "only the owner")),
 		post("A post to one's own user log", `"log":"me","randomId":"1",`+hi, refused(denied, "post.log", "cannot be posted to")),
 		post("A post to another's user log", `"log":"`+logid.User("ann")+`","randomId":"1",`+hi, refused(denied, "post.log", "cannot be posted to")),
 		post("An empty post", `"log":"@his","randomId":"1","message":{}`, refused(invalid, "post.message", "neither text nor data")),
