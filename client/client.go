@@ -54,6 +54,7 @@ type Client struct {
 	// serverMs is the server's clock as last heard, at the local moment serverAt. See serverNow.
 	serverMs int64
 	serverAt time.Time
+	resume   resumption
 }
 
 // Open returns a device that signs in, and stays signed in, on its own. It does not wait for the first session: see Ready.

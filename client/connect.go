@@ -37,6 +37,9 @@ func (c *Client) stayConnected() {
 		}
 		if hasCode(err, chatv1.Error_CODE_UNAUTHENTICATED, chatv1.Error_CODE_TOKEN_EXPIRED) {
 			token = ""
+			c.mu.Lock()
+			c.resume = resumption{}
+			c.mu.Unlock()
 		}
 		if lasted >= steadyAfter {
 			failures = 0
@@ -135,7 +138,7 @@ func (s *session) signIn(token string) {
 		first, parts = parts[0], parts[1:]
 	}
 	s.claimed = first
-	request := &chatv1.SignInRequest{Token: token, Device: c.opt.Device, Client: c.opt.Program, Cursors: s.take(first)}
+	request := &chatv1.SignInRequest{Token: token, ResumeToken: c.resumeToken(), Device: c.opt.Device, Client: c.opt.Program, Cursors: s.take(first)}
 	s.send(&chatv1.ClientFrame{Body: &chatv1.ClientFrame_SignIn{SignIn: request}}, func(frame *chatv1.ServerFrame, err error) {
 		if err != nil {
 			s.endLocked(err)
@@ -167,6 +170,7 @@ func (s *session) accepted(hello *chatv1.SignInResponse) error {
 	}
 	c.user, s.hello = hello.GetUser(), hello
 	c.heardClock(hello.GetServerTimeMs())
+	c.keepResume(hello.GetResume())
 	c.session, c.lastErr, c.refused = s, nil, false
 	c.announce()
 	close(s.signedIn)

@@ -31,6 +31,7 @@ type fleet struct {
 	// sliceEvents and tooLongEvents bound differences.
 	sliceEvents, tooLongEvents int
 	limits                     *chatv1.Limits
+	resume                     *chatv1.ResumeToken // handed out at a sign-in
 
 	// onRequest, if not nil, sees each request before the fleet does; true means that it has dealt with it. push decides how
 	// often an event is pushed to a session; nil is once. Both run under mu.
@@ -318,7 +319,7 @@ func (s *serverSession) signIn(ref uint32, r *chatv1.SignInRequest) {
 	states, push := s.attach(r.Cursors)
 	s.send(&chatv1.ServerFrame{Ref: ref, Body: &chatv1.ServerFrame_SignedIn{SignedIn: &chatv1.SignInResponse{
 		Session: fmt.Sprintf("s%d", s.fleet.joined), User: user, Region: "test", ServerTimeMs: time.Now().UnixMilli(),
-		Logs: states, Limits: s.fleet.limits}}})
+		Logs: states, Limits: s.fleet.limits, Resume: s.fleet.resume}}})
 	push()
 }
 

@@ -296,6 +296,7 @@ func (s *session) keepTime(ctx context.Context) error {
 			return ctx.Err()
 		case <-ping.C:
 			s.ping()
+			s.renewResume()
 			if pinged.IsZero() {
 				pinged = time.Now()
 				dead.Reset(s.client.opt.PingTimeout)
