@@ -275,7 +275,7 @@ func printStatus(out io.Writer, s *adminv1.StatusResponse) error {
 	if s.GetRole() != adminv1.StatusResponse_ROLE_STORE {
 		row("sessions", "%d, with %d logs", s.GetSessions(), s.GetAttachedLogs())
 		if s.GetDrain() != nil {
-			row("drain", "%s", drainLine(s.GetDrain()))
+			row("sent away", "%s", drainLine(s.GetDrain()))
 		}
 	}
 	return w.Flush()

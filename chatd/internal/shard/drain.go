@@ -25,7 +25,8 @@ const (
 	defaultHint = 500 * time.Millisecond
 	maxSpread   = 30 * time.Second
 
-	defaultReason = "this shard is leaving"
+	defaultReason     = "this shard is leaving"
+	defaultShedReason = "this shard gives sessions to others"
 )
 
 // Bounds of a DrainOrder.
@@ -47,7 +48,7 @@ type DrainOrder struct {
 	Hint time.Duration
 	// Timeout counts from the first begin; 0 is none. When it is over, a drain tells all that are left at once; a shed ends.
 	Timeout time.Duration
-	// Reason that they are told. Default "this shard is leaving".
+	// Reason that they are told. Default "this shard is leaving", of a shed "this shard gives sessions to others".
 	Reason string
 }
 
@@ -214,6 +215,9 @@ func (d *drain) end(state DrainState, now time.Time) {
 func (sh *Shard) beginDrainLocked(o DrainOrder) {
 	d, now := &sh.drain, sh.cfg.Now()
 	def(&o.Hint, defaultHint)
+	if o.Shed {
+		def(&o.Reason, defaultShedReason)
+	}
 	def(&o.Reason, defaultReason)
 	if !d.closed() || d.order.Shed && !o.Shed {
 		*d = drain{stopping: d.stopping, count: d.count + 1, began: now, at: now, leaving: d.leaving, sentAway: d.sentAway}

@@ -198,7 +198,8 @@ type Pace struct {
 	// How long it may take, from its first begin: a repeat does not make it longer. Milliseconds, at most a day. When it is over, a drain
 	// tells all that are left at once, with a hint that spreads them as the pace would have; a shed ends where it is. Default: no bound.
 	TimeoutMs uint32 `protobuf:"varint,3,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
-	// What clients are told, for people who read logs; at most 200 bytes. Default "this shard is leaving".
+	// What clients are told, for people who read logs; at most 200 bytes. Default "this shard is leaving", of a shed "this shard
+	// gives sessions to others".
 	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
