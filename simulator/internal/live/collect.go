@@ -14,6 +14,7 @@ import (
 
 // collect puts everything that was found out into the form that it is judged and reported in.
 func (e *engine) collect(end ended) report.Run {
+	_, grown := e.usage.trend.growth(e.Scenario.Phases.Measure.Std())
 	run := report.Run{
 		Scenario: e.Scenario, Label: report.Measured, StartedAt: e.started, Duration: e.now(),
 		Measurements: verdict.Measurements{
@@ -21,7 +22,7 @@ func (e *engine) collect(end ended) report.Run {
 			Clock: verdict.Clock{Source: "CLOCK_MONOTONIC of one host", Trusted: true, Step: e.watch.largest()},
 			Fleet: verdict.Fleet{
 				RSSBytesPerSession: e.usage.memoryPerSession(), CPUPerDelivery: e.usage.cpuPerDelivery(), Exits: e.usage.exitsSoFar(),
-				Growth: e.usage.trend.growth(e.Scenario.Phases.Measure.Std()),
+				Growth: grown,
 			},
 		},
 		Fleet: e.describeFleet(), Simulator: e.simulator(),

@@ -26,7 +26,10 @@ const (
 // trend keeps what the processes of a local fleet hold over the measure phase, to see whether it grows.
 type trend struct {
 	mu   sync.Mutex
-	held map[string][]holding
+	held map[string][]holding // by process
+	// By role, what all its processes held together at moments at which all were there. Work that moves from one to another, as
+	// it does with each restart, is no growth.
+	together map[string][]holding
 }
 
 // holding is what a process held at a moment of the measure phase.
@@ -46,36 +49,55 @@ func (t *trend) follow(ctx context.Context, f *fleet.Fleet, measure time.Duratio
 			return
 		case <-tick.C:
 		}
+		sums, missing := map[string]holding{}, map[string]bool{}
 		for _, p := range f.Processes() {
+			role := string(p.Role)
 			stats, err := p.Stats()
 			if err != nil || stats.RSSBytes == 0 {
-				continue // It is being restarted.
+				missing[role] = true // It is being restarted.
+				continue
 			}
 			metrics, err := p.Metrics(ctx)
 			if err != nil {
+				missing[role] = true
 				continue
 			}
-			t.add(p.Name, holding{time.Since(began), float64(stats.RSSBytes), metrics[metricGoroutines], float64(stats.FileDescriptors)})
+			h := holding{time.Since(began), float64(stats.RSSBytes), metrics[metricGoroutines], float64(stats.FileDescriptors)}
+			t.add(&t.held, p.Name, h)
+			sums[role] = sums[role].and(h)
+		}
+		for role, sum := range sums {
+			if !missing[role] {
+				t.add(&t.together, role, sum)
+			}
 		}
 	}
 }
 
-func (t *trend) add(process string, h holding) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.held == nil {
-		t.held = map[string][]holding{}
-	}
-	t.held[process] = append(t.held[process], h)
+func (h holding) and(o holding) holding {
+	return holding{o.at, h.memory + o.memory, h.goroutines + o.goroutines, h.files + o.files}
 }
 
-// growth compares, for each process, the middle of what it held in the last fifth of the measure phase with that in the second fifth.
-// The first is left out: buffers find their size and heaps their level then.
-func (t *trend) growth(measure time.Duration) map[string]verdict.Growth {
+func (t *trend) add(to *map[string][]holding, whose string, h holding) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if *to == nil {
+		*to = map[string][]holding{}
+	}
+	(*to)[whose] = append((*to)[whose], h)
+}
+
+// growth compares, for each process and for each role, the middle of what was held in the last fifth of the measure phase with that in the second fifth.
+// The first is left out: buffers find their size and heaps their level then.
+func (t *trend) growth(measure time.Duration) (processes, roles map[string]verdict.Growth) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return growthOf(t.held, measure), growthOf(t.together, measure)
+}
+
+func growthOf(all map[string][]holding, measure time.Duration) map[string]verdict.Growth {
 	out := map[string]verdict.Growth{}
-	for name, held := range t.held {
+	for name, held := range all {
 		var early, late []holding
 		for _, h := range held {
 			switch {

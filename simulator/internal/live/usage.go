@@ -156,7 +156,7 @@ func (u *usage) processes(f *fleet.Fleet, measure time.Duration) []report.Proces
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	grown := u.trend.growth(measure)
+	grown, _ := u.trend.growth(measure)
 	var out []report.Process
 	for _, p := range f.Processes() {
 		process := report.Process{Name: p.Name, Role: string(p.Role), RSSBytes: u.largest[p.Name], CPUSeconds: u.usedCPU[p.Name].Seconds()}

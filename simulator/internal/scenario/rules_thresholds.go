@@ -3,7 +3,6 @@ package scenario
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -140,14 +139,6 @@ func (r *rules) samples(path string, t v1alpha1.Threshold, metric verdict.Metric
 	}
 }
 
-// processes is how many the local fleet of the scenario has. Where it names none, the command line may.
-func (r *rules) processes() int {
-	if l := r.s.Target.Local; l != nil {
-		return l.Stores + l.Shards
-	}
-	return math.MaxInt32
-}
-
 // yields returns how many samples a threshold gets when everything goes well, and of what.
 func (r *rules) yields(t v1alpha1.Threshold, e Expected) (n int64, of string) {
 	switch {
@@ -159,7 +150,7 @@ func (r *rules) yields(t v1alpha1.Threshold, e Expected) (n int64, of string) {
 		}
 		return e.Deliveries, "deliveries"
 	case strings.HasSuffix(t.Metric, "Growth"):
-		return int64(r.processes()), "processes of a local fleet"
+		return 2, "roles in a local fleet"
 	case t.Metric == "reconnect" && len(r.s.Faults) > 0:
 		return 0, "" // How many, only the run shows.
 	case strings.HasPrefix(t.Metric, "fault"), t.Metric == "reconnect":

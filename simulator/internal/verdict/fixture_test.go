@@ -27,7 +27,7 @@ func goodRun() Measurements {
 			Service:  histogram(5*time.Millisecond, 10),
 			Response: histogram(6*time.Millisecond, 10),
 		},
-		Fleet:     Fleet{RSSBytesPerSession: 9000, CPUPerDelivery: 12 * time.Microsecond, Growth: map[string]Growth{"shard-0": {1, 1, 1}}},
+		Fleet:     Fleet{RSSBytesPerSession: 9000, CPUPerDelivery: 12 * time.Microsecond, Growth: map[string]Growth{"shard": {1, 1, 1}}},
 		Generator: Generator{Hiccup: histogram(2*time.Millisecond, 10_000)},
 		Clock:     Clock{Source: "CLOCK_MONOTONIC of one host", Trusted: true},
 	}

@@ -174,13 +174,14 @@ type Fleet struct {
 	RSSBytesPerSession float64
 	// Processor time of all fleet processes in the measure phase, a delivery; 0 if not known.
 	CPUPerDelivery time.Duration
-	// How what each process of a local fleet holds has grown in the measure phase; those with too few samples are not in it.
+	// How what the processes of each role of a local fleet hold together has grown in the measure phase; roles with too few samples
+	// are not in it.
 	Growth map[string]Growth
 	// Processes that ended though nobody asked them to, as "shard-1: exit status 2".
 	Exits []string
 }
 
-// Growth compares what a process held in the last fifth of the measure phase with the second fifth: 1 is none.
+// Growth compares what processes held in the last fifth of the measure phase with the second fifth: 1 is none.
 type Growth struct{ Memory, Goroutines, OpenFiles float64 }
 
 // Generator is how well the generator itself did.

@@ -190,11 +190,11 @@ func runMetrics() []Metric {
 			read: func(m *Measurements, _ string) reading {
 				return number(m.Fleet.RSSBytesPerSession, samplesIf(m.Fleet.RSSBytesPerSession > 0, m.Sessions.SignedIn))
 			}},
-		{Name: "memoryGrowth", Help: "resident memory in the last fifth of measure to that in the second, worst process",
+		{Name: "memoryGrowth", Help: "resident memory of all stores or all shards in the last fifth of measure to that in the second",
 			Unit: v1alpha1.UnitNumber, read: worstGrowth(func(g Growth) float64 { return g.Memory })},
-		{Name: "goroutineGrowth", Help: "likewise its goroutines",
+		{Name: "goroutineGrowth", Help: "likewise their goroutines",
 			Unit: v1alpha1.UnitNumber, read: worstGrowth(func(g Growth) float64 { return g.Goroutines })},
-		{Name: "openFileGrowth", Help: "likewise its open files",
+		{Name: "openFileGrowth", Help: "likewise their open files",
 			Unit: v1alpha1.UnitNumber, read: worstGrowth(func(g Growth) float64 { return g.OpenFiles })},
 		{Name: "deliveryCPU", Help: "processor time of the whole fleet, a delivery",
 			Unit: v1alpha1.UnitTime,
@@ -204,7 +204,7 @@ func runMetrics() []Metric {
 	}
 }
 
-// worstGrowth is the largest growth of all processes; a sample is a process.
+// worstGrowth is the largest growth of all roles; a sample is a role.
 func worstGrowth(of func(g Growth) float64) func(m *Measurements, _ string) reading {
 	return func(m *Measurements, _ string) reading {
 		worst := 0.0
