@@ -134,7 +134,7 @@ func start(o *server.Options, log *slog.Logger) (*server.Server, error) {
 	srv.SetLoggerV2(logger, false, false, false)
 	srv.Start()
 	for begun := time.Now(); !srv.ReadyForConnections(readyStep); {
-		failed := ""
+		var failed string
 		select {
 		case failed = <-logger.failed:
 		default:
@@ -166,11 +166,11 @@ func startFailure(said string) error {
 }
 
 // connect opens a connection within the process.
-func connect(srv *server.Server, c Config, purpose string, opts ...nats.Option) (*nats.Conn, error) {
-	nc, err := nats.Connect("", append([]nats.Option{
-		nats.InProcessServer(srv), nats.Name(c.Name + " " + purpose),
+func connect(srv *server.Server, c Config, purpose string) (*nats.Conn, error) {
+	nc, err := nats.Connect("",
+		nats.InProcessServer(srv), nats.Name(c.Name+" "+purpose),
 		nats.UserInfo(memberUser, c.password(memberUser)),
-		nats.MaxReconnects(-1), nats.ReconnectWait(10 * time.Millisecond),
+		nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond),
 		nats.PingInterval(time.Minute),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			subject := ""
@@ -178,8 +178,7 @@ func connect(srv *server.Server, c Config, purpose string, opts ...nats.Option) 
 				subject = sub.Subject
 			}
 			c.Logger.Warn("trouble on a connection to the embedded server", "connection", purpose, "subject", subject, "err", err)
-		}),
-	}, opts...)...)
+		}))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the embedded NATS server: %w", err)
 	}

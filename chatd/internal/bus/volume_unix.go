@@ -11,5 +11,5 @@ func volume(dir string) (size, free uint64, err error) {
 		return 0, 0, err
 	}
 	block := uint64(s.Bsize)
-	return s.Blocks * block, uint64(s.Bavail) * block, nil
+	return s.Blocks * block, uint64(s.Bavail) * block, nil //nolint:unconvert // signed on some systems
 }

@@ -394,10 +394,10 @@ func ping(ref uint32) *chatv1.ClientFrame {
 	return &chatv1.ClientFrame{Ref: ref, Body: &chatv1.ClientFrame_Ping{Ping: &chatv1.PingRequest{}}}
 }
 
-func repeat(n int, make func(i int) []byte) []byte {
+func repeat(n int, one func(i int) []byte) []byte {
 	var all []byte
 	for i := range n {
-		all = append(all, make(i)...)
+		all = append(all, one(i)...)
 	}
 	return all
 }

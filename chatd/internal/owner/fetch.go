@@ -65,7 +65,7 @@ func (t *term) fetch(r request, e *entry, f *wire.Fetch) {
 		t.reply(r, reply)
 		return
 	}
-	t.fetchFromStream(r, e, f, walk)
+	t.fetchFromStream(r, f, walk)
 }
 
 // fetchKey names what several requests for the same events have in common: shards that wait ask again, and shards that are
@@ -80,7 +80,7 @@ type fetchKey struct {
 }
 
 // fetchFromStream reads what is not in memory, once for all that wait for it.
-func (t *term) fetchFromStream(r request, e *entry, f *wire.Fetch, w *walk) {
+func (t *term) fetchFromStream(r request, f *wire.Fetch, w *walk) {
 	key := fetchKey{f.GetLog(), f.GetAfterPts(), f.GetNewest(), f.GetLimit(), f.GetWithBanned()}
 	if waiting, ok := t.fetching[key]; ok {
 		if len(waiting) >= maxWaiting {

@@ -91,8 +91,8 @@ func (t *Trial) send(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	defer func() {
-		server.Close()
-		<-served
+		_ = server.Close()
+		_ = <-served // that it was closed
 	}()
 	posts := make([]poster.Post, trialRate)
 	for i := range posts {
