@@ -92,7 +92,7 @@ func (t *Trial) send(ctx context.Context) error {
 	go func() { served <- server.Serve(listener) }()
 	defer func() {
 		_ = server.Close()
-		_ = <-served // that it was closed
+		<-served //nolint:errcheck // it says that it was closed
 	}()
 	posts := make([]poster.Post, trialRate)
 	for i := range posts {
