@@ -1,6 +1,8 @@
 package shard
 
 import (
+	"time"
+
 	"github.com/chatfleet/chatfleet/chatd/internal/wire"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
@@ -70,17 +72,27 @@ func (f *feed) expelLocked(user string) {
 	})
 }
 
-// recheckBansLocked asks anew who is banned, after events have been passed over.
+// recheckBansLocked asks anew who is banned, after events have been passed over. An answer that lacks a change of a role which has
+// passed meanwhile proves nothing.
 func (f *feed) recheckBansLocked() {
-	asOf := f.fanout.Head()
 	f.sh.tasks.spawn(func() {
-		f.askOwner("", &wire.Fetch{Log: f.id, WithBanned: true}, func(reply *wire.OwnerReply) {
-			if reply.GetPts() < max(asOf, f.roles) {
-				f.recheckBansLocked() // a change of a role has passed meanwhile, which the answer lacks
+		for {
+			stale := false // also if the feed has ended and the answer is not looked at
+			f.askOwner("", &wire.Fetch{Log: f.id, WithBanned: true}, func(reply *wire.OwnerReply) {
+				stale = reply.GetEpoch() < f.epoch || reply.GetEpoch() == f.epoch && reply.GetPts() < f.roles
+				if !stale {
+					f.setBannedLocked(reply.GetBanned())
+				}
+			})
+			if !stale {
 				return
 			}
-			f.setBannedLocked(reply.GetBanned())
-		})
+			select {
+			case <-time.After(firstPause):
+			case <-f.sh.ctx.Done():
+				return
+			}
+		}
 	})
 }
 

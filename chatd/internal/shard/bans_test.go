@@ -119,3 +119,22 @@ func TestASharedDifferenceIsNotForTheBanned(t *testing.T) {
 		}
 	})
 }
+
+// Bans of a history that was replaced are those of the new one, though its positions are lower, and the owner is not asked without end.
+func TestBansOfARestoredHistory(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		log := r.stores.create("ann", channel)
+		r.stores.post("ann", log, 3)
+		eve, _ := r.signIn("eve", none(log))
+		r.stores.role("ann", log, "eve", banned)
+		synctest.Wait()
+		r.stores.set(func(s *stores) { s.restore(2) })
+		before := r.stores.asked("fetch")
+		r.stores.digest(nil)
+		time.Sleep(2 * time.Second)
+		wantState(t, "who is banned in the old history only", eve.attach(none(log))[0], live, 0)
+		if n := r.stores.asked("fetch") - before; n > 10 {
+			t.Errorf("the owner was asked %d times", n)
+		}
+	})
+}

@@ -262,7 +262,7 @@ func (f *feed) noteHead(epoch uint32, pts uint64, reason string) {
 // resetLocked goes on from another head: of another epoch, or because too much is missing. All sessions are told.
 func (f *feed) resetLocked(epoch uint32, head uint64) {
 	if epoch != f.epoch {
-		f.epoch, f.target, f.ahead = epoch, head, nil
+		f.epoch, f.target, f.ahead, f.roles = epoch, head, nil, 0
 	}
 	f.target = max(f.target, head)
 	f.fanout.Reset(epoch, head)
