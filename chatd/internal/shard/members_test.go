@@ -67,6 +67,7 @@ func TestMembershipIsFollowedByTheGroupsEvents(t *testing.T) {
 		log := r.stores.create("ann", group)
 		r.signIn("ann", none(log))
 		r.stores.join("bob", log)
+		synctest.Wait() // the event of his joining has been pushed
 		before := r.stores.asked("fetch")
 		bob, _ := r.signIn("bob", none(log))
 		r.signIn("bob", none(log))
