@@ -255,7 +255,9 @@ type LogState struct {
 	Banned []string   `protobuf:"bytes,14,rep,name=banned,proto3" json:"banned,omitempty"`
 	Policy *v1.Policy `protobuf:"bytes,15,opt,name=policy,proto3" json:"policy,omitempty"`
 	// With slow mode: when members posted last, as far as it still matters.
-	LastPostMs    map[string]int64 `protobuf:"bytes,16,rep,name=last_post_ms,json=lastPostMs,proto3" json:"last_post_ms,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	LastPostMs map[string]int64 `protobuf:"bytes,16,rep,name=last_post_ms,json=lastPostMs,proto3" json:"last_post_ms,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Of a user log: the logs that the user has made, sorted. One that he has left is still his.
+	Made          []string `protobuf:"bytes,80,rep,name=made,proto3" json:"made,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -398,6 +400,13 @@ func (x *LogState) GetPolicy() *v1.Policy {
 func (x *LogState) GetLastPostMs() map[string]int64 {
 	if x != nil {
 		return x.LastPostMs
+	}
+	return nil
+}
+
+func (x *LogState) GetMade() []string {
+	if x != nil {
+		return x.Made
 	}
 	return nil
 }
@@ -811,11 +820,15 @@ func (x *Create) GetRequest() *v1.CreateRequest {
 
 // UserNote appends log_joined or log_left to the user's own log, making that log first if need be.
 type UserNote struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	UserLog       string                 `protobuf:"bytes,1,opt,name=user_log,json=userLog,proto3" json:"user_log,omitempty"`
-	Log           string                 `protobuf:"bytes,2,opt,name=log,proto3" json:"log,omitempty"`
-	Kind          v1.LogKind             `protobuf:"varint,3,opt,name=kind,proto3,enum=chatfleet.chat.v1.LogKind" json:"kind,omitempty"`
-	Left          bool                   `protobuf:"varint,4,opt,name=left,proto3" json:"left,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	UserLog string                 `protobuf:"bytes,1,opt,name=user_log,json=userLog,proto3" json:"user_log,omitempty"`
+	Log     string                 `protobuf:"bytes,2,opt,name=log,proto3" json:"log,omitempty"`
+	Kind    v1.LogKind             `protobuf:"varint,3,opt,name=kind,proto3,enum=chatfleet.chat.v1.LogKind" json:"kind,omitempty"`
+	Left    bool                   `protobuf:"varint,4,opt,name=left,proto3" json:"left,omitempty"`
+	// The user has made the log: it counts as one that he owns.
+	Made bool `protobuf:"varint,80,opt,name=made,proto3" json:"made,omitempty"`
+	// Nothing is noted: may the user make another log?
+	AskMade       bool `protobuf:"varint,81,opt,name=ask_made,json=askMade,proto3" json:"ask_made,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -874,6 +887,20 @@ func (x *UserNote) GetKind() v1.LogKind {
 func (x *UserNote) GetLeft() bool {
 	if x != nil {
 		return x.Left
+	}
+	return false
+}
+
+func (x *UserNote) GetMade() bool {
+	if x != nil {
+		return x.Made
+	}
+	return false
+}
+
+func (x *UserNote) GetAskMade() bool {
+	if x != nil {
+		return x.AskMade
 	}
 	return false
 }
@@ -1022,7 +1049,9 @@ type OwnerReply struct {
 	// channels.
 	MayRead bool `protobuf:"varint,8,opt,name=may_read,json=mayRead,proto3" json:"may_read,omitempty"`
 	// Of fetch with_banned, sorted.
-	Banned        []string `protobuf:"bytes,9,rep,name=banned,proto3" json:"banned,omitempty"`
+	Banned []string `protobuf:"bytes,9,rep,name=banned,proto3" json:"banned,omitempty"`
+	// Of fetch: events before the first of this answer that were asked for are gone, by the stores' retention.
+	Gone          bool `protobuf:"varint,80,opt,name=gone,proto3" json:"gone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1118,6 +1147,13 @@ func (x *OwnerReply) GetBanned() []string {
 		return x.Banned
 	}
 	return nil
+}
+
+func (x *OwnerReply) GetGone() bool {
+	if x != nil {
+		return x.Gone
+	}
+	return false
 }
 
 type Head struct {
@@ -1244,6 +1280,68 @@ func (x *Digest) GetMoved() []*Head {
 	return nil
 }
 
+// Room goes to room.<region>, from each store to the others, several times a second: whether its volume has room.
+type Room struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Store string                 `protobuf:"bytes,1,opt,name=store,proto3" json:"store,omitempty"`
+	Full  bool                   `protobuf:"varint,2,opt,name=full,proto3" json:"full,omitempty"`
+	// Parts in a thousand of the volume that are in use.
+	UsedPermille  uint32 `protobuf:"varint,3,opt,name=used_permille,json=usedPermille,proto3" json:"used_permille,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Room) Reset() {
+	*x = Room{}
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Room) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Room) ProtoMessage() {}
+
+func (x *Room) ProtoReflect() protoreflect.Message {
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Room.ProtoReflect.Descriptor instead.
+func (*Room) Descriptor() ([]byte, []int) {
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Room) GetStore() string {
+	if x != nil {
+		return x.Store
+	}
+	return ""
+}
+
+func (x *Room) GetFull() bool {
+	if x != nil {
+		return x.Full
+	}
+	return false
+}
+
+func (x *Room) GetUsedPermille() uint32 {
+	if x != nil {
+		return x.UsedPermille
+	}
+	return 0
+}
+
 var File_chatd_internal_wire_wire_proto protoreflect.FileDescriptor
 
 const file_chatd_internal_wire_wire_proto_rawDesc = "" +
@@ -1267,7 +1365,7 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x05trace\x18d \x01(\fR\x05trace\";\n" +
 	"\bEnvelope\x12\x1b\n" +
 	"\tkey_epoch\x18\x01 \x01(\rR\bkeyEpoch\x12\x12\n" +
-	"\x04body\x18\x02 \x01(\fR\x04body\"\xa1\x05\n" +
+	"\x04body\x18\x02 \x01(\fR\x04body\"\xb5\x05\n" +
 	"\bLogState\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x10\n" +
 	"\x03pts\x18\x02 \x01(\x04R\x03pts\x12\x19\n" +
@@ -1286,7 +1384,8 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x06banned\x18\x0e \x03(\tR\x06banned\x121\n" +
 	"\x06policy\x18\x0f \x01(\v2\x19.chatfleet.chat.v1.PolicyR\x06policy\x12Q\n" +
 	"\flast_post_ms\x18\x10 \x03(\v2/.chatfleet.internal.v1.LogState.LastPostMsEntryR\n" +
-	"lastPostMs\x1a=\n" +
+	"lastPostMs\x12\x12\n" +
+	"\x04made\x18P \x03(\tR\x04made\x1a=\n" +
 	"\x0fLastPostMsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\x8b\x01\n" +
@@ -1319,12 +1418,14 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x04body\"V\n" +
 	"\x06Create\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12:\n" +
-	"\arequest\x18\x02 \x01(\v2 .chatfleet.chat.v1.CreateRequestR\arequest\"{\n" +
+	"\arequest\x18\x02 \x01(\v2 .chatfleet.chat.v1.CreateRequestR\arequest\"\xaa\x01\n" +
 	"\bUserNote\x12\x19\n" +
 	"\buser_log\x18\x01 \x01(\tR\auserLog\x12\x10\n" +
 	"\x03log\x18\x02 \x01(\tR\x03log\x12.\n" +
 	"\x04kind\x18\x03 \x01(\x0e2\x1a.chatfleet.chat.v1.LogKindR\x04kind\x12\x12\n" +
-	"\x04left\x18\x04 \x01(\bR\x04left\"\x1b\n" +
+	"\x04left\x18\x04 \x01(\bR\x04left\x12\x12\n" +
+	"\x04made\x18P \x01(\bR\x04made\x12\x19\n" +
+	"\bask_made\x18Q \x01(\bR\aaskMade\"\x1b\n" +
 	"\x05Heads\x12\x12\n" +
 	"\x04logs\x18\x01 \x03(\tR\x04logs\"\x85\x01\n" +
 	"\x05Fetch\x12\x10\n" +
@@ -1333,7 +1434,7 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x16\n" +
 	"\x06newest\x18\x04 \x01(\bR\x06newest\x12\x1f\n" +
 	"\vwith_banned\x18\x05 \x01(\bR\n" +
-	"withBanned\"\xae\x02\n" +
+	"withBanned\"\xc2\x02\n" +
 	"\n" +
 	"OwnerReply\x12.\n" +
 	"\x05error\x18\x01 \x01(\v2\x18.chatfleet.chat.v1.ErrorR\x05error\x12\x14\n" +
@@ -1344,7 +1445,8 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x05heads\x18\x06 \x03(\v2\x1b.chatfleet.internal.v1.HeadR\x05heads\x12\x16\n" +
 	"\x06events\x18\a \x03(\fR\x06events\x12\x19\n" +
 	"\bmay_read\x18\b \x01(\bR\amayRead\x12\x16\n" +
-	"\x06banned\x18\t \x03(\tR\x06banned\"*\n" +
+	"\x06banned\x18\t \x03(\tR\x06banned\x12\x12\n" +
+	"\x04gone\x18P \x01(\bR\x04gone\"*\n" +
 	"\x04Head\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x10\n" +
 	"\x03pts\x18\x02 \x01(\x04R\x03pts\"}\n" +
@@ -1352,7 +1454,11 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x06R\x04term\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x121\n" +
-	"\x05moved\x18\x04 \x03(\v2\x1b.chatfleet.internal.v1.HeadR\x05movedB9Z7github.com/chatfleet/chatfleet/chatd/internal/wire;wireb\x06proto3"
+	"\x05moved\x18\x04 \x03(\v2\x1b.chatfleet.internal.v1.HeadR\x05moved\"U\n" +
+	"\x04Room\x12\x14\n" +
+	"\x05store\x18\x01 \x01(\tR\x05store\x12\x12\n" +
+	"\x04full\x18\x02 \x01(\bR\x04full\x12#\n" +
+	"\rused_permille\x18\x03 \x01(\rR\fusedPermilleB9Z7github.com/chatfleet/chatfleet/chatd/internal/wire;wireb\x06proto3"
 
 var (
 	file_chatd_internal_wire_wire_proto_rawDescOnce sync.Once
@@ -1366,7 +1472,7 @@ func file_chatd_internal_wire_wire_proto_rawDescGZIP() []byte {
 	return file_chatd_internal_wire_wire_proto_rawDescData
 }
 
-var file_chatd_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_chatd_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_chatd_internal_wire_wire_proto_goTypes = []any{
 	(*StoredEvent)(nil),         // 0: chatfleet.internal.v1.StoredEvent
 	(*Envelope)(nil),            // 1: chatfleet.internal.v1.Envelope
@@ -1381,38 +1487,39 @@ var file_chatd_internal_wire_wire_proto_goTypes = []any{
 	(*OwnerReply)(nil),          // 10: chatfleet.internal.v1.OwnerReply
 	(*Head)(nil),                // 11: chatfleet.internal.v1.Head
 	(*Digest)(nil),              // 12: chatfleet.internal.v1.Digest
-	nil,                         // 13: chatfleet.internal.v1.LogState.LastPostMsEntry
-	(v1.LogKind)(0),             // 14: chatfleet.chat.v1.LogKind
-	(*v1.Policy)(nil),           // 15: chatfleet.chat.v1.Policy
-	(*v1.JoinRequest)(nil),      // 16: chatfleet.chat.v1.JoinRequest
-	(*v1.LeaveRequest)(nil),     // 17: chatfleet.chat.v1.LeaveRequest
-	(*v1.PostRequest)(nil),      // 18: chatfleet.chat.v1.PostRequest
-	(*v1.SetRoleRequest)(nil),   // 19: chatfleet.chat.v1.SetRoleRequest
-	(*v1.SetPolicyRequest)(nil), // 20: chatfleet.chat.v1.SetPolicyRequest
-	(*v1.CreateRequest)(nil),    // 21: chatfleet.chat.v1.CreateRequest
-	(*v1.Error)(nil),            // 22: chatfleet.chat.v1.Error
-	(*v1.LogInfo)(nil),          // 23: chatfleet.chat.v1.LogInfo
+	(*Room)(nil),                // 13: chatfleet.internal.v1.Room
+	nil,                         // 14: chatfleet.internal.v1.LogState.LastPostMsEntry
+	(v1.LogKind)(0),             // 15: chatfleet.chat.v1.LogKind
+	(*v1.Policy)(nil),           // 16: chatfleet.chat.v1.Policy
+	(*v1.JoinRequest)(nil),      // 17: chatfleet.chat.v1.JoinRequest
+	(*v1.LeaveRequest)(nil),     // 18: chatfleet.chat.v1.LeaveRequest
+	(*v1.PostRequest)(nil),      // 19: chatfleet.chat.v1.PostRequest
+	(*v1.SetRoleRequest)(nil),   // 20: chatfleet.chat.v1.SetRoleRequest
+	(*v1.SetPolicyRequest)(nil), // 21: chatfleet.chat.v1.SetPolicyRequest
+	(*v1.CreateRequest)(nil),    // 22: chatfleet.chat.v1.CreateRequest
+	(*v1.Error)(nil),            // 23: chatfleet.chat.v1.Error
+	(*v1.LogInfo)(nil),          // 24: chatfleet.chat.v1.LogInfo
 }
 var file_chatd_internal_wire_wire_proto_depIdxs = []int32{
 	1,  // 0: chatfleet.internal.v1.StoredEvent.content:type_name -> chatfleet.internal.v1.Envelope
-	14, // 1: chatfleet.internal.v1.LogState.kind:type_name -> chatfleet.chat.v1.LogKind
+	15, // 1: chatfleet.internal.v1.LogState.kind:type_name -> chatfleet.chat.v1.LogKind
 	3,  // 2: chatfleet.internal.v1.LogState.recent:type_name -> chatfleet.internal.v1.RecentId
-	14, // 3: chatfleet.internal.v1.LogState.member_kinds:type_name -> chatfleet.chat.v1.LogKind
-	15, // 4: chatfleet.internal.v1.LogState.policy:type_name -> chatfleet.chat.v1.Policy
-	13, // 5: chatfleet.internal.v1.LogState.last_post_ms:type_name -> chatfleet.internal.v1.LogState.LastPostMsEntry
+	15, // 3: chatfleet.internal.v1.LogState.member_kinds:type_name -> chatfleet.chat.v1.LogKind
+	16, // 4: chatfleet.internal.v1.LogState.policy:type_name -> chatfleet.chat.v1.Policy
+	14, // 5: chatfleet.internal.v1.LogState.last_post_ms:type_name -> chatfleet.internal.v1.LogState.LastPostMsEntry
 	6,  // 6: chatfleet.internal.v1.OwnerRequest.create:type_name -> chatfleet.internal.v1.Create
-	16, // 7: chatfleet.internal.v1.OwnerRequest.join:type_name -> chatfleet.chat.v1.JoinRequest
-	17, // 8: chatfleet.internal.v1.OwnerRequest.leave:type_name -> chatfleet.chat.v1.LeaveRequest
-	18, // 9: chatfleet.internal.v1.OwnerRequest.post:type_name -> chatfleet.chat.v1.PostRequest
+	17, // 7: chatfleet.internal.v1.OwnerRequest.join:type_name -> chatfleet.chat.v1.JoinRequest
+	18, // 8: chatfleet.internal.v1.OwnerRequest.leave:type_name -> chatfleet.chat.v1.LeaveRequest
+	19, // 9: chatfleet.internal.v1.OwnerRequest.post:type_name -> chatfleet.chat.v1.PostRequest
 	7,  // 10: chatfleet.internal.v1.OwnerRequest.note:type_name -> chatfleet.internal.v1.UserNote
 	8,  // 11: chatfleet.internal.v1.OwnerRequest.heads:type_name -> chatfleet.internal.v1.Heads
 	9,  // 12: chatfleet.internal.v1.OwnerRequest.fetch:type_name -> chatfleet.internal.v1.Fetch
-	19, // 13: chatfleet.internal.v1.OwnerRequest.set_role:type_name -> chatfleet.chat.v1.SetRoleRequest
-	20, // 14: chatfleet.internal.v1.OwnerRequest.set_policy:type_name -> chatfleet.chat.v1.SetPolicyRequest
-	21, // 15: chatfleet.internal.v1.Create.request:type_name -> chatfleet.chat.v1.CreateRequest
-	14, // 16: chatfleet.internal.v1.UserNote.kind:type_name -> chatfleet.chat.v1.LogKind
-	22, // 17: chatfleet.internal.v1.OwnerReply.error:type_name -> chatfleet.chat.v1.Error
-	23, // 18: chatfleet.internal.v1.OwnerReply.info:type_name -> chatfleet.chat.v1.LogInfo
+	20, // 13: chatfleet.internal.v1.OwnerRequest.set_role:type_name -> chatfleet.chat.v1.SetRoleRequest
+	21, // 14: chatfleet.internal.v1.OwnerRequest.set_policy:type_name -> chatfleet.chat.v1.SetPolicyRequest
+	22, // 15: chatfleet.internal.v1.Create.request:type_name -> chatfleet.chat.v1.CreateRequest
+	15, // 16: chatfleet.internal.v1.UserNote.kind:type_name -> chatfleet.chat.v1.LogKind
+	23, // 17: chatfleet.internal.v1.OwnerReply.error:type_name -> chatfleet.chat.v1.Error
+	24, // 18: chatfleet.internal.v1.OwnerReply.info:type_name -> chatfleet.chat.v1.LogInfo
 	11, // 19: chatfleet.internal.v1.OwnerReply.heads:type_name -> chatfleet.internal.v1.Head
 	11, // 20: chatfleet.internal.v1.Digest.moved:type_name -> chatfleet.internal.v1.Head
 	21, // [21:21] is the sub-list for method output_type
@@ -1444,7 +1551,7 @@ func file_chatd_internal_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatd_internal_wire_wire_proto_rawDesc), len(file_chatd_internal_wire_wire_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

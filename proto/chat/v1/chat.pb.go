@@ -1445,9 +1445,11 @@ func (x *MemberLeft) GetUser() string {
 }
 
 type LogJoined struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Log           string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
-	Kind          LogKind                `protobuf:"varint,2,opt,name=kind,proto3,enum=chatfleet.chat.v1.LogKind" json:"kind,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Log   string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	Kind  LogKind                `protobuf:"varint,2,opt,name=kind,proto3,enum=chatfleet.chat.v1.LogKind" json:"kind,omitempty"`
+	// The user has made the log.
+	Made          bool `protobuf:"varint,8,opt,name=made,proto3" json:"made,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1494,6 +1496,13 @@ func (x *LogJoined) GetKind() LogKind {
 		return x.Kind
 	}
 	return LogKind_LOG_KIND_UNSPECIFIED
+}
+
+func (x *LogJoined) GetMade() bool {
+	if x != nil {
+		return x.Made
+	}
+	return false
 }
 
 type LogLeft struct {
@@ -3639,10 +3648,11 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x04user\x18\x01 \x01(\tR\x04user\" \n" +
 	"\n" +
 	"MemberLeft\x12\x12\n" +
-	"\x04user\x18\x01 \x01(\tR\x04user\"M\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\"a\n" +
 	"\tLogJoined\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12.\n" +
-	"\x04kind\x18\x02 \x01(\x0e2\x1a.chatfleet.chat.v1.LogKindR\x04kind\"\x1b\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1a.chatfleet.chat.v1.LogKindR\x04kind\x12\x12\n" +
+	"\x04made\x18\b \x01(\bR\x04made\"\x1b\n" +
 	"\aLogLeft\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\"\b\n" +
 	"\x06Erased\"N\n" +
