@@ -29,14 +29,11 @@ func (s *session) signIn(ref uint32, req *chatv1.SignInRequest) {
 	}
 	s.user, s.id = grant.User, grant.Session
 	s.hold(grant)
-	wanted, flt := s.resolve("sign_in", req.GetCursors())
-	if flt == nil {
-		flt = s.admit()
-	}
-	if flt != nil {
+	if flt := s.admit(); flt != nil {
 		refuse(s.conn, flt)
 		return
 	}
+	wanted := s.resolve("sign_in", req.GetCursors())
 	ctx, cancel := context.WithTimeout(s.sh.ctx, s.sh.cfg.RequestTimeout)
 	defer cancel()
 	s.attaching.Lock()
@@ -58,11 +55,7 @@ func (s *session) signIn(ref uint32, req *chatv1.SignInRequest) {
 
 // attach answers an attach request.
 func (s *session) attach(ctx context.Context, ref uint32, req *chatv1.AttachRequest) {
-	wanted, flt := s.resolve("attach", req.GetCursors())
-	if flt != nil {
-		s.answerFault(ref, flt)
-		return
-	}
+	wanted := s.resolve("attach", req.GetCursors())
 	s.attaching.Lock()
 	defer s.attaching.Unlock()
 	s.makeRoom(wanted)
@@ -78,7 +71,7 @@ func (s *session) makeRoom(wanted []want) {
 	defer s.mu.Unlock()
 	attached := len(s.feeds)
 	for i := range wanted {
-		if s.feeds[wanted[i].id] != nil {
+		if wanted[i].fault != nil || s.feeds[wanted[i].id] != nil {
 			continue
 		}
 		if attached++; attached > s.sh.cfg.MaxAttachedLogs {
@@ -95,22 +88,25 @@ type want struct {
 	fault  *chatv1.Error
 }
 
-// resolve checks the cursors of a request, and puts the user's own log in place of its alias.
-func (s *session) resolve(field string, cursors []*chatv1.Cursor) ([]want, *chatv1.Error) {
+// resolve checks the cursors of a request, and puts the user's own log in place of its alias. One that makes no sense is refused by
+// itself: a device whose list has gone bad in one place is not kept from its other logs.
+func (s *session) resolve(field string, cursors []*chatv1.Cursor) []want {
 	wanted := make([]want, len(cursors))
 	seen := make(map[string]int, len(cursors))
 	for i, c := range cursors {
-		id, flt := resolveLog(s.user, c.GetLog(), indexed(field+".cursors", i)+".log")
-		if flt != nil {
-			return nil, flt
+		w := &wanted[i]
+		w.cursor = c
+		if w.id, w.fault = resolveLog(s.user, c.GetLog(), indexed(field+".cursors", i)+".log"); w.fault != nil {
+			continue
 		}
-		if before, twice := seen[id]; twice {
-			return nil, faultIn(indexed(field+".cursors", i)+".log", chatv1.Error_CODE_INVALID, "the log %s is there twice, first at %d", id, before)
+		before, twice := seen[w.id]
+		if twice {
+			w.fault = faultIn(indexed(field+".cursors", i)+".log", chatv1.Error_CODE_INVALID, "the log %s is there twice; the cursor at %d counts", w.id, before)
+			continue
 		}
-		seen[id] = i
-		wanted[i] = want{id: id, cursor: c}
+		seen[w.id] = i
 	}
-	return wanted, nil
+	return wanted
 }
 
 // openAll gets the feeds: those that are open and may be read at once, the others side by side.

@@ -159,7 +159,7 @@ func TestAUsersOwnLog(t *testing.T) {
 		}
 		eve, signedIn := r.signIn("eve")
 		_ = signedIn
-		got := eve.ask(&chatv1.ClientFrame{Body: &chatv1.ClientFrame_Attach{Attach: &chatv1.AttachRequest{Cursors: []*chatv1.Cursor{none(mine)}}}})
+		got := eve.attach(none(mine))[0]
 		if got.GetError().GetCode() != chatv1.Error_CODE_DENIED || got.GetError().GetField() != "attach.cursors[0].log" {
 			t.Errorf("another user's log was answered %v", got)
 		}

@@ -49,13 +49,6 @@ func TestFirstFramesThatEndTheSession(t *testing.T) {
 		"a bad device": {signIn(func(r *chatv1.SignInRequest) { r.Device = "a b" }), chatv1.Error_CODE_INVALID, "sign_in.device"},
 		"a long client": {signIn(func(r *chatv1.SignInRequest) { r.Client = strings.Repeat("x", 65) }),
 			chatv1.Error_CODE_INVALID, "sign_in.client"},
-		"no log": {signIn(func(r *chatv1.SignInRequest) { r.Cursors = []*chatv1.Cursor{{}} }),
-			chatv1.Error_CODE_INVALID, "sign_in.cursors[0].log"},
-		"no id of ours": {signIn(func(r *chatv1.SignInRequest) { r.Cursors = []*chatv1.Cursor{none("c1"), none("c.>")} }),
-			chatv1.Error_CODE_INVALID, "sign_in.cursors[1].log"},
-		"a log twice": {signIn(func(r *chatv1.SignInRequest) {
-			r.Cursors = []*chatv1.Cursor{none("me"), none(logid.User("ann"))}
-		}), chatv1.Error_CODE_INVALID, "sign_in.cursors[1].log"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, nil, func(r *rig) {
@@ -77,6 +70,36 @@ func TestFirstFramesThatEndTheSession(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A cursor that makes no sense is refused by itself, in its place; the others are attached.
+func TestACursorThatMakesNoSense(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		channel := r.stores.create("ann", chatv1.LogKind_LOG_KIND_CHANNEL)
+		cursors := []*chatv1.Cursor{{}, none("c.>"), none("me"), none(logid.User("ann")), none(logid.User("eve")), none(channel)}
+		codes := []chatv1.Error_Code{chatv1.Error_CODE_INVALID, chatv1.Error_CODE_INVALID, 0, chatv1.Error_CODE_INVALID, chatv1.Error_CODE_DENIED, 0}
+		check := func(field string, states []*chatv1.LogState) {
+			t.Helper()
+			if len(states) != len(cursors) {
+				t.Fatalf("%d states for %d cursors", len(states), len(cursors))
+			}
+			for i, state := range states {
+				if state.GetError().GetCode() != codes[i] || (codes[i] == 0) != (state.GetStatus() == chatv1.LogState_STATUS_LIVE) {
+					t.Errorf("%s, cursor %d: %v, want %v", field, i, state, codes[i])
+				}
+				if want := fmt.Sprintf("%s.cursors[%d].log", field, i); codes[i] != 0 && state.GetError().GetField() != want {
+					t.Errorf("the field is %q, want %q", state.GetError().GetField(), want)
+				}
+			}
+		}
+		d, got := r.signIn("ann", cursors...)
+		check("sign_in", got.GetLogs())
+		check("attach", d.attach(cursors...))
+		r.stores.post("ann", channel, 1)
+		if pts := d.positions(channel); !slices.Equal(pts, []int{2}) {
+			t.Errorf("pushed of the channel: %v", pts)
+		}
+	})
 }
 
 func TestAnExpiredTokenIsSaidToBe(t *testing.T) {
