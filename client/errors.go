@@ -75,6 +75,16 @@ func codeName(c Code) string {
 	return "code " + c.String() // of a newer server
 }
 
+// maxInternal is how many answers of CODE_INTERNAL a request is repeated after. A defect that one process has, another may not; one that
+// all have must not be asked for ever.
+const maxInternal = 4
+
+// internal says whether the answer is of a server that has a defect. The request may have been carried out.
+func (e *Error) internal() bool {
+	_, known := chatv1.Error_Code_name[int32(e.Code)]
+	return e.Code == chatv1.Error_CODE_INTERNAL || !known
+}
+
 // passes says whether the same request may succeed later without anybody doing anything.
 func (e *Error) passes() bool {
 	switch e.Code {

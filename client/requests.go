@@ -14,9 +14,10 @@ import (
 
 // Post appends a message to a log and says where it stands. Without a RandomId in the request one is chosen. The same
 // message is sent again, with the same id, after a lost connection and after an answer that passes, until it has an outcome or
-// the context ends: it is in the log once, however often it was sent.
+// the context ends: it is in the log once, however often it was sent. After CODE_INTERNAL, a defect of the server, it is sent again too,
+// but a few times only.
 //
-// When the context ends first, and the message may have been posted, the error is an *OutcomeUnknownError whose Request can
+// When the context ends first (or the server goes on saying CODE_INTERNAL), and the message may have been posted, the error is an *OutcomeUnknownError whose Request can
 // be given to Post again, now or at the program's next start. An outbox keeps that request until Post has an outcome.
 func (c *Client) Post(ctx context.Context, r *chatv1.PostRequest) (*chatv1.PostResponse, error) {
 	r = proto.CloneOf(r)
@@ -124,6 +125,7 @@ func (c *Client) Difference(ctx context.Context, from Cursor, limit uint32) (*ch
 // says whether the request may have reached a server.
 func (c *Client) do(ctx context.Context, request func() *chatv1.ClientFrame) (_ *chatv1.ServerFrame, sent bool, _ error) {
 	var last error
+	internal := 0
 	for failures := 0; ; failures++ {
 		s, err := c.anySession(ctx, last)
 		if err != nil {
@@ -137,7 +139,9 @@ func (c *Client) do(ctx context.Context, request func() *chatv1.ClientFrame) (_ 
 			return frame, sent, nil
 		case errors.Is(err, errSessionLost):
 			continue // anySession waits for the next one
-		case !errors.As(err, &e) || !e.passes():
+		case errors.As(err, &e) && e.internal() && internal < maxInternal:
+			internal++
+		case e == nil || !e.passes():
 			return nil, sent, err
 		case e.Code == chatv1.Error_CODE_TOKEN_EXPIRED || e.Code == chatv1.Error_CODE_DRAINING:
 			s.end(e) // the next session has a new token, on another shard
@@ -215,7 +219,7 @@ func (c *Client) checkMessage(r *chatv1.PostRequest) error {
 // outcome tells errors that are the fleet's word from those that leave it open what became of the request.
 func outcome[R any](request R, sent bool, err error) error {
 	var e *Error
-	if !sent || errors.As(err, &e) && !e.passes() {
+	if !sent || errors.As(err, &e) && !e.passes() && !e.internal() {
 		return err
 	}
 	return &OutcomeUnknownError[R]{Request: request, Err: err}

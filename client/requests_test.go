@@ -135,7 +135,7 @@ func TestPostErrorsThatStand(t *testing.T) {
 	c := open(t, options(f, "alice", "phone"))
 	for _, code := range []chatv1.Error_Code{
 		chatv1.Error_CODE_INVALID, chatv1.Error_CODE_DENIED, chatv1.Error_CODE_NOT_MEMBER, chatv1.Error_CODE_TOO_OLD,
-		chatv1.Error_CODE_ID_REUSED, chatv1.Error_CODE_FULL, chatv1.Error_CODE_INTERNAL, chatv1.Error_CODE_UNSUPPORTED,
+		chatv1.Error_CODE_ID_REUSED, chatv1.Error_CODE_FULL, chatv1.Error_CODE_UNSUPPORTED,
 	} {
 		(&posts{faults: []func(*serverSession, *chatv1.ClientFrame){answered(code, 0)}}).plant(f)
 		_, err := c.Post(testContext(t), message("c1", "x"))
@@ -143,6 +143,36 @@ func TestPostErrorsThatStand(t *testing.T) {
 		if !errors.As(err, &e) || e.Code != code || e.Message != "planted" {
 			t.Errorf("%v: got %v", code, err)
 		}
+	}
+}
+
+// A server with a defect is asked again, with the same id, and not for ever: then it is not known whether the message was posted.
+func TestPostToAServerWithADefect(t *testing.T) {
+	f := newFleet(t)
+	f.log("c1")
+	c := open(t, options(f, "alice", "phone"))
+	defects := func(n int) (faults []func(*serverSession, *chatv1.ClientFrame)) {
+		for range n {
+			faults = append(faults, answered(chatv1.Error_CODE_INTERNAL, 0))
+		}
+		return faults
+	}
+	p := &posts{faults: defects(4)}
+	p.plant(f)
+	if posted, err := c.Post(testContext(t), message("c1", "x")); err != nil || posted.Pts != 1 {
+		t.Errorf("after 4 defects: %v, %v; want that it is posted", posted, err)
+	}
+	for _, r := range p.requests {
+		if r.RandomId != p.requests[0].RandomId {
+			t.Error("a repeat has another random_id")
+		}
+	}
+	(&posts{faults: defects(100)}).plant(f)
+	_, err := c.Post(testContext(t), message("c1", "y"))
+	var unknown *client.OutcomeUnknownError[*chatv1.PostRequest]
+	var e *client.Error
+	if !errors.As(err, &unknown) || !errors.As(err, &e) || e.Code != chatv1.Error_CODE_INTERNAL {
+		t.Errorf("after many defects: %v, want that the outcome is unknown", err)
 	}
 }
 

@@ -303,7 +303,7 @@ func (s *session) post(ctx context.Context) error {
 		return nil
 	}
 	err := s.request(ctx, "post", s.mine, func(f *serverFrame) error {
-		if f.Error != nil && f.Error.passes() {
+		if f.Error != nil && f.Error.passes() && (s.tries < 4 || f.Error.Code != "CODE_INTERNAL") {
 			s.retry = time.After(max(f.Error.hint(), jitter(s.tries, 250*time.Millisecond)))
 			s.tries++
 			return nil

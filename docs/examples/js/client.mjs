@@ -15,7 +15,7 @@ export function follow({ addresses, token, device, log, cursor = { log }, handle
     const refused = (e) => (passes(e) ? end(e.retryAfterMs) : failed(e));
     const call = async (body, n = 0) => { // repeats what fails only for now: section 15
       const answer = await new Promise((got) => { open.set(++ref, got); ws.send(JSON.stringify({ ref, ...body })); });
-      return passes(answer.error) ? pause(answer.error.retryAfterMs, 250 * 2 ** n).then(() => call(body, n + 1)) : answer;
+      return passes(answer.error) && (n < 4 || !/INTERNAL/.test(answer.error.code)) ? pause(answer.error.retryAfterMs, 250 * 2 ** n).then(() => call(body, n + 1)) : answer;
     };
     const take = (e) => { // apply, drop or hold: section 7
       if (e.epoch !== (cursor.epoch ??= e.epoch)) return ask(); // without a cursor: from the first event on
