@@ -256,6 +256,14 @@ type LogState struct {
 	Policy *v1.Policy `protobuf:"bytes,15,opt,name=policy,proto3" json:"policy,omitempty"`
 	// With slow mode: when members posted last, as far as it still matters.
 	LastPostMs map[string]int64 `protobuf:"bytes,16,rep,name=last_post_ms,json=lastPostMs,proto3" json:"last_post_ms,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Of a channel or group: its name. Of the log of a name: who claims it.
+	Name *NameState `protobuf:"bytes,40,opt,name=name,proto3" json:"name,omitempty"`
+	// Of a user log: the logs of the user that names are kept for, sorted, and as of which of their positions.
+	NameSlots     []string `protobuf:"bytes,41,rep,name=name_slots,json=nameSlots,proto3" json:"name_slots,omitempty"`
+	NameSlotsAsOf []uint64 `protobuf:"varint,42,rep,packed,name=name_slots_as_of,json=nameSlotsAsOf,proto3" json:"name_slots_as_of,omitempty"`
+	// Oldest first, and the ids of those that were revoked.
+	Invitations        []*v1.Invitation `protobuf:"bytes,43,rep,name=invitations,proto3" json:"invitations,omitempty"`
+	RevokedInvitations []string         `protobuf:"bytes,44,rep,name=revoked_invitations,json=revokedInvitations,proto3" json:"revoked_invitations,omitempty"`
 	// Of a user log: the logs that the user has made, sorted. One that he has left is still his.
 	Made          []string `protobuf:"bytes,80,rep,name=made,proto3" json:"made,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -400,6 +408,41 @@ func (x *LogState) GetPolicy() *v1.Policy {
 func (x *LogState) GetLastPostMs() map[string]int64 {
 	if x != nil {
 		return x.LastPostMs
+	}
+	return nil
+}
+
+func (x *LogState) GetName() *NameState {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *LogState) GetNameSlots() []string {
+	if x != nil {
+		return x.NameSlots
+	}
+	return nil
+}
+
+func (x *LogState) GetNameSlotsAsOf() []uint64 {
+	if x != nil {
+		return x.NameSlotsAsOf
+	}
+	return nil
+}
+
+func (x *LogState) GetInvitations() []*v1.Invitation {
+	if x != nil {
+		return x.Invitations
+	}
+	return nil
+}
+
+func (x *LogState) GetRevokedInvitations() []string {
+	if x != nil {
+		return x.RevokedInvitations
 	}
 	return nil
 }
@@ -570,6 +613,12 @@ type OwnerRequest struct {
 	//	*OwnerRequest_Fetch
 	//	*OwnerRequest_SetRole
 	//	*OwnerRequest_SetPolicy
+	//	*OwnerRequest_SetName
+	//	*OwnerRequest_ClaimName
+	//	*OwnerRequest_NoteName
+	//	*OwnerRequest_LookUp
+	//	*OwnerRequest_Invite
+	//	*OwnerRequest_RevokeInvitation
 	Body          isOwnerRequest_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -707,6 +756,60 @@ func (x *OwnerRequest) GetSetPolicy() *v1.SetPolicyRequest {
 	return nil
 }
 
+func (x *OwnerRequest) GetSetName() *SetName {
+	if x != nil {
+		if x, ok := x.Body.(*OwnerRequest_SetName); ok {
+			return x.SetName
+		}
+	}
+	return nil
+}
+
+func (x *OwnerRequest) GetClaimName() *ClaimName {
+	if x != nil {
+		if x, ok := x.Body.(*OwnerRequest_ClaimName); ok {
+			return x.ClaimName
+		}
+	}
+	return nil
+}
+
+func (x *OwnerRequest) GetNoteName() *NoteName {
+	if x != nil {
+		if x, ok := x.Body.(*OwnerRequest_NoteName); ok {
+			return x.NoteName
+		}
+	}
+	return nil
+}
+
+func (x *OwnerRequest) GetLookUp() *LookUp {
+	if x != nil {
+		if x, ok := x.Body.(*OwnerRequest_LookUp); ok {
+			return x.LookUp
+		}
+	}
+	return nil
+}
+
+func (x *OwnerRequest) GetInvite() *Invite {
+	if x != nil {
+		if x, ok := x.Body.(*OwnerRequest_Invite); ok {
+			return x.Invite
+		}
+	}
+	return nil
+}
+
+func (x *OwnerRequest) GetRevokeInvitation() *v1.RevokeInvitationRequest {
+	if x != nil {
+		if x, ok := x.Body.(*OwnerRequest_RevokeInvitation); ok {
+			return x.RevokeInvitation
+		}
+	}
+	return nil
+}
+
 type isOwnerRequest_Body interface {
 	isOwnerRequest_Body()
 }
@@ -748,6 +851,30 @@ type OwnerRequest_SetPolicy struct {
 	SetPolicy *v1.SetPolicyRequest `protobuf:"bytes,10,opt,name=set_policy,json=setPolicy,proto3,oneof"`
 }
 
+type OwnerRequest_SetName struct {
+	SetName *SetName `protobuf:"bytes,40,opt,name=set_name,json=setName,proto3,oneof"`
+}
+
+type OwnerRequest_ClaimName struct {
+	ClaimName *ClaimName `protobuf:"bytes,41,opt,name=claim_name,json=claimName,proto3,oneof"`
+}
+
+type OwnerRequest_NoteName struct {
+	NoteName *NoteName `protobuf:"bytes,42,opt,name=note_name,json=noteName,proto3,oneof"`
+}
+
+type OwnerRequest_LookUp struct {
+	LookUp *LookUp `protobuf:"bytes,43,opt,name=look_up,json=lookUp,proto3,oneof"`
+}
+
+type OwnerRequest_Invite struct {
+	Invite *Invite `protobuf:"bytes,44,opt,name=invite,proto3,oneof"`
+}
+
+type OwnerRequest_RevokeInvitation struct {
+	RevokeInvitation *v1.RevokeInvitationRequest `protobuf:"bytes,45,opt,name=revoke_invitation,json=revokeInvitation,proto3,oneof"`
+}
+
 func (*OwnerRequest_Create) isOwnerRequest_Body() {}
 
 func (*OwnerRequest_Join) isOwnerRequest_Body() {}
@@ -765,6 +892,18 @@ func (*OwnerRequest_Fetch) isOwnerRequest_Body() {}
 func (*OwnerRequest_SetRole) isOwnerRequest_Body() {}
 
 func (*OwnerRequest_SetPolicy) isOwnerRequest_Body() {}
+
+func (*OwnerRequest_SetName) isOwnerRequest_Body() {}
+
+func (*OwnerRequest_ClaimName) isOwnerRequest_Body() {}
+
+func (*OwnerRequest_NoteName) isOwnerRequest_Body() {}
+
+func (*OwnerRequest_LookUp) isOwnerRequest_Body() {}
+
+func (*OwnerRequest_Invite) isOwnerRequest_Body() {}
+
+func (*OwnerRequest_RevokeInvitation) isOwnerRequest_Body() {}
 
 type Create struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -905,6 +1044,464 @@ func (x *UserNote) GetAskMade() bool {
 	return false
 }
 
+// NameState is a log's name. A log may bear a name only while the log of that name says that it claims it.
+type NameState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Of a channel or group: the position at which the name changed last, and that of the claim in the log of the name.
+	ChangedPts uint64 `protobuf:"varint,2,opt,name=changed_pts,json=changedPts,proto3" json:"changed_pts,omitempty"`
+	Claim      uint64 `protobuf:"varint,3,opt,name=claim,proto3" json:"claim,omitempty"`
+	// Of the log of a name: the log that claims it, empty if it is free, with which try, and since when.
+	Log           string `protobuf:"bytes,4,opt,name=log,proto3" json:"log,omitempty"`
+	Try           uint64 `protobuf:"fixed64,5,opt,name=try,proto3" json:"try,omitempty"`
+	TimeMs        int64  `protobuf:"varint,6,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NameState) Reset() {
+	*x = NameState{}
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NameState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NameState) ProtoMessage() {}
+
+func (x *NameState) ProtoReflect() protoreflect.Message {
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NameState.ProtoReflect.Descriptor instead.
+func (*NameState) Descriptor() ([]byte, []int) {
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *NameState) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NameState) GetChangedPts() uint64 {
+	if x != nil {
+		return x.ChangedPts
+	}
+	return 0
+}
+
+func (x *NameState) GetClaim() uint64 {
+	if x != nil {
+		return x.Claim
+	}
+	return 0
+}
+
+func (x *NameState) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *NameState) GetTry() uint64 {
+	if x != nil {
+		return x.Try
+	}
+	return 0
+}
+
+func (x *NameState) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
+// SetName changes the name of a channel or group, for its owner.
+type SetName struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Log   string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The name must not have changed after this position.
+	IfChangedPts uint64 `protobuf:"varint,3,opt,name=if_changed_pts,json=ifChangedPts,proto3" json:"if_changed_pts,omitempty"`
+	// The claim: its position in the log of the name, and when it was accepted there.
+	Claim     uint64 `protobuf:"varint,4,opt,name=claim,proto3" json:"claim,omitempty"`
+	ClaimedMs int64  `protobuf:"varint,5,opt,name=claimed_ms,json=claimedMs,proto3" json:"claimed_ms,omitempty"`
+	// Of an empty name: it is an event also if there is no name, so that no change that has begun meanwhile comes to its end.
+	Force         bool `protobuf:"varint,6,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetName) Reset() {
+	*x = SetName{}
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetName) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetName) ProtoMessage() {}
+
+func (x *SetName) ProtoReflect() protoreflect.Message {
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetName.ProtoReflect.Descriptor instead.
+func (*SetName) Descriptor() ([]byte, []int) {
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SetName) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *SetName) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetName) GetIfChangedPts() uint64 {
+	if x != nil {
+		return x.IfChangedPts
+	}
+	return 0
+}
+
+func (x *SetName) GetClaim() uint64 {
+	if x != nil {
+		return x.Claim
+	}
+	return 0
+}
+
+func (x *SetName) GetClaimedMs() int64 {
+	if x != nil {
+		return x.ClaimedMs
+	}
+	return 0
+}
+
+func (x *SetName) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+// ClaimName has the log of a name say that the name is claimed by a log, or, with release, that it is free.
+type ClaimName struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	NameLog string                 `protobuf:"bytes,1,opt,name=name_log,json=nameLog,proto3" json:"name_log,omitempty"`
+	Name    string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Log     string                 `protobuf:"bytes,3,opt,name=log,proto3" json:"log,omitempty"`
+	Try     uint64                 `protobuf:"fixed64,4,opt,name=try,proto3" json:"try,omitempty"`
+	// The newest position of the log of the name, as far as who asks knows. Who claims what another log claims vouches that the
+	// other, as of then, does not bear the name.
+	Replaces uint64 `protobuf:"varint,5,opt,name=replaces,proto3" json:"replaces,omitempty"`
+	// Ends the claim at this position, if it is the newest.
+	Release       uint64 `protobuf:"varint,6,opt,name=release,proto3" json:"release,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClaimName) Reset() {
+	*x = ClaimName{}
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimName) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimName) ProtoMessage() {}
+
+func (x *ClaimName) ProtoReflect() protoreflect.Message {
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimName.ProtoReflect.Descriptor instead.
+func (*ClaimName) Descriptor() ([]byte, []int) {
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ClaimName) GetNameLog() string {
+	if x != nil {
+		return x.NameLog
+	}
+	return ""
+}
+
+func (x *ClaimName) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ClaimName) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *ClaimName) GetTry() uint64 {
+	if x != nil {
+		return x.Try
+	}
+	return 0
+}
+
+func (x *ClaimName) GetReplaces() uint64 {
+	if x != nil {
+		return x.Replaces
+	}
+	return 0
+}
+
+func (x *ClaimName) GetRelease() uint64 {
+	if x != nil {
+		return x.Release
+	}
+	return 0
+}
+
+// NoteName keeps one of the names that a user may hold for a log of his, in his own log, or frees it.
+type NoteName struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	UserLog string                 `protobuf:"bytes,1,opt,name=user_log,json=userLog,proto3" json:"user_log,omitempty"`
+	Log     string                 `protobuf:"bytes,2,opt,name=log,proto3" json:"log,omitempty"`
+	// The newest position at which the log's name had changed. Freeing has an effect only if it is newer than what was noted.
+	AsOf          uint64 `protobuf:"varint,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	Free          bool   `protobuf:"varint,4,opt,name=free,proto3" json:"free,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NoteName) Reset() {
+	*x = NoteName{}
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NoteName) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NoteName) ProtoMessage() {}
+
+func (x *NoteName) ProtoReflect() protoreflect.Message {
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NoteName.ProtoReflect.Descriptor instead.
+func (*NoteName) Descriptor() ([]byte, []int) {
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *NoteName) GetUserLog() string {
+	if x != nil {
+		return x.UserLog
+	}
+	return ""
+}
+
+func (x *NoteName) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *NoteName) GetAsOf() uint64 {
+	if x != nil {
+		return x.AsOf
+	}
+	return 0
+}
+
+func (x *NoteName) GetFree() bool {
+	if x != nil {
+		return x.Free
+	}
+	return false
+}
+
+// LookUp asks for what is known of a log. A log that does not exist is no error.
+type LookUp struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Log   string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	// Of a user log: whether he has joined this one.
+	Joined string `protobuf:"bytes,2,opt,name=joined,proto3" json:"joined,omitempty"`
+	// Whether the invitation with this id is good.
+	Invitation string `protobuf:"bytes,3,opt,name=invitation,proto3" json:"invitation,omitempty"`
+	// The invitations, for the owner and admins.
+	Invitations   bool `protobuf:"varint,4,opt,name=invitations,proto3" json:"invitations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookUp) Reset() {
+	*x = LookUp{}
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookUp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookUp) ProtoMessage() {}
+
+func (x *LookUp) ProtoReflect() protoreflect.Message {
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookUp.ProtoReflect.Descriptor instead.
+func (*LookUp) Descriptor() ([]byte, []int) {
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *LookUp) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *LookUp) GetJoined() string {
+	if x != nil {
+		return x.Joined
+	}
+	return ""
+}
+
+func (x *LookUp) GetInvitation() string {
+	if x != nil {
+		return x.Invitation
+	}
+	return ""
+}
+
+func (x *LookUp) GetInvitations() bool {
+	if x != nil {
+		return x.Invitations
+	}
+	return false
+}
+
+// Invite makes an invitation.
+type Invite struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	Invitation    *v1.Invitation         `protobuf:"bytes,2,opt,name=invitation,proto3" json:"invitation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Invite) Reset() {
+	*x = Invite{}
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Invite) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Invite) ProtoMessage() {}
+
+func (x *Invite) ProtoReflect() protoreflect.Message {
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Invite.ProtoReflect.Descriptor instead.
+func (*Invite) Descriptor() ([]byte, []int) {
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Invite) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *Invite) GetInvitation() *v1.Invitation {
+	if x != nil {
+		return x.Invitation
+	}
+	return nil
+}
+
 // Heads asks for the newest positions of logs of this partition, at most 1,000.
 type Heads struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -915,7 +1512,7 @@ type Heads struct {
 
 func (x *Heads) Reset() {
 	*x = Heads{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[8]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1524,7 @@ func (x *Heads) String() string {
 func (*Heads) ProtoMessage() {}
 
 func (x *Heads) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[8]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1537,7 @@ func (x *Heads) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heads.ProtoReflect.Descriptor instead.
 func (*Heads) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{8}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Heads) GetLogs() []string {
@@ -961,14 +1558,17 @@ type Fetch struct {
 	// The newest ones instead, in ascending order.
 	Newest bool `protobuf:"varint,4,opt,name=newest,proto3" json:"newest,omitempty"`
 	// The banned users too.
-	WithBanned    bool `protobuf:"varint,5,opt,name=with_banned,json=withBanned,proto3" json:"with_banned,omitempty"`
+	WithBanned bool `protobuf:"varint,5,opt,name=with_banned,json=withBanned,proto3" json:"with_banned,omitempty"`
+	// With newest, if not 0: the newest ones before this position. The answer has them as they are stored, and the log's newest position
+	// as ever.
+	BeforePts     uint64 `protobuf:"varint,70,opt,name=before_pts,json=beforePts,proto3" json:"before_pts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Fetch) Reset() {
 	*x = Fetch{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[9]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1580,7 @@ func (x *Fetch) String() string {
 func (*Fetch) ProtoMessage() {}
 
 func (x *Fetch) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[9]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1593,7 @@ func (x *Fetch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fetch.ProtoReflect.Descriptor instead.
 func (*Fetch) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{9}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Fetch) GetLog() string {
@@ -1031,6 +1631,13 @@ func (x *Fetch) GetWithBanned() bool {
 	return false
 }
 
+func (x *Fetch) GetBeforePts() uint64 {
+	if x != nil {
+		return x.BeforePts
+	}
+	return 0
+}
+
 type OwnerReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Error *v1.Error              `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
@@ -1050,6 +1657,11 @@ type OwnerReply struct {
 	MayRead bool `protobuf:"varint,8,opt,name=may_read,json=mayRead,proto3" json:"may_read,omitempty"`
 	// Of fetch with_banned, sorted.
 	Banned []string `protobuf:"bytes,9,rep,name=banned,proto3" json:"banned,omitempty"`
+	// Of look_up, and of what is asked of the log of a name.
+	Name *NameState `protobuf:"bytes,40,opt,name=name,proto3" json:"name,omitempty"`
+	// Of look_up.
+	Joined      bool             `protobuf:"varint,41,opt,name=joined,proto3" json:"joined,omitempty"`
+	Invitations []*v1.Invitation `protobuf:"bytes,42,rep,name=invitations,proto3" json:"invitations,omitempty"`
 	// Of fetch: events before the first of this answer that were asked for are gone, by the stores' retention.
 	Gone          bool `protobuf:"varint,80,opt,name=gone,proto3" json:"gone,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1058,7 +1670,7 @@ type OwnerReply struct {
 
 func (x *OwnerReply) Reset() {
 	*x = OwnerReply{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[10]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1682,7 @@ func (x *OwnerReply) String() string {
 func (*OwnerReply) ProtoMessage() {}
 
 func (x *OwnerReply) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[10]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1695,7 @@ func (x *OwnerReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnerReply.ProtoReflect.Descriptor instead.
 func (*OwnerReply) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{10}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *OwnerReply) GetError() *v1.Error {
@@ -1149,6 +1761,27 @@ func (x *OwnerReply) GetBanned() []string {
 	return nil
 }
 
+func (x *OwnerReply) GetName() *NameState {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *OwnerReply) GetJoined() bool {
+	if x != nil {
+		return x.Joined
+	}
+	return false
+}
+
+func (x *OwnerReply) GetInvitations() []*v1.Invitation {
+	if x != nil {
+		return x.Invitations
+	}
+	return nil
+}
+
 func (x *OwnerReply) GetGone() bool {
 	if x != nil {
 		return x.Gone
@@ -1166,7 +1799,7 @@ type Head struct {
 
 func (x *Head) Reset() {
 	*x = Head{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[11]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1178,7 +1811,7 @@ func (x *Head) String() string {
 func (*Head) ProtoMessage() {}
 
 func (x *Head) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[11]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1191,7 +1824,7 @@ func (x *Head) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Head.ProtoReflect.Descriptor instead.
 func (*Head) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{11}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Head) GetLog() string {
@@ -1224,7 +1857,7 @@ type Digest struct {
 
 func (x *Digest) Reset() {
 	*x = Digest{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[12]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1236,7 +1869,7 @@ func (x *Digest) String() string {
 func (*Digest) ProtoMessage() {}
 
 func (x *Digest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[12]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1249,7 +1882,7 @@ func (x *Digest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Digest.ProtoReflect.Descriptor instead.
 func (*Digest) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{12}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Digest) GetEpoch() uint32 {
@@ -1293,7 +1926,7 @@ type Room struct {
 
 func (x *Room) Reset() {
 	*x = Room{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[13]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +1938,7 @@ func (x *Room) String() string {
 func (*Room) ProtoMessage() {}
 
 func (x *Room) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[13]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +1951,7 @@ func (x *Room) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Room.ProtoReflect.Descriptor instead.
 func (*Room) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{13}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Room) GetStore() string {
@@ -1365,7 +1998,7 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x05trace\x18d \x01(\fR\x05trace\";\n" +
 	"\bEnvelope\x12\x1b\n" +
 	"\tkey_epoch\x18\x01 \x01(\rR\bkeyEpoch\x12\x12\n" +
-	"\x04body\x18\x02 \x01(\fR\x04body\"\xb5\x05\n" +
+	"\x04body\x18\x02 \x01(\fR\x04body\"\xa5\a\n" +
 	"\bLogState\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x10\n" +
 	"\x03pts\x18\x02 \x01(\x04R\x03pts\x12\x19\n" +
@@ -1384,7 +2017,13 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x06banned\x18\x0e \x03(\tR\x06banned\x121\n" +
 	"\x06policy\x18\x0f \x01(\v2\x19.chatfleet.chat.v1.PolicyR\x06policy\x12Q\n" +
 	"\flast_post_ms\x18\x10 \x03(\v2/.chatfleet.internal.v1.LogState.LastPostMsEntryR\n" +
-	"lastPostMs\x12\x12\n" +
+	"lastPostMs\x124\n" +
+	"\x04name\x18( \x01(\v2 .chatfleet.internal.v1.NameStateR\x04name\x12\x1d\n" +
+	"\n" +
+	"name_slots\x18) \x03(\tR\tnameSlots\x12'\n" +
+	"\x10name_slots_as_of\x18* \x03(\x04R\rnameSlotsAsOf\x12?\n" +
+	"\vinvitations\x18+ \x03(\v2\x1d.chatfleet.chat.v1.InvitationR\vinvitations\x12/\n" +
+	"\x13revoked_invitations\x18, \x03(\tR\x12revokedInvitations\x12\x12\n" +
 	"\x04made\x18P \x03(\tR\x04made\x1a=\n" +
 	"\x0fLastPostMsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -1400,7 +2039,7 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"Checkpoint\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x06R\x04term\x12\x12\n" +
-	"\x04void\x18\x03 \x01(\bR\x04void\"\xc7\x04\n" +
+	"\x04void\x18\x03 \x01(\bR\x04void\"\xd5\a\n" +
 	"\fOwnerRequest\x12\x14\n" +
 	"\x05trace\x18d \x01(\fR\x05trace\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x127\n" +
@@ -1414,7 +2053,14 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\bset_role\x18\t \x01(\v2!.chatfleet.chat.v1.SetRoleRequestH\x00R\asetRole\x12D\n" +
 	"\n" +
 	"set_policy\x18\n" +
-	" \x01(\v2#.chatfleet.chat.v1.SetPolicyRequestH\x00R\tsetPolicyB\x06\n" +
+	" \x01(\v2#.chatfleet.chat.v1.SetPolicyRequestH\x00R\tsetPolicy\x12;\n" +
+	"\bset_name\x18( \x01(\v2\x1e.chatfleet.internal.v1.SetNameH\x00R\asetName\x12A\n" +
+	"\n" +
+	"claim_name\x18) \x01(\v2 .chatfleet.internal.v1.ClaimNameH\x00R\tclaimName\x12>\n" +
+	"\tnote_name\x18* \x01(\v2\x1f.chatfleet.internal.v1.NoteNameH\x00R\bnoteName\x128\n" +
+	"\alook_up\x18+ \x01(\v2\x1d.chatfleet.internal.v1.LookUpH\x00R\x06lookUp\x127\n" +
+	"\x06invite\x18, \x01(\v2\x1d.chatfleet.internal.v1.InviteH\x00R\x06invite\x12Y\n" +
+	"\x11revoke_invitation\x18- \x01(\v2*.chatfleet.chat.v1.RevokeInvitationRequestH\x00R\x10revokeInvitationB\x06\n" +
 	"\x04body\"V\n" +
 	"\x06Create\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12:\n" +
@@ -1425,16 +2071,58 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x04kind\x18\x03 \x01(\x0e2\x1a.chatfleet.chat.v1.LogKindR\x04kind\x12\x12\n" +
 	"\x04left\x18\x04 \x01(\bR\x04left\x12\x12\n" +
 	"\x04made\x18P \x01(\bR\x04made\x12\x19\n" +
-	"\bask_made\x18Q \x01(\bR\aaskMade\"\x1b\n" +
+	"\bask_made\x18Q \x01(\bR\aaskMade\"\x93\x01\n" +
+	"\tNameState\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
+	"\vchanged_pts\x18\x02 \x01(\x04R\n" +
+	"changedPts\x12\x14\n" +
+	"\x05claim\x18\x03 \x01(\x04R\x05claim\x12\x10\n" +
+	"\x03log\x18\x04 \x01(\tR\x03log\x12\x10\n" +
+	"\x03try\x18\x05 \x01(\x06R\x03try\x12\x17\n" +
+	"\atime_ms\x18\x06 \x01(\x03R\x06timeMs\"\xa0\x01\n" +
+	"\aSetName\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12$\n" +
+	"\x0eif_changed_pts\x18\x03 \x01(\x04R\fifChangedPts\x12\x14\n" +
+	"\x05claim\x18\x04 \x01(\x04R\x05claim\x12\x1d\n" +
+	"\n" +
+	"claimed_ms\x18\x05 \x01(\x03R\tclaimedMs\x12\x14\n" +
+	"\x05force\x18\x06 \x01(\bR\x05force\"\x94\x01\n" +
+	"\tClaimName\x12\x19\n" +
+	"\bname_log\x18\x01 \x01(\tR\anameLog\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
+	"\x03log\x18\x03 \x01(\tR\x03log\x12\x10\n" +
+	"\x03try\x18\x04 \x01(\x06R\x03try\x12\x1a\n" +
+	"\breplaces\x18\x05 \x01(\x04R\breplaces\x12\x18\n" +
+	"\arelease\x18\x06 \x01(\x04R\arelease\"`\n" +
+	"\bNoteName\x12\x19\n" +
+	"\buser_log\x18\x01 \x01(\tR\auserLog\x12\x10\n" +
+	"\x03log\x18\x02 \x01(\tR\x03log\x12\x13\n" +
+	"\x05as_of\x18\x03 \x01(\x04R\x04asOf\x12\x12\n" +
+	"\x04free\x18\x04 \x01(\bR\x04free\"t\n" +
+	"\x06LookUp\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12\x16\n" +
+	"\x06joined\x18\x02 \x01(\tR\x06joined\x12\x1e\n" +
+	"\n" +
+	"invitation\x18\x03 \x01(\tR\n" +
+	"invitation\x12 \n" +
+	"\vinvitations\x18\x04 \x01(\bR\vinvitations\"Y\n" +
+	"\x06Invite\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12=\n" +
+	"\n" +
+	"invitation\x18\x02 \x01(\v2\x1d.chatfleet.chat.v1.InvitationR\n" +
+	"invitation\"\x1b\n" +
 	"\x05Heads\x12\x12\n" +
-	"\x04logs\x18\x01 \x03(\tR\x04logs\"\x85\x01\n" +
+	"\x04logs\x18\x01 \x03(\tR\x04logs\"\xa4\x01\n" +
 	"\x05Fetch\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x1b\n" +
 	"\tafter_pts\x18\x02 \x01(\x04R\bafterPts\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x16\n" +
 	"\x06newest\x18\x04 \x01(\bR\x06newest\x12\x1f\n" +
 	"\vwith_banned\x18\x05 \x01(\bR\n" +
-	"withBanned\"\xc2\x02\n" +
+	"withBanned\x12\x1d\n" +
+	"\n" +
+	"before_pts\x18F \x01(\x04R\tbeforePts\"\xd1\x03\n" +
 	"\n" +
 	"OwnerReply\x12.\n" +
 	"\x05error\x18\x01 \x01(\v2\x18.chatfleet.chat.v1.ErrorR\x05error\x12\x14\n" +
@@ -1445,7 +2133,10 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x05heads\x18\x06 \x03(\v2\x1b.chatfleet.internal.v1.HeadR\x05heads\x12\x16\n" +
 	"\x06events\x18\a \x03(\fR\x06events\x12\x19\n" +
 	"\bmay_read\x18\b \x01(\bR\amayRead\x12\x16\n" +
-	"\x06banned\x18\t \x03(\tR\x06banned\x12\x12\n" +
+	"\x06banned\x18\t \x03(\tR\x06banned\x124\n" +
+	"\x04name\x18( \x01(\v2 .chatfleet.internal.v1.NameStateR\x04name\x12\x16\n" +
+	"\x06joined\x18) \x01(\bR\x06joined\x12?\n" +
+	"\vinvitations\x18* \x03(\v2\x1d.chatfleet.chat.v1.InvitationR\vinvitations\x12\x12\n" +
 	"\x04gone\x18P \x01(\bR\x04gone\"*\n" +
 	"\x04Head\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x10\n" +
@@ -1472,61 +2163,80 @@ func file_chatd_internal_wire_wire_proto_rawDescGZIP() []byte {
 	return file_chatd_internal_wire_wire_proto_rawDescData
 }
 
-var file_chatd_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_chatd_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_chatd_internal_wire_wire_proto_goTypes = []any{
-	(*StoredEvent)(nil),         // 0: chatfleet.internal.v1.StoredEvent
-	(*Envelope)(nil),            // 1: chatfleet.internal.v1.Envelope
-	(*LogState)(nil),            // 2: chatfleet.internal.v1.LogState
-	(*RecentId)(nil),            // 3: chatfleet.internal.v1.RecentId
-	(*Checkpoint)(nil),          // 4: chatfleet.internal.v1.Checkpoint
-	(*OwnerRequest)(nil),        // 5: chatfleet.internal.v1.OwnerRequest
-	(*Create)(nil),              // 6: chatfleet.internal.v1.Create
-	(*UserNote)(nil),            // 7: chatfleet.internal.v1.UserNote
-	(*Heads)(nil),               // 8: chatfleet.internal.v1.Heads
-	(*Fetch)(nil),               // 9: chatfleet.internal.v1.Fetch
-	(*OwnerReply)(nil),          // 10: chatfleet.internal.v1.OwnerReply
-	(*Head)(nil),                // 11: chatfleet.internal.v1.Head
-	(*Digest)(nil),              // 12: chatfleet.internal.v1.Digest
-	(*Room)(nil),                // 13: chatfleet.internal.v1.Room
-	nil,                         // 14: chatfleet.internal.v1.LogState.LastPostMsEntry
-	(v1.LogKind)(0),             // 15: chatfleet.chat.v1.LogKind
-	(*v1.Policy)(nil),           // 16: chatfleet.chat.v1.Policy
-	(*v1.JoinRequest)(nil),      // 17: chatfleet.chat.v1.JoinRequest
-	(*v1.LeaveRequest)(nil),     // 18: chatfleet.chat.v1.LeaveRequest
-	(*v1.PostRequest)(nil),      // 19: chatfleet.chat.v1.PostRequest
-	(*v1.SetRoleRequest)(nil),   // 20: chatfleet.chat.v1.SetRoleRequest
-	(*v1.SetPolicyRequest)(nil), // 21: chatfleet.chat.v1.SetPolicyRequest
-	(*v1.CreateRequest)(nil),    // 22: chatfleet.chat.v1.CreateRequest
-	(*v1.Error)(nil),            // 23: chatfleet.chat.v1.Error
-	(*v1.LogInfo)(nil),          // 24: chatfleet.chat.v1.LogInfo
+	(*StoredEvent)(nil),                // 0: chatfleet.internal.v1.StoredEvent
+	(*Envelope)(nil),                   // 1: chatfleet.internal.v1.Envelope
+	(*LogState)(nil),                   // 2: chatfleet.internal.v1.LogState
+	(*RecentId)(nil),                   // 3: chatfleet.internal.v1.RecentId
+	(*Checkpoint)(nil),                 // 4: chatfleet.internal.v1.Checkpoint
+	(*OwnerRequest)(nil),               // 5: chatfleet.internal.v1.OwnerRequest
+	(*Create)(nil),                     // 6: chatfleet.internal.v1.Create
+	(*UserNote)(nil),                   // 7: chatfleet.internal.v1.UserNote
+	(*NameState)(nil),                  // 8: chatfleet.internal.v1.NameState
+	(*SetName)(nil),                    // 9: chatfleet.internal.v1.SetName
+	(*ClaimName)(nil),                  // 10: chatfleet.internal.v1.ClaimName
+	(*NoteName)(nil),                   // 11: chatfleet.internal.v1.NoteName
+	(*LookUp)(nil),                     // 12: chatfleet.internal.v1.LookUp
+	(*Invite)(nil),                     // 13: chatfleet.internal.v1.Invite
+	(*Heads)(nil),                      // 14: chatfleet.internal.v1.Heads
+	(*Fetch)(nil),                      // 15: chatfleet.internal.v1.Fetch
+	(*OwnerReply)(nil),                 // 16: chatfleet.internal.v1.OwnerReply
+	(*Head)(nil),                       // 17: chatfleet.internal.v1.Head
+	(*Digest)(nil),                     // 18: chatfleet.internal.v1.Digest
+	(*Room)(nil),                       // 19: chatfleet.internal.v1.Room
+	nil,                                // 20: chatfleet.internal.v1.LogState.LastPostMsEntry
+	(v1.LogKind)(0),                    // 21: chatfleet.chat.v1.LogKind
+	(*v1.Policy)(nil),                  // 22: chatfleet.chat.v1.Policy
+	(*v1.Invitation)(nil),              // 23: chatfleet.chat.v1.Invitation
+	(*v1.JoinRequest)(nil),             // 24: chatfleet.chat.v1.JoinRequest
+	(*v1.LeaveRequest)(nil),            // 25: chatfleet.chat.v1.LeaveRequest
+	(*v1.PostRequest)(nil),             // 26: chatfleet.chat.v1.PostRequest
+	(*v1.SetRoleRequest)(nil),          // 27: chatfleet.chat.v1.SetRoleRequest
+	(*v1.SetPolicyRequest)(nil),        // 28: chatfleet.chat.v1.SetPolicyRequest
+	(*v1.RevokeInvitationRequest)(nil), // 29: chatfleet.chat.v1.RevokeInvitationRequest
+	(*v1.CreateRequest)(nil),           // 30: chatfleet.chat.v1.CreateRequest
+	(*v1.Error)(nil),                   // 31: chatfleet.chat.v1.Error
+	(*v1.LogInfo)(nil),                 // 32: chatfleet.chat.v1.LogInfo
 }
 var file_chatd_internal_wire_wire_proto_depIdxs = []int32{
 	1,  // 0: chatfleet.internal.v1.StoredEvent.content:type_name -> chatfleet.internal.v1.Envelope
-	15, // 1: chatfleet.internal.v1.LogState.kind:type_name -> chatfleet.chat.v1.LogKind
+	21, // 1: chatfleet.internal.v1.LogState.kind:type_name -> chatfleet.chat.v1.LogKind
 	3,  // 2: chatfleet.internal.v1.LogState.recent:type_name -> chatfleet.internal.v1.RecentId
-	15, // 3: chatfleet.internal.v1.LogState.member_kinds:type_name -> chatfleet.chat.v1.LogKind
-	16, // 4: chatfleet.internal.v1.LogState.policy:type_name -> chatfleet.chat.v1.Policy
-	14, // 5: chatfleet.internal.v1.LogState.last_post_ms:type_name -> chatfleet.internal.v1.LogState.LastPostMsEntry
-	6,  // 6: chatfleet.internal.v1.OwnerRequest.create:type_name -> chatfleet.internal.v1.Create
-	17, // 7: chatfleet.internal.v1.OwnerRequest.join:type_name -> chatfleet.chat.v1.JoinRequest
-	18, // 8: chatfleet.internal.v1.OwnerRequest.leave:type_name -> chatfleet.chat.v1.LeaveRequest
-	19, // 9: chatfleet.internal.v1.OwnerRequest.post:type_name -> chatfleet.chat.v1.PostRequest
-	7,  // 10: chatfleet.internal.v1.OwnerRequest.note:type_name -> chatfleet.internal.v1.UserNote
-	8,  // 11: chatfleet.internal.v1.OwnerRequest.heads:type_name -> chatfleet.internal.v1.Heads
-	9,  // 12: chatfleet.internal.v1.OwnerRequest.fetch:type_name -> chatfleet.internal.v1.Fetch
-	20, // 13: chatfleet.internal.v1.OwnerRequest.set_role:type_name -> chatfleet.chat.v1.SetRoleRequest
-	21, // 14: chatfleet.internal.v1.OwnerRequest.set_policy:type_name -> chatfleet.chat.v1.SetPolicyRequest
-	22, // 15: chatfleet.internal.v1.Create.request:type_name -> chatfleet.chat.v1.CreateRequest
-	15, // 16: chatfleet.internal.v1.UserNote.kind:type_name -> chatfleet.chat.v1.LogKind
-	23, // 17: chatfleet.internal.v1.OwnerReply.error:type_name -> chatfleet.chat.v1.Error
-	24, // 18: chatfleet.internal.v1.OwnerReply.info:type_name -> chatfleet.chat.v1.LogInfo
-	11, // 19: chatfleet.internal.v1.OwnerReply.heads:type_name -> chatfleet.internal.v1.Head
-	11, // 20: chatfleet.internal.v1.Digest.moved:type_name -> chatfleet.internal.v1.Head
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	21, // 3: chatfleet.internal.v1.LogState.member_kinds:type_name -> chatfleet.chat.v1.LogKind
+	22, // 4: chatfleet.internal.v1.LogState.policy:type_name -> chatfleet.chat.v1.Policy
+	20, // 5: chatfleet.internal.v1.LogState.last_post_ms:type_name -> chatfleet.internal.v1.LogState.LastPostMsEntry
+	8,  // 6: chatfleet.internal.v1.LogState.name:type_name -> chatfleet.internal.v1.NameState
+	23, // 7: chatfleet.internal.v1.LogState.invitations:type_name -> chatfleet.chat.v1.Invitation
+	6,  // 8: chatfleet.internal.v1.OwnerRequest.create:type_name -> chatfleet.internal.v1.Create
+	24, // 9: chatfleet.internal.v1.OwnerRequest.join:type_name -> chatfleet.chat.v1.JoinRequest
+	25, // 10: chatfleet.internal.v1.OwnerRequest.leave:type_name -> chatfleet.chat.v1.LeaveRequest
+	26, // 11: chatfleet.internal.v1.OwnerRequest.post:type_name -> chatfleet.chat.v1.PostRequest
+	7,  // 12: chatfleet.internal.v1.OwnerRequest.note:type_name -> chatfleet.internal.v1.UserNote
+	14, // 13: chatfleet.internal.v1.OwnerRequest.heads:type_name -> chatfleet.internal.v1.Heads
+	15, // 14: chatfleet.internal.v1.OwnerRequest.fetch:type_name -> chatfleet.internal.v1.Fetch
+	27, // 15: chatfleet.internal.v1.OwnerRequest.set_role:type_name -> chatfleet.chat.v1.SetRoleRequest
+	28, // 16: chatfleet.internal.v1.OwnerRequest.set_policy:type_name -> chatfleet.chat.v1.SetPolicyRequest
+	9,  // 17: chatfleet.internal.v1.OwnerRequest.set_name:type_name -> chatfleet.internal.v1.SetName
+	10, // 18: chatfleet.internal.v1.OwnerRequest.claim_name:type_name -> chatfleet.internal.v1.ClaimName
+	11, // 19: chatfleet.internal.v1.OwnerRequest.note_name:type_name -> chatfleet.internal.v1.NoteName
+	12, // 20: chatfleet.internal.v1.OwnerRequest.look_up:type_name -> chatfleet.internal.v1.LookUp
+	13, // 21: chatfleet.internal.v1.OwnerRequest.invite:type_name -> chatfleet.internal.v1.Invite
+	29, // 22: chatfleet.internal.v1.OwnerRequest.revoke_invitation:type_name -> chatfleet.chat.v1.RevokeInvitationRequest
+	30, // 23: chatfleet.internal.v1.Create.request:type_name -> chatfleet.chat.v1.CreateRequest
+	21, // 24: chatfleet.internal.v1.UserNote.kind:type_name -> chatfleet.chat.v1.LogKind
+	23, // 25: chatfleet.internal.v1.Invite.invitation:type_name -> chatfleet.chat.v1.Invitation
+	31, // 26: chatfleet.internal.v1.OwnerReply.error:type_name -> chatfleet.chat.v1.Error
+	32, // 27: chatfleet.internal.v1.OwnerReply.info:type_name -> chatfleet.chat.v1.LogInfo
+	17, // 28: chatfleet.internal.v1.OwnerReply.heads:type_name -> chatfleet.internal.v1.Head
+	8,  // 29: chatfleet.internal.v1.OwnerReply.name:type_name -> chatfleet.internal.v1.NameState
+	23, // 30: chatfleet.internal.v1.OwnerReply.invitations:type_name -> chatfleet.chat.v1.Invitation
+	17, // 31: chatfleet.internal.v1.Digest.moved:type_name -> chatfleet.internal.v1.Head
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_chatd_internal_wire_wire_proto_init() }
@@ -1544,6 +2254,12 @@ func file_chatd_internal_wire_wire_proto_init() {
 		(*OwnerRequest_Fetch)(nil),
 		(*OwnerRequest_SetRole)(nil),
 		(*OwnerRequest_SetPolicy)(nil),
+		(*OwnerRequest_SetName)(nil),
+		(*OwnerRequest_ClaimName)(nil),
+		(*OwnerRequest_NoteName)(nil),
+		(*OwnerRequest_LookUp)(nil),
+		(*OwnerRequest_Invite)(nil),
+		(*OwnerRequest_RevokeInvitation)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1551,7 +2267,7 @@ func file_chatd_internal_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatd_internal_wire_wire_proto_rawDesc), len(file_chatd_internal_wire_wire_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

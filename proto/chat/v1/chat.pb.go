@@ -196,7 +196,7 @@ func (x LogState_Status) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogState_Status.Descriptor instead.
 func (LogState_Status) EnumDescriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{20, 0}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{25, 0}
 }
 
 type DifferenceResponse_Kind int32
@@ -255,7 +255,7 @@ func (x DifferenceResponse_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DifferenceResponse_Kind.Descriptor instead.
 func (DifferenceResponse_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{38, 0}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{53, 0}
 }
 
 type Error_Code int32
@@ -290,8 +290,12 @@ const (
 	Error_CODE_DRAINING Error_Code = 13
 	// No such method, or not at this point (before sign-in, say).
 	Error_CODE_UNSUPPORTED Error_Code = 14
-	// A defect of the server; its log has more.
+	// A defect of the server; its log has more. The request may have been carried out: repeat it, with the same random_id, 4 times at most.
 	Error_CODE_INTERNAL Error_Code = 15
+	// The name is another log's. Choose another.
+	Error_CODE_TAKEN Error_Code = 16
+	// The invitation was good and is no more: expired, revoked, or used by as many as may. Ask for another.
+	Error_CODE_INVITATION_OVER Error_Code = 17
 )
 
 // Enum value maps for Error_Code.
@@ -313,6 +317,8 @@ var (
 		13: "CODE_DRAINING",
 		14: "CODE_UNSUPPORTED",
 		15: "CODE_INTERNAL",
+		16: "CODE_TAKEN",
+		17: "CODE_INVITATION_OVER",
 	}
 	Error_Code_value = map[string]int32{
 		"CODE_UNSPECIFIED":     0,
@@ -331,6 +337,8 @@ var (
 		"CODE_DRAINING":        13,
 		"CODE_UNSUPPORTED":     14,
 		"CODE_INTERNAL":        15,
+		"CODE_TAKEN":           16,
+		"CODE_INVITATION_OVER": 17,
 	}
 )
 
@@ -358,7 +366,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{44, 0}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{61, 0}
 }
 
 // ClientFrame is one message from a client on a session.
@@ -380,7 +388,13 @@ type ClientFrame struct {
 	//	*ClientFrame_Ping
 	//	*ClientFrame_SetRole
 	//	*ClientFrame_SetPolicy
+	//	*ClientFrame_SetName
+	//	*ClientFrame_Resolve
+	//	*ClientFrame_CreateInvitation
+	//	*ClientFrame_RevokeInvitation
+	//	*ClientFrame_ListInvitations
 	//	*ClientFrame_Renew
+	//	*ClientFrame_History
 	Body          isClientFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -538,10 +552,64 @@ func (x *ClientFrame) GetSetPolicy() *SetPolicyRequest {
 	return nil
 }
 
+func (x *ClientFrame) GetSetName() *SetNameRequest {
+	if x != nil {
+		if x, ok := x.Body.(*ClientFrame_SetName); ok {
+			return x.SetName
+		}
+	}
+	return nil
+}
+
+func (x *ClientFrame) GetResolve() *ResolveRequest {
+	if x != nil {
+		if x, ok := x.Body.(*ClientFrame_Resolve); ok {
+			return x.Resolve
+		}
+	}
+	return nil
+}
+
+func (x *ClientFrame) GetCreateInvitation() *CreateInvitationRequest {
+	if x != nil {
+		if x, ok := x.Body.(*ClientFrame_CreateInvitation); ok {
+			return x.CreateInvitation
+		}
+	}
+	return nil
+}
+
+func (x *ClientFrame) GetRevokeInvitation() *RevokeInvitationRequest {
+	if x != nil {
+		if x, ok := x.Body.(*ClientFrame_RevokeInvitation); ok {
+			return x.RevokeInvitation
+		}
+	}
+	return nil
+}
+
+func (x *ClientFrame) GetListInvitations() *ListInvitationsRequest {
+	if x != nil {
+		if x, ok := x.Body.(*ClientFrame_ListInvitations); ok {
+			return x.ListInvitations
+		}
+	}
+	return nil
+}
+
 func (x *ClientFrame) GetRenew() *RenewRequest {
 	if x != nil {
 		if x, ok := x.Body.(*ClientFrame_Renew); ok {
 			return x.Renew
+		}
+	}
+	return nil
+}
+
+func (x *ClientFrame) GetHistory() *HistoryRequest {
+	if x != nil {
+		if x, ok := x.Body.(*ClientFrame_History); ok {
+			return x.History
 		}
 	}
 	return nil
@@ -599,8 +667,32 @@ type ClientFrame_SetPolicy struct {
 	SetPolicy *SetPolicyRequest `protobuf:"bytes,21,opt,name=set_policy,json=setPolicy,proto3,oneof"`
 }
 
+type ClientFrame_SetName struct {
+	SetName *SetNameRequest `protobuf:"bytes,22,opt,name=set_name,json=setName,proto3,oneof"`
+}
+
+type ClientFrame_Resolve struct {
+	Resolve *ResolveRequest `protobuf:"bytes,23,opt,name=resolve,proto3,oneof"`
+}
+
+type ClientFrame_CreateInvitation struct {
+	CreateInvitation *CreateInvitationRequest `protobuf:"bytes,24,opt,name=create_invitation,json=createInvitation,proto3,oneof"`
+}
+
+type ClientFrame_RevokeInvitation struct {
+	RevokeInvitation *RevokeInvitationRequest `protobuf:"bytes,25,opt,name=revoke_invitation,json=revokeInvitation,proto3,oneof"`
+}
+
+type ClientFrame_ListInvitations struct {
+	ListInvitations *ListInvitationsRequest `protobuf:"bytes,26,opt,name=list_invitations,json=listInvitations,proto3,oneof"`
+}
+
 type ClientFrame_Renew struct {
 	Renew *RenewRequest `protobuf:"bytes,15,opt,name=renew,proto3,oneof"`
+}
+
+type ClientFrame_History struct {
+	History *HistoryRequest `protobuf:"bytes,30,opt,name=history,proto3,oneof"`
 }
 
 func (*ClientFrame_SignIn) isClientFrame_Body() {}
@@ -627,7 +719,19 @@ func (*ClientFrame_SetRole) isClientFrame_Body() {}
 
 func (*ClientFrame_SetPolicy) isClientFrame_Body() {}
 
+func (*ClientFrame_SetName) isClientFrame_Body() {}
+
+func (*ClientFrame_Resolve) isClientFrame_Body() {}
+
+func (*ClientFrame_CreateInvitation) isClientFrame_Body() {}
+
+func (*ClientFrame_RevokeInvitation) isClientFrame_Body() {}
+
+func (*ClientFrame_ListInvitations) isClientFrame_Body() {}
+
 func (*ClientFrame_Renew) isClientFrame_Body() {}
+
+func (*ClientFrame_History) isClientFrame_Body() {}
 
 // ServerFrame is one message from a shard on a session.
 type ServerFrame struct {
@@ -649,7 +753,13 @@ type ServerFrame struct {
 	//	*ServerFrame_Error
 	//	*ServerFrame_RoleSet
 	//	*ServerFrame_PolicySet
+	//	*ServerFrame_NameSet
+	//	*ServerFrame_Resolved
+	//	*ServerFrame_InvitationCreated
+	//	*ServerFrame_InvitationRevoked
+	//	*ServerFrame_Invitations
 	//	*ServerFrame_Renewed
+	//	*ServerFrame_History
 	//	*ServerFrame_Event
 	//	*ServerFrame_TooLong
 	//	*ServerFrame_ComeBack
@@ -810,10 +920,64 @@ func (x *ServerFrame) GetPolicySet() *SetPolicyResponse {
 	return nil
 }
 
+func (x *ServerFrame) GetNameSet() *SetNameResponse {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_NameSet); ok {
+			return x.NameSet
+		}
+	}
+	return nil
+}
+
+func (x *ServerFrame) GetResolved() *ResolveResponse {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_Resolved); ok {
+			return x.Resolved
+		}
+	}
+	return nil
+}
+
+func (x *ServerFrame) GetInvitationCreated() *CreateInvitationResponse {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_InvitationCreated); ok {
+			return x.InvitationCreated
+		}
+	}
+	return nil
+}
+
+func (x *ServerFrame) GetInvitationRevoked() *RevokeInvitationResponse {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_InvitationRevoked); ok {
+			return x.InvitationRevoked
+		}
+	}
+	return nil
+}
+
+func (x *ServerFrame) GetInvitations() *ListInvitationsResponse {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_Invitations); ok {
+			return x.Invitations
+		}
+	}
+	return nil
+}
+
 func (x *ServerFrame) GetRenewed() *RenewResponse {
 	if x != nil {
 		if x, ok := x.Body.(*ServerFrame_Renewed); ok {
 			return x.Renewed
+		}
+	}
+	return nil
+}
+
+func (x *ServerFrame) GetHistory() *HistoryResponse {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_History); ok {
+			return x.History
 		}
 	}
 	return nil
@@ -898,8 +1062,32 @@ type ServerFrame_PolicySet struct {
 	PolicySet *SetPolicyResponse `protobuf:"bytes,21,opt,name=policy_set,json=policySet,proto3,oneof"`
 }
 
+type ServerFrame_NameSet struct {
+	NameSet *SetNameResponse `protobuf:"bytes,22,opt,name=name_set,json=nameSet,proto3,oneof"`
+}
+
+type ServerFrame_Resolved struct {
+	Resolved *ResolveResponse `protobuf:"bytes,23,opt,name=resolved,proto3,oneof"`
+}
+
+type ServerFrame_InvitationCreated struct {
+	InvitationCreated *CreateInvitationResponse `protobuf:"bytes,24,opt,name=invitation_created,json=invitationCreated,proto3,oneof"`
+}
+
+type ServerFrame_InvitationRevoked struct {
+	InvitationRevoked *RevokeInvitationResponse `protobuf:"bytes,25,opt,name=invitation_revoked,json=invitationRevoked,proto3,oneof"`
+}
+
+type ServerFrame_Invitations struct {
+	Invitations *ListInvitationsResponse `protobuf:"bytes,26,opt,name=invitations,proto3,oneof"`
+}
+
 type ServerFrame_Renewed struct {
 	Renewed *RenewResponse `protobuf:"bytes,15,opt,name=renewed,proto3,oneof"`
+}
+
+type ServerFrame_History struct {
+	History *HistoryResponse `protobuf:"bytes,30,opt,name=history,proto3,oneof"`
 }
 
 type ServerFrame_Event struct {
@@ -938,7 +1126,19 @@ func (*ServerFrame_RoleSet) isServerFrame_Body() {}
 
 func (*ServerFrame_PolicySet) isServerFrame_Body() {}
 
+func (*ServerFrame_NameSet) isServerFrame_Body() {}
+
+func (*ServerFrame_Resolved) isServerFrame_Body() {}
+
+func (*ServerFrame_InvitationCreated) isServerFrame_Body() {}
+
+func (*ServerFrame_InvitationRevoked) isServerFrame_Body() {}
+
+func (*ServerFrame_Invitations) isServerFrame_Body() {}
+
 func (*ServerFrame_Renewed) isServerFrame_Body() {}
+
+func (*ServerFrame_History) isServerFrame_Body() {}
 
 func (*ServerFrame_Event) isServerFrame_Body() {}
 
@@ -1031,6 +1231,10 @@ type Event struct {
 	//	*Event_Erased
 	//	*Event_RoleChanged
 	//	*Event_PolicyChanged
+	//	*Event_NameChanged
+	//	*Event_InvitationChanged
+	//	*Event_NameSlot
+	//	*Event_NameClaimed
 	Content       isEvent_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1189,6 +1393,42 @@ func (x *Event) GetPolicyChanged() *Policy {
 	return nil
 }
 
+func (x *Event) GetNameChanged() *NameChanged {
+	if x != nil {
+		if x, ok := x.Content.(*Event_NameChanged); ok {
+			return x.NameChanged
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetInvitationChanged() *InvitationChanged {
+	if x != nil {
+		if x, ok := x.Content.(*Event_InvitationChanged); ok {
+			return x.InvitationChanged
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetNameSlot() *NameSlot {
+	if x != nil {
+		if x, ok := x.Content.(*Event_NameSlot); ok {
+			return x.NameSlot
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetNameClaimed() *NameClaimed {
+	if x != nil {
+		if x, ok := x.Content.(*Event_NameClaimed); ok {
+			return x.NameClaimed
+		}
+	}
+	return nil
+}
+
 type isEvent_Content interface {
 	isEvent_Content()
 }
@@ -1231,6 +1471,25 @@ type Event_PolicyChanged struct {
 	PolicyChanged *Policy `protobuf:"bytes,16,opt,name=policy_changed,json=policyChanged,proto3,oneof"`
 }
 
+type Event_NameChanged struct {
+	NameChanged *NameChanged `protobuf:"bytes,17,opt,name=name_changed,json=nameChanged,proto3,oneof"`
+}
+
+type Event_InvitationChanged struct {
+	// An invitation was made, or revoked. Its secret is in no event.
+	InvitationChanged *InvitationChanged `protobuf:"bytes,18,opt,name=invitation_changed,json=invitationChanged,proto3,oneof"`
+}
+
+type Event_NameSlot struct {
+	// In a user log: one of the names that the user may hold is kept for a log of his, or free again.
+	NameSlot *NameSlot `protobuf:"bytes,19,opt,name=name_slot,json=nameSlot,proto3,oneof"`
+}
+
+type Event_NameClaimed struct {
+	// In the log of a name, which no client reads.
+	NameClaimed *NameClaimed `protobuf:"bytes,20,opt,name=name_claimed,json=nameClaimed,proto3,oneof"`
+}
+
 func (*Event_Message) isEvent_Content() {}
 
 func (*Event_Created) isEvent_Content() {}
@@ -1248,6 +1507,14 @@ func (*Event_Erased) isEvent_Content() {}
 func (*Event_RoleChanged) isEvent_Content() {}
 
 func (*Event_PolicyChanged) isEvent_Content() {}
+
+func (*Event_NameChanged) isEvent_Content() {}
+
+func (*Event_InvitationChanged) isEvent_Content() {}
+
+func (*Event_NameSlot) isEvent_Content() {}
+
+func (*Event_NameClaimed) isEvent_Content() {}
 
 // Message is what a person or a program posts.
 type Message struct {
@@ -1357,8 +1624,10 @@ func (x *LogCreated) GetTitle() string {
 }
 
 type MemberJoined struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	User  string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// The id of the invitation by which he came, if it was one.
+	Invitation    string `protobuf:"bytes,2,opt,name=invitation,proto3" json:"invitation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1396,6 +1665,13 @@ func (*MemberJoined) Descriptor() ([]byte, []int) {
 func (x *MemberJoined) GetUser() string {
 	if x != nil {
 		return x.User
+	}
+	return ""
+}
+
+func (x *MemberJoined) GetInvitation() string {
+	if x != nil {
+		return x.Invitation
 	}
 	return ""
 }
@@ -1637,6 +1913,324 @@ func (x *RoleChanged) GetRole() Role {
 	return Role_ROLE_UNSPECIFIED
 }
 
+type NameChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The log's name from now on; empty if it has none any more.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Where the claim to it stands. The server's own.
+	Claim         uint64 `protobuf:"varint,2,opt,name=claim,proto3" json:"claim,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NameChanged) Reset() {
+	*x = NameChanged{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NameChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NameChanged) ProtoMessage() {}
+
+func (x *NameChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NameChanged.ProtoReflect.Descriptor instead.
+func (*NameChanged) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *NameChanged) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NameChanged) GetClaim() uint64 {
+	if x != nil {
+		return x.Claim
+	}
+	return 0
+}
+
+type NameClaimed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The log that claims the name; empty if it is free.
+	Log string `protobuf:"bytes,2,opt,name=log,proto3" json:"log,omitempty"`
+	// Tells the repeat of a claim from another.
+	Try           uint64 `protobuf:"fixed64,3,opt,name=try,proto3" json:"try,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NameClaimed) Reset() {
+	*x = NameClaimed{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NameClaimed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NameClaimed) ProtoMessage() {}
+
+func (x *NameClaimed) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NameClaimed.ProtoReflect.Descriptor instead.
+func (*NameClaimed) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *NameClaimed) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NameClaimed) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *NameClaimed) GetTry() uint64 {
+	if x != nil {
+		return x.Try
+	}
+	return 0
+}
+
+type NameSlot struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Log   string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	// The log's name was not changed after this position when the slot was taken.
+	AsOf          uint64 `protobuf:"varint,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	Freed         bool   `protobuf:"varint,3,opt,name=freed,proto3" json:"freed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NameSlot) Reset() {
+	*x = NameSlot{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NameSlot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NameSlot) ProtoMessage() {}
+
+func (x *NameSlot) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NameSlot.ProtoReflect.Descriptor instead.
+func (*NameSlot) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *NameSlot) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *NameSlot) GetAsOf() uint64 {
+	if x != nil {
+		return x.AsOf
+	}
+	return 0
+}
+
+func (x *NameSlot) GetFreed() bool {
+	if x != nil {
+		return x.Freed
+	}
+	return false
+}
+
+type InvitationChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Invitation    *Invitation            `protobuf:"bytes,1,opt,name=invitation,proto3" json:"invitation,omitempty"`
+	Revoked       bool                   `protobuf:"varint,2,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvitationChanged) Reset() {
+	*x = InvitationChanged{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvitationChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvitationChanged) ProtoMessage() {}
+
+func (x *InvitationChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvitationChanged.ProtoReflect.Descriptor instead.
+func (*InvitationChanged) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *InvitationChanged) GetInvitation() *Invitation {
+	if x != nil {
+		return x.Invitation
+	}
+	return nil
+}
+
+func (x *InvitationChanged) GetRevoked() bool {
+	if x != nil {
+		return x.Revoked
+	}
+	return false
+}
+
+// Invitation is what a log knows of one. The secret is known to whom it was given alone.
+type Invitation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A digest of the secret, 26 letters and digits.
+	Id     string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	MadeBy string `protobuf:"bytes,2,opt,name=made_by,json=madeBy,proto3" json:"made_by,omitempty"`
+	MadeMs int64  `protobuf:"varint,3,opt,name=made_ms,json=madeMs,proto3" json:"made_ms,omitempty"`
+	// Until when it is good, milliseconds since 1970 by the server's clock; 0 is for ever.
+	ExpiresMs int64 `protobuf:"varint,4,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
+	// How many may join by it, of a group; 0 is as many as like.
+	MaxUses uint32 `protobuf:"varint,5,opt,name=max_uses,json=maxUses,proto3" json:"max_uses,omitempty"`
+	// How many have, of a group.
+	Uses          uint32 `protobuf:"varint,6,opt,name=uses,proto3" json:"uses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Invitation) Reset() {
+	*x = Invitation{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Invitation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Invitation) ProtoMessage() {}
+
+func (x *Invitation) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Invitation.ProtoReflect.Descriptor instead.
+func (*Invitation) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Invitation) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Invitation) GetMadeBy() string {
+	if x != nil {
+		return x.MadeBy
+	}
+	return ""
+}
+
+func (x *Invitation) GetMadeMs() int64 {
+	if x != nil {
+		return x.MadeMs
+	}
+	return 0
+}
+
+func (x *Invitation) GetExpiresMs() int64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
+func (x *Invitation) GetMaxUses() uint32 {
+	if x != nil {
+		return x.MaxUses
+	}
+	return 0
+}
+
+func (x *Invitation) GetUses() uint32 {
+	if x != nil {
+		return x.Uses
+	}
+	return 0
+}
+
 // Policy is who may post in a log, and how often.
 type Policy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1644,13 +2238,15 @@ type Policy struct {
 	AdminsPostOnly bool `protobuf:"varint,1,opt,name=admins_post_only,json=adminsPostOnly,proto3" json:"admins_post_only,omitempty"`
 	// A member posts once in this time, at most 3,600 seconds; 0 is as often as he likes.
 	SlowModeSeconds uint32 `protobuf:"varint,2,opt,name=slow_mode_seconds,json=slowModeSeconds,proto3" json:"slow_mode_seconds,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The log is private: only who has an invitation may join, and a channel is read only by who has joined. Excludes a name.
+	ByInvitation  bool `protobuf:"varint,3,opt,name=by_invitation,json=byInvitation,proto3" json:"by_invitation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[12]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1662,7 +2258,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[12]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1675,7 +2271,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{12}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Policy) GetAdminsPostOnly() bool {
@@ -1692,6 +2288,13 @@ func (x *Policy) GetSlowModeSeconds() uint32 {
 	return 0
 }
 
+func (x *Policy) GetByInvitation() bool {
+	if x != nil {
+		return x.ByInvitation
+	}
+	return false
+}
+
 // LogInfo is the current state of a log, as far as the caller may know it.
 type LogInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1705,15 +2308,17 @@ type LogInfo struct {
 	// Members of a group; 0 for other kinds.
 	Members uint32 `protobuf:"varint,6,opt,name=members,proto3" json:"members,omitempty"`
 	// Admins, sorted; the owner is not among them.
-	Admins        []string `protobuf:"bytes,7,rep,name=admins,proto3" json:"admins,omitempty"`
-	Policy        *Policy  `protobuf:"bytes,8,opt,name=policy,proto3" json:"policy,omitempty"`
+	Admins []string `protobuf:"bytes,7,rep,name=admins,proto3" json:"admins,omitempty"`
+	Policy *Policy  `protobuf:"bytes,8,opt,name=policy,proto3" json:"policy,omitempty"`
+	// The public name, without an @; empty if it has none.
+	Name          string `protobuf:"bytes,9,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LogInfo) Reset() {
 	*x = LogInfo{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[13]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1725,7 +2330,7 @@ func (x *LogInfo) String() string {
 func (*LogInfo) ProtoMessage() {}
 
 func (x *LogInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[13]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1738,7 +2343,7 @@ func (x *LogInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogInfo.ProtoReflect.Descriptor instead.
 func (*LogInfo) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{13}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LogInfo) GetLog() string {
@@ -1797,6 +2402,13 @@ func (x *LogInfo) GetPolicy() *Policy {
 	return nil
 }
 
+func (x *LogInfo) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 type SignInRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A signed token (JWT). Its subject is the user.
@@ -1815,7 +2427,7 @@ type SignInRequest struct {
 
 func (x *SignInRequest) Reset() {
 	*x = SignInRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[14]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1827,7 +2439,7 @@ func (x *SignInRequest) String() string {
 func (*SignInRequest) ProtoMessage() {}
 
 func (x *SignInRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[14]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1840,7 +2452,7 @@ func (x *SignInRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInRequest.ProtoReflect.Descriptor instead.
 func (*SignInRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{14}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SignInRequest) GetToken() string {
@@ -1898,7 +2510,7 @@ type SignInResponse struct {
 
 func (x *SignInResponse) Reset() {
 	*x = SignInResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[15]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +2522,7 @@ func (x *SignInResponse) String() string {
 func (*SignInResponse) ProtoMessage() {}
 
 func (x *SignInResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[15]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +2535,7 @@ func (x *SignInResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInResponse.ProtoReflect.Descriptor instead.
 func (*SignInResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{15}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SignInResponse) GetSession() string {
@@ -1995,7 +2607,7 @@ type ResumeToken struct {
 
 func (x *ResumeToken) Reset() {
 	*x = ResumeToken{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[16]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2007,7 +2619,7 @@ func (x *ResumeToken) String() string {
 func (*ResumeToken) ProtoMessage() {}
 
 func (x *ResumeToken) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[16]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2020,7 +2632,7 @@ func (x *ResumeToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeToken.ProtoReflect.Descriptor instead.
 func (*ResumeToken) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{16}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ResumeToken) GetToken() string {
@@ -2048,7 +2660,7 @@ type RenewRequest struct {
 
 func (x *RenewRequest) Reset() {
 	*x = RenewRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[17]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2060,7 +2672,7 @@ func (x *RenewRequest) String() string {
 func (*RenewRequest) ProtoMessage() {}
 
 func (x *RenewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[17]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2073,7 +2685,7 @@ func (x *RenewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewRequest.ProtoReflect.Descriptor instead.
 func (*RenewRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{17}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RenewRequest) GetToken() string {
@@ -2094,7 +2706,7 @@ type RenewResponse struct {
 
 func (x *RenewResponse) Reset() {
 	*x = RenewResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[18]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2106,7 +2718,7 @@ func (x *RenewResponse) String() string {
 func (*RenewResponse) ProtoMessage() {}
 
 func (x *RenewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[18]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2119,7 +2731,7 @@ func (x *RenewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewResponse.ProtoReflect.Descriptor instead.
 func (*RenewResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{18}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RenewResponse) GetExpiresMs() int64 {
@@ -2153,7 +2765,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[19]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2165,7 +2777,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[19]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2178,7 +2790,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{19}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Limits) GetMaxFrameBytes() uint32 {
@@ -2225,7 +2837,7 @@ type LogState struct {
 
 func (x *LogState) Reset() {
 	*x = LogState{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[20]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2237,7 +2849,7 @@ func (x *LogState) String() string {
 func (*LogState) ProtoMessage() {}
 
 func (x *LogState) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[20]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2250,7 +2862,7 @@ func (x *LogState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogState.ProtoReflect.Descriptor instead.
 func (*LogState) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{20}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LogState) GetLog() string {
@@ -2297,7 +2909,7 @@ type AttachRequest struct {
 
 func (x *AttachRequest) Reset() {
 	*x = AttachRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[21]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2309,7 +2921,7 @@ func (x *AttachRequest) String() string {
 func (*AttachRequest) ProtoMessage() {}
 
 func (x *AttachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[21]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2322,7 +2934,7 @@ func (x *AttachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRequest.ProtoReflect.Descriptor instead.
 func (*AttachRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{21}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AttachRequest) GetCursors() []*Cursor {
@@ -2341,7 +2953,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[22]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2353,7 +2965,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[22]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2366,7 +2978,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{22}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AttachResponse) GetLogs() []*LogState {
@@ -2385,7 +2997,7 @@ type DetachRequest struct {
 
 func (x *DetachRequest) Reset() {
 	*x = DetachRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[23]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2397,7 +3009,7 @@ func (x *DetachRequest) String() string {
 func (*DetachRequest) ProtoMessage() {}
 
 func (x *DetachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[23]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2410,7 +3022,7 @@ func (x *DetachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachRequest.ProtoReflect.Descriptor instead.
 func (*DetachRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{23}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DetachRequest) GetLogs() []string {
@@ -2428,7 +3040,7 @@ type DetachResponse struct {
 
 func (x *DetachResponse) Reset() {
 	*x = DetachResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[24]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2440,7 +3052,7 @@ func (x *DetachResponse) String() string {
 func (*DetachResponse) ProtoMessage() {}
 
 func (x *DetachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[24]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2453,7 +3065,7 @@ func (x *DetachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachResponse.ProtoReflect.Descriptor instead.
 func (*DetachResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{24}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{29}
 }
 
 type CreateRequest struct {
@@ -2469,7 +3081,7 @@ type CreateRequest struct {
 
 func (x *CreateRequest) Reset() {
 	*x = CreateRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[25]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2481,7 +3093,7 @@ func (x *CreateRequest) String() string {
 func (*CreateRequest) ProtoMessage() {}
 
 func (x *CreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[25]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2494,7 +3106,7 @@ func (x *CreateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRequest.ProtoReflect.Descriptor instead.
 func (*CreateRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{25}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CreateRequest) GetKind() LogKind {
@@ -2529,7 +3141,7 @@ type CreateResponse struct {
 
 func (x *CreateResponse) Reset() {
 	*x = CreateResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[26]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2541,7 +3153,7 @@ func (x *CreateResponse) String() string {
 func (*CreateResponse) ProtoMessage() {}
 
 func (x *CreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[26]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2554,7 +3166,7 @@ func (x *CreateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateResponse.ProtoReflect.Descriptor instead.
 func (*CreateResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{26}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CreateResponse) GetLog() string {
@@ -2579,15 +3191,18 @@ func (x *CreateResponse) GetPts() uint64 {
 }
 
 type JoinRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Log           string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// May be empty if there is an invitation, which names its log.
+	Log string `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	// The token of an invitation, for a private log.
+	Invitation    string `protobuf:"bytes,2,opt,name=invitation,proto3" json:"invitation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[27]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2599,7 +3214,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[27]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2612,12 +3227,19 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{27}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *JoinRequest) GetLog() string {
 	if x != nil {
 		return x.Log
+	}
+	return ""
+}
+
+func (x *JoinRequest) GetInvitation() string {
+	if x != nil {
+		return x.Invitation
 	}
 	return ""
 }
@@ -2632,7 +3254,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[28]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2644,7 +3266,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[28]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2657,7 +3279,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{28}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *JoinResponse) GetInfo() *LogInfo {
@@ -2683,7 +3305,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[29]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2695,7 +3317,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[29]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2708,7 +3330,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{29}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LeaveRequest) GetLog() string {
@@ -2726,7 +3348,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[30]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2738,7 +3360,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[30]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2751,7 +3373,7 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{30}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{35}
 }
 
 type SetRoleRequest struct {
@@ -2767,7 +3389,7 @@ type SetRoleRequest struct {
 
 func (x *SetRoleRequest) Reset() {
 	*x = SetRoleRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[31]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2779,7 +3401,7 @@ func (x *SetRoleRequest) String() string {
 func (*SetRoleRequest) ProtoMessage() {}
 
 func (x *SetRoleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[31]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2792,7 +3414,7 @@ func (x *SetRoleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRoleRequest.ProtoReflect.Descriptor instead.
 func (*SetRoleRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{31}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SetRoleRequest) GetLog() string {
@@ -2827,7 +3449,7 @@ type SetRoleResponse struct {
 
 func (x *SetRoleResponse) Reset() {
 	*x = SetRoleResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[32]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2839,7 +3461,7 @@ func (x *SetRoleResponse) String() string {
 func (*SetRoleResponse) ProtoMessage() {}
 
 func (x *SetRoleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[32]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2852,7 +3474,7 @@ func (x *SetRoleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRoleResponse.ProtoReflect.Descriptor instead.
 func (*SetRoleResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{32}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SetRoleResponse) GetEpoch() uint32 {
@@ -2879,7 +3501,7 @@ type SetPolicyRequest struct {
 
 func (x *SetPolicyRequest) Reset() {
 	*x = SetPolicyRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[33]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2891,7 +3513,7 @@ func (x *SetPolicyRequest) String() string {
 func (*SetPolicyRequest) ProtoMessage() {}
 
 func (x *SetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[33]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2904,7 +3526,7 @@ func (x *SetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*SetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{33}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SetPolicyRequest) GetLog() string {
@@ -2931,7 +3553,7 @@ type SetPolicyResponse struct {
 
 func (x *SetPolicyResponse) Reset() {
 	*x = SetPolicyResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[34]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2943,7 +3565,7 @@ func (x *SetPolicyResponse) String() string {
 func (*SetPolicyResponse) ProtoMessage() {}
 
 func (x *SetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[34]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2956,7 +3578,7 @@ func (x *SetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*SetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{34}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SetPolicyResponse) GetEpoch() uint32 {
@@ -2971,6 +3593,528 @@ func (x *SetPolicyResponse) GetPts() uint64 {
 		return x.Pts
 	}
 	return 0
+}
+
+type SetNameRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Log   string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	// [a-z][a-z0-9_]{4,31}; capitals are made small, and a leading @ is left out. Empty gives the name up.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetNameRequest) Reset() {
+	*x = SetNameRequest{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetNameRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetNameRequest) ProtoMessage() {}
+
+func (x *SetNameRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetNameRequest.ProtoReflect.Descriptor instead.
+func (*SetNameRequest) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *SetNameRequest) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *SetNameRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type SetNameResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Epoch uint32                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Position of the event; of a name that the log has already, that of the newest event.
+	Pts uint64 `protobuf:"varint,2,opt,name=pts,proto3" json:"pts,omitempty"`
+	// As it is kept.
+	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetNameResponse) Reset() {
+	*x = SetNameResponse{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetNameResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetNameResponse) ProtoMessage() {}
+
+func (x *SetNameResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetNameResponse.ProtoReflect.Descriptor instead.
+func (*SetNameResponse) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *SetNameResponse) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *SetNameResponse) GetPts() uint64 {
+	if x != nil {
+		return x.Pts
+	}
+	return 0
+}
+
+func (x *SetNameResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// ResolveRequest asks which log a name or an invitation is for. Exactly one is given.
+type ResolveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The token of an invitation.
+	Invitation    string `protobuf:"bytes,2,opt,name=invitation,proto3" json:"invitation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveRequest) Reset() {
+	*x = ResolveRequest{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveRequest) ProtoMessage() {}
+
+func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
+func (*ResolveRequest) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ResolveRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ResolveRequest) GetInvitation() string {
+	if x != nil {
+		return x.Invitation
+	}
+	return ""
+}
+
+type ResolveResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What anybody may know: log, kind, title, name, members, and of the policy whether it is private.
+	Info          *LogInfo `protobuf:"bytes,1,opt,name=info,proto3" json:"info,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveResponse) Reset() {
+	*x = ResolveResponse{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveResponse) ProtoMessage() {}
+
+func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveResponse.ProtoReflect.Descriptor instead.
+func (*ResolveResponse) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ResolveResponse) GetInfo() *LogInfo {
+	if x != nil {
+		return x.Info
+	}
+	return nil
+}
+
+type CreateInvitationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Log   string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	// As in Invitation; in the future, or 0.
+	ExpiresMs int64 `protobuf:"varint,2,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
+	// For groups only.
+	MaxUses       uint32 `protobuf:"varint,3,opt,name=max_uses,json=maxUses,proto3" json:"max_uses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateInvitationRequest) Reset() {
+	*x = CreateInvitationRequest{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateInvitationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateInvitationRequest) ProtoMessage() {}
+
+func (x *CreateInvitationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateInvitationRequest.ProtoReflect.Descriptor instead.
+func (*CreateInvitationRequest) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *CreateInvitationRequest) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *CreateInvitationRequest) GetExpiresMs() int64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
+func (x *CreateInvitationRequest) GetMaxUses() uint32 {
+	if x != nil {
+		return x.MaxUses
+	}
+	return 0
+}
+
+type CreateInvitationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The secret, which is said only here.
+	Token         string      `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Invitation    *Invitation `protobuf:"bytes,2,opt,name=invitation,proto3" json:"invitation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateInvitationResponse) Reset() {
+	*x = CreateInvitationResponse{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateInvitationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateInvitationResponse) ProtoMessage() {}
+
+func (x *CreateInvitationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateInvitationResponse.ProtoReflect.Descriptor instead.
+func (*CreateInvitationResponse) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *CreateInvitationResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *CreateInvitationResponse) GetInvitation() *Invitation {
+	if x != nil {
+		return x.Invitation
+	}
+	return nil
+}
+
+type RevokeInvitationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeInvitationRequest) Reset() {
+	*x = RevokeInvitationRequest{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeInvitationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeInvitationRequest) ProtoMessage() {}
+
+func (x *RevokeInvitationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeInvitationRequest.ProtoReflect.Descriptor instead.
+func (*RevokeInvitationRequest) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *RevokeInvitationRequest) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *RevokeInvitationRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RevokeInvitationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint32                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Pts           uint64                 `protobuf:"varint,2,opt,name=pts,proto3" json:"pts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeInvitationResponse) Reset() {
+	*x = RevokeInvitationResponse{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeInvitationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeInvitationResponse) ProtoMessage() {}
+
+func (x *RevokeInvitationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeInvitationResponse.ProtoReflect.Descriptor instead.
+func (*RevokeInvitationResponse) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *RevokeInvitationResponse) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *RevokeInvitationResponse) GetPts() uint64 {
+	if x != nil {
+		return x.Pts
+	}
+	return 0
+}
+
+type ListInvitationsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListInvitationsRequest) Reset() {
+	*x = ListInvitationsRequest{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListInvitationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListInvitationsRequest) ProtoMessage() {}
+
+func (x *ListInvitationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListInvitationsRequest.ProtoReflect.Descriptor instead.
+func (*ListInvitationsRequest) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ListInvitationsRequest) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+type ListInvitationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that are good, oldest first; at most 100.
+	Invitations   []*Invitation `protobuf:"bytes,1,rep,name=invitations,proto3" json:"invitations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListInvitationsResponse) Reset() {
+	*x = ListInvitationsResponse{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListInvitationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListInvitationsResponse) ProtoMessage() {}
+
+func (x *ListInvitationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListInvitationsResponse.ProtoReflect.Descriptor instead.
+func (*ListInvitationsResponse) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ListInvitationsResponse) GetInvitations() []*Invitation {
+	if x != nil {
+		return x.Invitations
+	}
+	return nil
 }
 
 type PostRequest struct {
@@ -2989,7 +4133,7 @@ type PostRequest struct {
 
 func (x *PostRequest) Reset() {
 	*x = PostRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[35]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3001,7 +4145,7 @@ func (x *PostRequest) String() string {
 func (*PostRequest) ProtoMessage() {}
 
 func (x *PostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[35]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3014,7 +4158,7 @@ func (x *PostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostRequest.ProtoReflect.Descriptor instead.
 func (*PostRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{35}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PostRequest) GetLog() string {
@@ -3058,7 +4202,7 @@ type PostResponse struct {
 
 func (x *PostResponse) Reset() {
 	*x = PostResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[36]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3070,7 +4214,7 @@ func (x *PostResponse) String() string {
 func (*PostResponse) ProtoMessage() {}
 
 func (x *PostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[36]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3083,7 +4227,7 @@ func (x *PostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostResponse.ProtoReflect.Descriptor instead.
 func (*PostResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{36}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PostResponse) GetLog() string {
@@ -3125,7 +4269,7 @@ type DifferenceRequest struct {
 
 func (x *DifferenceRequest) Reset() {
 	*x = DifferenceRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[37]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3137,7 +4281,7 @@ func (x *DifferenceRequest) String() string {
 func (*DifferenceRequest) ProtoMessage() {}
 
 func (x *DifferenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[37]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3150,7 +4294,7 @@ func (x *DifferenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DifferenceRequest.ProtoReflect.Descriptor instead.
 func (*DifferenceRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{37}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *DifferenceRequest) GetCursor() *Cursor {
@@ -3181,7 +4325,7 @@ type DifferenceResponse struct {
 
 func (x *DifferenceResponse) Reset() {
 	*x = DifferenceResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[38]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3193,7 +4337,7 @@ func (x *DifferenceResponse) String() string {
 func (*DifferenceResponse) ProtoMessage() {}
 
 func (x *DifferenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[38]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3206,7 +4350,7 @@ func (x *DifferenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DifferenceResponse.ProtoReflect.Descriptor instead.
 func (*DifferenceResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{38}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DifferenceResponse) GetKind() DifferenceResponse_Kind {
@@ -3237,6 +4381,131 @@ func (x *DifferenceResponse) GetInfo() *LogInfo {
 	return nil
 }
 
+// HistoryRequest asks for the events right before a position.
+type HistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Log   string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	// That of the positions that the device knows. 0 only without before_pts.
+	Epoch uint32 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The events before this position are wanted; 0: the newest ones.
+	BeforePts uint64 `protobuf:"varint,3,opt,name=before_pts,json=beforePts,proto3" json:"before_pts,omitempty"`
+	// As in DifferenceRequest.
+	Limit         uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryRequest) Reset() {
+	*x = HistoryRequest{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryRequest) ProtoMessage() {}
+
+func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
+func (*HistoryRequest) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *HistoryRequest) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *HistoryRequest) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *HistoryRequest) GetBeforePts() uint64 {
+	if x != nil {
+		return x.BeforePts
+	}
+	return 0
+}
+
+func (x *HistoryRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type HistoryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ascending and without holes, the last one right before the position that was asked for. None: nothing before it is kept.
+	Events        []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	Epoch         uint32   `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryResponse) Reset() {
+	*x = HistoryResponse{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryResponse) ProtoMessage() {}
+
+func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
+func (*HistoryResponse) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *HistoryResponse) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *HistoryResponse) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
 // AckRequest tells how far the device has come. It has no answer. The cursors of shared logs live on the device: an
 // acknowledgement of them is for the server's statistics and its drain, changes nothing that is stored, and may be left out.
 type AckRequest struct {
@@ -3248,7 +4517,7 @@ type AckRequest struct {
 
 func (x *AckRequest) Reset() {
 	*x = AckRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[39]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3260,7 +4529,7 @@ func (x *AckRequest) String() string {
 func (*AckRequest) ProtoMessage() {}
 
 func (x *AckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[39]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3273,7 +4542,7 @@ func (x *AckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckRequest.ProtoReflect.Descriptor instead.
 func (*AckRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{39}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *AckRequest) GetCursors() []*Cursor {
@@ -3293,7 +4562,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[40]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3305,7 +4574,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[40]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3318,7 +4587,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{40}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PingRequest) GetNonce() uint64 {
@@ -3338,7 +4607,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[41]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3350,7 +4619,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[41]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3363,7 +4632,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{41}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *PingResponse) GetNonce() uint64 {
@@ -3393,7 +4662,7 @@ type TooLong struct {
 
 func (x *TooLong) Reset() {
 	*x = TooLong{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[42]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3405,7 +4674,7 @@ func (x *TooLong) String() string {
 func (*TooLong) ProtoMessage() {}
 
 func (x *TooLong) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[42]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3418,7 +4687,7 @@ func (x *TooLong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TooLong.ProtoReflect.Descriptor instead.
 func (*TooLong) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{42}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TooLong) GetLog() string {
@@ -3454,7 +4723,7 @@ type ComeBack struct {
 
 func (x *ComeBack) Reset() {
 	*x = ComeBack{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[43]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3466,7 +4735,7 @@ func (x *ComeBack) String() string {
 func (*ComeBack) ProtoMessage() {}
 
 func (x *ComeBack) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[43]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3479,7 +4748,7 @@ func (x *ComeBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComeBack.ProtoReflect.Descriptor instead.
 func (*ComeBack) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{43}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ComeBack) GetAfterMs() uint32 {
@@ -3511,7 +4780,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[44]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3523,7 +4792,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[44]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3536,7 +4805,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{44}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -3571,7 +4840,7 @@ var File_proto_chat_v1_chat_proto protoreflect.FileDescriptor
 
 const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\n" +
-	"\x18proto/chat/v1/chat.proto\x12\x11chatfleet.chat.v1\"\xad\x06\n" +
+	"\x18proto/chat/v1/chat.proto\x12\x11chatfleet.chat.v1\"\xf9\t\n" +
 	"\vClientFrame\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\rR\x03ref\x12;\n" +
 	"\asign_in\x18\x02 \x01(\v2 .chatfleet.chat.v1.SignInRequestH\x00R\x06signIn\x12:\n" +
@@ -3589,9 +4858,15 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x04ping\x18\v \x01(\v2\x1e.chatfleet.chat.v1.PingRequestH\x00R\x04ping\x12>\n" +
 	"\bset_role\x18\x14 \x01(\v2!.chatfleet.chat.v1.SetRoleRequestH\x00R\asetRole\x12D\n" +
 	"\n" +
-	"set_policy\x18\x15 \x01(\v2#.chatfleet.chat.v1.SetPolicyRequestH\x00R\tsetPolicy\x127\n" +
-	"\x05renew\x18\x0f \x01(\v2\x1f.chatfleet.chat.v1.RenewRequestH\x00R\x05renewB\x06\n" +
-	"\x04body\"\xf7\a\n" +
+	"set_policy\x18\x15 \x01(\v2#.chatfleet.chat.v1.SetPolicyRequestH\x00R\tsetPolicy\x12>\n" +
+	"\bset_name\x18\x16 \x01(\v2!.chatfleet.chat.v1.SetNameRequestH\x00R\asetName\x12=\n" +
+	"\aresolve\x18\x17 \x01(\v2!.chatfleet.chat.v1.ResolveRequestH\x00R\aresolve\x12Y\n" +
+	"\x11create_invitation\x18\x18 \x01(\v2*.chatfleet.chat.v1.CreateInvitationRequestH\x00R\x10createInvitation\x12Y\n" +
+	"\x11revoke_invitation\x18\x19 \x01(\v2*.chatfleet.chat.v1.RevokeInvitationRequestH\x00R\x10revokeInvitation\x12V\n" +
+	"\x10list_invitations\x18\x1a \x01(\v2).chatfleet.chat.v1.ListInvitationsRequestH\x00R\x0flistInvitations\x127\n" +
+	"\x05renew\x18\x0f \x01(\v2\x1f.chatfleet.chat.v1.RenewRequestH\x00R\x05renew\x12=\n" +
+	"\ahistory\x18\x1e \x01(\v2!.chatfleet.chat.v1.HistoryRequestH\x00R\ahistoryB\x06\n" +
+	"\x04body\"\xc6\v\n" +
 	"\vServerFrame\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\rR\x03ref\x12@\n" +
 	"\tsigned_in\x18\x02 \x01(\v2!.chatfleet.chat.v1.SignInResponseH\x00R\bsignedIn\x12?\n" +
@@ -3608,8 +4883,14 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x05error\x18\f \x01(\v2\x18.chatfleet.chat.v1.ErrorH\x00R\x05error\x12?\n" +
 	"\brole_set\x18\x14 \x01(\v2\".chatfleet.chat.v1.SetRoleResponseH\x00R\aroleSet\x12E\n" +
 	"\n" +
-	"policy_set\x18\x15 \x01(\v2$.chatfleet.chat.v1.SetPolicyResponseH\x00R\tpolicySet\x12<\n" +
-	"\arenewed\x18\x0f \x01(\v2 .chatfleet.chat.v1.RenewResponseH\x00R\arenewed\x120\n" +
+	"policy_set\x18\x15 \x01(\v2$.chatfleet.chat.v1.SetPolicyResponseH\x00R\tpolicySet\x12?\n" +
+	"\bname_set\x18\x16 \x01(\v2\".chatfleet.chat.v1.SetNameResponseH\x00R\anameSet\x12@\n" +
+	"\bresolved\x18\x17 \x01(\v2\".chatfleet.chat.v1.ResolveResponseH\x00R\bresolved\x12\\\n" +
+	"\x12invitation_created\x18\x18 \x01(\v2+.chatfleet.chat.v1.CreateInvitationResponseH\x00R\x11invitationCreated\x12\\\n" +
+	"\x12invitation_revoked\x18\x19 \x01(\v2+.chatfleet.chat.v1.RevokeInvitationResponseH\x00R\x11invitationRevoked\x12N\n" +
+	"\vinvitations\x18\x1a \x01(\v2*.chatfleet.chat.v1.ListInvitationsResponseH\x00R\vinvitations\x12<\n" +
+	"\arenewed\x18\x0f \x01(\v2 .chatfleet.chat.v1.RenewResponseH\x00R\arenewed\x12>\n" +
+	"\ahistory\x18\x1e \x01(\v2\".chatfleet.chat.v1.HistoryResponseH\x00R\ahistory\x120\n" +
 	"\x05event\x18\x10 \x01(\v2\x18.chatfleet.chat.v1.EventH\x00R\x05event\x127\n" +
 	"\btoo_long\x18\x11 \x01(\v2\x1a.chatfleet.chat.v1.TooLongH\x00R\atooLong\x12:\n" +
 	"\tcome_back\x18\x12 \x01(\v2\x1b.chatfleet.chat.v1.ComeBackH\x00R\bcomeBackB\x06\n" +
@@ -3617,7 +4898,7 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x06Cursor\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x10\n" +
-	"\x03pts\x18\x03 \x01(\x04R\x03pts\"\xb0\x05\n" +
+	"\x03pts\x18\x03 \x01(\x04R\x03pts\"\xcd\a\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x10\n" +
@@ -3635,7 +4916,11 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\blog_left\x18\r \x01(\v2\x1a.chatfleet.chat.v1.LogLeftH\x00R\alogLeft\x123\n" +
 	"\x06erased\x18\x0e \x01(\v2\x19.chatfleet.chat.v1.ErasedH\x00R\x06erased\x12C\n" +
 	"\frole_changed\x18\x0f \x01(\v2\x1e.chatfleet.chat.v1.RoleChangedH\x00R\vroleChanged\x12B\n" +
-	"\x0epolicy_changed\x18\x10 \x01(\v2\x19.chatfleet.chat.v1.PolicyH\x00R\rpolicyChangedB\t\n" +
+	"\x0epolicy_changed\x18\x10 \x01(\v2\x19.chatfleet.chat.v1.PolicyH\x00R\rpolicyChanged\x12C\n" +
+	"\fname_changed\x18\x11 \x01(\v2\x1e.chatfleet.chat.v1.NameChangedH\x00R\vnameChanged\x12U\n" +
+	"\x12invitation_changed\x18\x12 \x01(\v2$.chatfleet.chat.v1.InvitationChangedH\x00R\x11invitationChanged\x12:\n" +
+	"\tname_slot\x18\x13 \x01(\v2\x1b.chatfleet.chat.v1.NameSlotH\x00R\bnameSlot\x12C\n" +
+	"\fname_claimed\x18\x14 \x01(\v2\x1e.chatfleet.chat.v1.NameClaimedH\x00R\vnameClaimedB\t\n" +
 	"\acontent\"1\n" +
 	"\aMessage\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x12\n" +
@@ -3643,9 +4928,12 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\n" +
 	"LogCreated\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.chatfleet.chat.v1.LogKindR\x04kind\x12\x14\n" +
-	"\x05title\x18\x02 \x01(\tR\x05title\"\"\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\"B\n" +
 	"\fMemberJoined\x12\x12\n" +
-	"\x04user\x18\x01 \x01(\tR\x04user\" \n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1e\n" +
+	"\n" +
+	"invitation\x18\x02 \x01(\tR\n" +
+	"invitation\" \n" +
 	"\n" +
 	"MemberLeft\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\"a\n" +
@@ -3658,10 +4946,36 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x06Erased\"N\n" +
 	"\vRoleChanged\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12+\n" +
-	"\x04role\x18\x02 \x01(\x0e2\x17.chatfleet.chat.v1.RoleR\x04role\"^\n" +
+	"\x04role\x18\x02 \x01(\x0e2\x17.chatfleet.chat.v1.RoleR\x04role\"7\n" +
+	"\vNameChanged\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05claim\x18\x02 \x01(\x04R\x05claim\"E\n" +
+	"\vNameClaimed\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03log\x18\x02 \x01(\tR\x03log\x12\x10\n" +
+	"\x03try\x18\x03 \x01(\x06R\x03try\"G\n" +
+	"\bNameSlot\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12\x13\n" +
+	"\x05as_of\x18\x02 \x01(\x04R\x04asOf\x12\x14\n" +
+	"\x05freed\x18\x03 \x01(\bR\x05freed\"l\n" +
+	"\x11InvitationChanged\x12=\n" +
+	"\n" +
+	"invitation\x18\x01 \x01(\v2\x1d.chatfleet.chat.v1.InvitationR\n" +
+	"invitation\x12\x18\n" +
+	"\arevoked\x18\x02 \x01(\bR\arevoked\"\x9c\x01\n" +
+	"\n" +
+	"Invitation\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
+	"\amade_by\x18\x02 \x01(\tR\x06madeBy\x12\x17\n" +
+	"\amade_ms\x18\x03 \x01(\x03R\x06madeMs\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x04 \x01(\x03R\texpiresMs\x12\x19\n" +
+	"\bmax_uses\x18\x05 \x01(\rR\amaxUses\x12\x12\n" +
+	"\x04uses\x18\x06 \x01(\rR\x04uses\"\x83\x01\n" +
 	"\x06Policy\x12(\n" +
 	"\x10admins_post_only\x18\x01 \x01(\bR\x0eadminsPostOnly\x12*\n" +
-	"\x11slow_mode_seconds\x18\x02 \x01(\rR\x0fslowModeSeconds\"\xee\x01\n" +
+	"\x11slow_mode_seconds\x18\x02 \x01(\rR\x0fslowModeSeconds\x12#\n" +
+	"\rby_invitation\x18\x03 \x01(\bR\fbyInvitation\"\x82\x02\n" +
 	"\aLogInfo\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12.\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1a.chatfleet.chat.v1.LogKindR\x04kind\x12\x14\n" +
@@ -3670,7 +4984,8 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x03pts\x18\x05 \x01(\x04R\x03pts\x12\x18\n" +
 	"\amembers\x18\x06 \x01(\rR\amembers\x12\x16\n" +
 	"\x06admins\x18\a \x03(\tR\x06admins\x121\n" +
-	"\x06policy\x18\b \x01(\v2\x19.chatfleet.chat.v1.PolicyR\x06policy\"\xad\x01\n" +
+	"\x06policy\x18\b \x01(\v2\x19.chatfleet.chat.v1.PolicyR\x06policy\x12\x12\n" +
+	"\x04name\x18\t \x01(\tR\x04name\"\xad\x01\n" +
 	"\rSignInRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x16\n" +
@@ -3727,9 +5042,12 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x0eCreateResponse\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x10\n" +
-	"\x03pts\x18\x03 \x01(\x04R\x03pts\"\x1f\n" +
+	"\x03pts\x18\x03 \x01(\x04R\x03pts\"?\n" +
 	"\vJoinRequest\x12\x10\n" +
-	"\x03log\x18\x01 \x01(\tR\x03log\"T\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12\x1e\n" +
+	"\n" +
+	"invitation\x18\x02 \x01(\tR\n" +
+	"invitation\"T\n" +
 	"\fJoinResponse\x12.\n" +
 	"\x04info\x18\x01 \x01(\v2\x1a.chatfleet.chat.v1.LogInfoR\x04info\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\" \n" +
@@ -3748,7 +5066,41 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x06policy\x18\x02 \x01(\v2\x19.chatfleet.chat.v1.PolicyR\x06policy\";\n" +
 	"\x11SetPolicyResponse\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x10\n" +
-	"\x03pts\x18\x02 \x01(\x04R\x03pts\"\x96\x01\n" +
+	"\x03pts\x18\x02 \x01(\x04R\x03pts\"6\n" +
+	"\x0eSetNameRequest\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"M\n" +
+	"\x0fSetNameResponse\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x10\n" +
+	"\x03pts\x18\x02 \x01(\x04R\x03pts\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"D\n" +
+	"\x0eResolveRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"invitation\x18\x02 \x01(\tR\n" +
+	"invitation\"A\n" +
+	"\x0fResolveResponse\x12.\n" +
+	"\x04info\x18\x01 \x01(\v2\x1a.chatfleet.chat.v1.LogInfoR\x04info\"e\n" +
+	"\x17CreateInvitationRequest\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x02 \x01(\x03R\texpiresMs\x12\x19\n" +
+	"\bmax_uses\x18\x03 \x01(\rR\amaxUses\"o\n" +
+	"\x18CreateInvitationResponse\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12=\n" +
+	"\n" +
+	"invitation\x18\x02 \x01(\v2\x1d.chatfleet.chat.v1.InvitationR\n" +
+	"invitation\";\n" +
+	"\x17RevokeInvitationRequest\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\"B\n" +
+	"\x18RevokeInvitationResponse\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x10\n" +
+	"\x03pts\x18\x02 \x01(\x04R\x03pts\"*\n" +
+	"\x16ListInvitationsRequest\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\"Z\n" +
+	"\x17ListInvitationsResponse\x12?\n" +
+	"\vinvitations\x18\x01 \x03(\v2\x1d.chatfleet.chat.v1.InvitationR\vinvitations\"\x96\x01\n" +
 	"\vPostRequest\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x1b\n" +
 	"\trandom_id\x18\x02 \x01(\x06R\brandomId\x124\n" +
@@ -3775,7 +5127,16 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"KIND_SLICE\x10\x02\x12\x0e\n" +
 	"\n" +
 	"KIND_FINAL\x10\x03\x12\x11\n" +
-	"\rKIND_TOO_LONG\x10\x04\"A\n" +
+	"\rKIND_TOO_LONG\x10\x04\"m\n" +
+	"\x0eHistoryRequest\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x1d\n" +
+	"\n" +
+	"before_pts\x18\x03 \x01(\x04R\tbeforePts\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\"Y\n" +
+	"\x0fHistoryResponse\x120\n" +
+	"\x06events\x18\x01 \x03(\v2\x18.chatfleet.chat.v1.EventR\x06events\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\rR\x05epoch\"A\n" +
 	"\n" +
 	"AckRequest\x123\n" +
 	"\acursors\x18\x01 \x03(\v2\x19.chatfleet.chat.v1.CursorR\acursors\"#\n" +
@@ -3790,12 +5151,12 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x03pts\x18\x03 \x01(\x04R\x03pts\"=\n" +
 	"\bComeBack\x12\x19\n" +
 	"\bafter_ms\x18\x01 \x01(\rR\aafterMs\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xdb\x03\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x85\x04\n" +
 	"\x05Error\x121\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1d.chatfleet.chat.v1.Error.CodeR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12$\n" +
 	"\x0eretry_after_ms\x18\x03 \x01(\rR\fretryAfterMs\x12\x14\n" +
-	"\x05field\x18\x04 \x01(\tR\x05field\"\xc8\x02\n" +
+	"\x05field\x18\x04 \x01(\tR\x05field\"\xf2\x02\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fCODE_INVALID\x10\x01\x12\x18\n" +
@@ -3813,7 +5174,10 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x10CODE_UNAVAILABLE\x10\f\x12\x11\n" +
 	"\rCODE_DRAINING\x10\r\x12\x14\n" +
 	"\x10CODE_UNSUPPORTED\x10\x0e\x12\x11\n" +
-	"\rCODE_INTERNAL\x10\x0f*`\n" +
+	"\rCODE_INTERNAL\x10\x0f\x12\x0e\n" +
+	"\n" +
+	"CODE_TAKEN\x10\x10\x12\x18\n" +
+	"\x14CODE_INVITATION_OVER\x10\x11*`\n" +
 	"\aLogKind\x12\x18\n" +
 	"\x14LOG_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10LOG_KIND_CHANNEL\x10\x01\x12\x12\n" +
@@ -3826,7 +5190,7 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\n" +
 	"ROLE_ADMIN\x10\x02\x12\x0f\n" +
 	"\vROLE_MEMBER\x10\x03\x12\x0f\n" +
-	"\vROLE_BANNED\x10\x042\xbf\x04\n" +
+	"\vROLE_BANNED\x10\x042\x91\x05\n" +
 	"\vChatService\x12M\n" +
 	"\x06Create\x12 .chatfleet.chat.v1.CreateRequest\x1a!.chatfleet.chat.v1.CreateResponse\x12G\n" +
 	"\x04Join\x12\x1e.chatfleet.chat.v1.JoinRequest\x1a\x1f.chatfleet.chat.v1.JoinResponse\x12J\n" +
@@ -3835,7 +5199,8 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\tSetPolicy\x12#.chatfleet.chat.v1.SetPolicyRequest\x1a$.chatfleet.chat.v1.SetPolicyResponse\x12G\n" +
 	"\x04Post\x12\x1e.chatfleet.chat.v1.PostRequest\x1a\x1f.chatfleet.chat.v1.PostResponse\x12Y\n" +
 	"\n" +
-	"Difference\x12$.chatfleet.chat.v1.DifferenceRequest\x1a%.chatfleet.chat.v1.DifferenceResponseB5Z3github.com/chatfleet/chatfleet/proto/chat/v1;chatv1b\x06proto3"
+	"Difference\x12$.chatfleet.chat.v1.DifferenceRequest\x1a%.chatfleet.chat.v1.DifferenceResponse\x12P\n" +
+	"\aHistory\x12!.chatfleet.chat.v1.HistoryRequest\x1a\".chatfleet.chat.v1.HistoryResponseB5Z3github.com/chatfleet/chatfleet/proto/chat/v1;chatv1b\x06proto3"
 
 var (
 	file_proto_chat_v1_chat_proto_rawDescOnce sync.Once
@@ -3850,143 +5215,183 @@ func file_proto_chat_v1_chat_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_chat_v1_chat_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_proto_chat_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_proto_chat_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_proto_chat_v1_chat_proto_goTypes = []any{
-	(LogKind)(0),                 // 0: chatfleet.chat.v1.LogKind
-	(Role)(0),                    // 1: chatfleet.chat.v1.Role
-	(LogState_Status)(0),         // 2: chatfleet.chat.v1.LogState.Status
-	(DifferenceResponse_Kind)(0), // 3: chatfleet.chat.v1.DifferenceResponse.Kind
-	(Error_Code)(0),              // 4: chatfleet.chat.v1.Error.Code
-	(*ClientFrame)(nil),          // 5: chatfleet.chat.v1.ClientFrame
-	(*ServerFrame)(nil),          // 6: chatfleet.chat.v1.ServerFrame
-	(*Cursor)(nil),               // 7: chatfleet.chat.v1.Cursor
-	(*Event)(nil),                // 8: chatfleet.chat.v1.Event
-	(*Message)(nil),              // 9: chatfleet.chat.v1.Message
-	(*LogCreated)(nil),           // 10: chatfleet.chat.v1.LogCreated
-	(*MemberJoined)(nil),         // 11: chatfleet.chat.v1.MemberJoined
-	(*MemberLeft)(nil),           // 12: chatfleet.chat.v1.MemberLeft
-	(*LogJoined)(nil),            // 13: chatfleet.chat.v1.LogJoined
-	(*LogLeft)(nil),              // 14: chatfleet.chat.v1.LogLeft
-	(*Erased)(nil),               // 15: chatfleet.chat.v1.Erased
-	(*RoleChanged)(nil),          // 16: chatfleet.chat.v1.RoleChanged
-	(*Policy)(nil),               // 17: chatfleet.chat.v1.Policy
-	(*LogInfo)(nil),              // 18: chatfleet.chat.v1.LogInfo
-	(*SignInRequest)(nil),        // 19: chatfleet.chat.v1.SignInRequest
-	(*SignInResponse)(nil),       // 20: chatfleet.chat.v1.SignInResponse
-	(*ResumeToken)(nil),          // 21: chatfleet.chat.v1.ResumeToken
-	(*RenewRequest)(nil),         // 22: chatfleet.chat.v1.RenewRequest
-	(*RenewResponse)(nil),        // 23: chatfleet.chat.v1.RenewResponse
-	(*Limits)(nil),               // 24: chatfleet.chat.v1.Limits
-	(*LogState)(nil),             // 25: chatfleet.chat.v1.LogState
-	(*AttachRequest)(nil),        // 26: chatfleet.chat.v1.AttachRequest
-	(*AttachResponse)(nil),       // 27: chatfleet.chat.v1.AttachResponse
-	(*DetachRequest)(nil),        // 28: chatfleet.chat.v1.DetachRequest
-	(*DetachResponse)(nil),       // 29: chatfleet.chat.v1.DetachResponse
-	(*CreateRequest)(nil),        // 30: chatfleet.chat.v1.CreateRequest
-	(*CreateResponse)(nil),       // 31: chatfleet.chat.v1.CreateResponse
-	(*JoinRequest)(nil),          // 32: chatfleet.chat.v1.JoinRequest
-	(*JoinResponse)(nil),         // 33: chatfleet.chat.v1.JoinResponse
-	(*LeaveRequest)(nil),         // 34: chatfleet.chat.v1.LeaveRequest
-	(*LeaveResponse)(nil),        // 35: chatfleet.chat.v1.LeaveResponse
-	(*SetRoleRequest)(nil),       // 36: chatfleet.chat.v1.SetRoleRequest
-	(*SetRoleResponse)(nil),      // 37: chatfleet.chat.v1.SetRoleResponse
-	(*SetPolicyRequest)(nil),     // 38: chatfleet.chat.v1.SetPolicyRequest
-	(*SetPolicyResponse)(nil),    // 39: chatfleet.chat.v1.SetPolicyResponse
-	(*PostRequest)(nil),          // 40: chatfleet.chat.v1.PostRequest
-	(*PostResponse)(nil),         // 41: chatfleet.chat.v1.PostResponse
-	(*DifferenceRequest)(nil),    // 42: chatfleet.chat.v1.DifferenceRequest
-	(*DifferenceResponse)(nil),   // 43: chatfleet.chat.v1.DifferenceResponse
-	(*AckRequest)(nil),           // 44: chatfleet.chat.v1.AckRequest
-	(*PingRequest)(nil),          // 45: chatfleet.chat.v1.PingRequest
-	(*PingResponse)(nil),         // 46: chatfleet.chat.v1.PingResponse
-	(*TooLong)(nil),              // 47: chatfleet.chat.v1.TooLong
-	(*ComeBack)(nil),             // 48: chatfleet.chat.v1.ComeBack
-	(*Error)(nil),                // 49: chatfleet.chat.v1.Error
+	(LogKind)(0),                     // 0: chatfleet.chat.v1.LogKind
+	(Role)(0),                        // 1: chatfleet.chat.v1.Role
+	(LogState_Status)(0),             // 2: chatfleet.chat.v1.LogState.Status
+	(DifferenceResponse_Kind)(0),     // 3: chatfleet.chat.v1.DifferenceResponse.Kind
+	(Error_Code)(0),                  // 4: chatfleet.chat.v1.Error.Code
+	(*ClientFrame)(nil),              // 5: chatfleet.chat.v1.ClientFrame
+	(*ServerFrame)(nil),              // 6: chatfleet.chat.v1.ServerFrame
+	(*Cursor)(nil),                   // 7: chatfleet.chat.v1.Cursor
+	(*Event)(nil),                    // 8: chatfleet.chat.v1.Event
+	(*Message)(nil),                  // 9: chatfleet.chat.v1.Message
+	(*LogCreated)(nil),               // 10: chatfleet.chat.v1.LogCreated
+	(*MemberJoined)(nil),             // 11: chatfleet.chat.v1.MemberJoined
+	(*MemberLeft)(nil),               // 12: chatfleet.chat.v1.MemberLeft
+	(*LogJoined)(nil),                // 13: chatfleet.chat.v1.LogJoined
+	(*LogLeft)(nil),                  // 14: chatfleet.chat.v1.LogLeft
+	(*Erased)(nil),                   // 15: chatfleet.chat.v1.Erased
+	(*RoleChanged)(nil),              // 16: chatfleet.chat.v1.RoleChanged
+	(*NameChanged)(nil),              // 17: chatfleet.chat.v1.NameChanged
+	(*NameClaimed)(nil),              // 18: chatfleet.chat.v1.NameClaimed
+	(*NameSlot)(nil),                 // 19: chatfleet.chat.v1.NameSlot
+	(*InvitationChanged)(nil),        // 20: chatfleet.chat.v1.InvitationChanged
+	(*Invitation)(nil),               // 21: chatfleet.chat.v1.Invitation
+	(*Policy)(nil),                   // 22: chatfleet.chat.v1.Policy
+	(*LogInfo)(nil),                  // 23: chatfleet.chat.v1.LogInfo
+	(*SignInRequest)(nil),            // 24: chatfleet.chat.v1.SignInRequest
+	(*SignInResponse)(nil),           // 25: chatfleet.chat.v1.SignInResponse
+	(*ResumeToken)(nil),              // 26: chatfleet.chat.v1.ResumeToken
+	(*RenewRequest)(nil),             // 27: chatfleet.chat.v1.RenewRequest
+	(*RenewResponse)(nil),            // 28: chatfleet.chat.v1.RenewResponse
+	(*Limits)(nil),                   // 29: chatfleet.chat.v1.Limits
+	(*LogState)(nil),                 // 30: chatfleet.chat.v1.LogState
+	(*AttachRequest)(nil),            // 31: chatfleet.chat.v1.AttachRequest
+	(*AttachResponse)(nil),           // 32: chatfleet.chat.v1.AttachResponse
+	(*DetachRequest)(nil),            // 33: chatfleet.chat.v1.DetachRequest
+	(*DetachResponse)(nil),           // 34: chatfleet.chat.v1.DetachResponse
+	(*CreateRequest)(nil),            // 35: chatfleet.chat.v1.CreateRequest
+	(*CreateResponse)(nil),           // 36: chatfleet.chat.v1.CreateResponse
+	(*JoinRequest)(nil),              // 37: chatfleet.chat.v1.JoinRequest
+	(*JoinResponse)(nil),             // 38: chatfleet.chat.v1.JoinResponse
+	(*LeaveRequest)(nil),             // 39: chatfleet.chat.v1.LeaveRequest
+	(*LeaveResponse)(nil),            // 40: chatfleet.chat.v1.LeaveResponse
+	(*SetRoleRequest)(nil),           // 41: chatfleet.chat.v1.SetRoleRequest
+	(*SetRoleResponse)(nil),          // 42: chatfleet.chat.v1.SetRoleResponse
+	(*SetPolicyRequest)(nil),         // 43: chatfleet.chat.v1.SetPolicyRequest
+	(*SetPolicyResponse)(nil),        // 44: chatfleet.chat.v1.SetPolicyResponse
+	(*SetNameRequest)(nil),           // 45: chatfleet.chat.v1.SetNameRequest
+	(*SetNameResponse)(nil),          // 46: chatfleet.chat.v1.SetNameResponse
+	(*ResolveRequest)(nil),           // 47: chatfleet.chat.v1.ResolveRequest
+	(*ResolveResponse)(nil),          // 48: chatfleet.chat.v1.ResolveResponse
+	(*CreateInvitationRequest)(nil),  // 49: chatfleet.chat.v1.CreateInvitationRequest
+	(*CreateInvitationResponse)(nil), // 50: chatfleet.chat.v1.CreateInvitationResponse
+	(*RevokeInvitationRequest)(nil),  // 51: chatfleet.chat.v1.RevokeInvitationRequest
+	(*RevokeInvitationResponse)(nil), // 52: chatfleet.chat.v1.RevokeInvitationResponse
+	(*ListInvitationsRequest)(nil),   // 53: chatfleet.chat.v1.ListInvitationsRequest
+	(*ListInvitationsResponse)(nil),  // 54: chatfleet.chat.v1.ListInvitationsResponse
+	(*PostRequest)(nil),              // 55: chatfleet.chat.v1.PostRequest
+	(*PostResponse)(nil),             // 56: chatfleet.chat.v1.PostResponse
+	(*DifferenceRequest)(nil),        // 57: chatfleet.chat.v1.DifferenceRequest
+	(*DifferenceResponse)(nil),       // 58: chatfleet.chat.v1.DifferenceResponse
+	(*HistoryRequest)(nil),           // 59: chatfleet.chat.v1.HistoryRequest
+	(*HistoryResponse)(nil),          // 60: chatfleet.chat.v1.HistoryResponse
+	(*AckRequest)(nil),               // 61: chatfleet.chat.v1.AckRequest
+	(*PingRequest)(nil),              // 62: chatfleet.chat.v1.PingRequest
+	(*PingResponse)(nil),             // 63: chatfleet.chat.v1.PingResponse
+	(*TooLong)(nil),                  // 64: chatfleet.chat.v1.TooLong
+	(*ComeBack)(nil),                 // 65: chatfleet.chat.v1.ComeBack
+	(*Error)(nil),                    // 66: chatfleet.chat.v1.Error
 }
 var file_proto_chat_v1_chat_proto_depIdxs = []int32{
-	19, // 0: chatfleet.chat.v1.ClientFrame.sign_in:type_name -> chatfleet.chat.v1.SignInRequest
-	26, // 1: chatfleet.chat.v1.ClientFrame.attach:type_name -> chatfleet.chat.v1.AttachRequest
-	28, // 2: chatfleet.chat.v1.ClientFrame.detach:type_name -> chatfleet.chat.v1.DetachRequest
-	30, // 3: chatfleet.chat.v1.ClientFrame.create:type_name -> chatfleet.chat.v1.CreateRequest
-	32, // 4: chatfleet.chat.v1.ClientFrame.join:type_name -> chatfleet.chat.v1.JoinRequest
-	34, // 5: chatfleet.chat.v1.ClientFrame.leave:type_name -> chatfleet.chat.v1.LeaveRequest
-	40, // 6: chatfleet.chat.v1.ClientFrame.post:type_name -> chatfleet.chat.v1.PostRequest
-	42, // 7: chatfleet.chat.v1.ClientFrame.difference:type_name -> chatfleet.chat.v1.DifferenceRequest
-	44, // 8: chatfleet.chat.v1.ClientFrame.ack:type_name -> chatfleet.chat.v1.AckRequest
-	45, // 9: chatfleet.chat.v1.ClientFrame.ping:type_name -> chatfleet.chat.v1.PingRequest
-	36, // 10: chatfleet.chat.v1.ClientFrame.set_role:type_name -> chatfleet.chat.v1.SetRoleRequest
-	38, // 11: chatfleet.chat.v1.ClientFrame.set_policy:type_name -> chatfleet.chat.v1.SetPolicyRequest
-	22, // 12: chatfleet.chat.v1.ClientFrame.renew:type_name -> chatfleet.chat.v1.RenewRequest
-	20, // 13: chatfleet.chat.v1.ServerFrame.signed_in:type_name -> chatfleet.chat.v1.SignInResponse
-	27, // 14: chatfleet.chat.v1.ServerFrame.attached:type_name -> chatfleet.chat.v1.AttachResponse
-	29, // 15: chatfleet.chat.v1.ServerFrame.detached:type_name -> chatfleet.chat.v1.DetachResponse
-	31, // 16: chatfleet.chat.v1.ServerFrame.created:type_name -> chatfleet.chat.v1.CreateResponse
-	33, // 17: chatfleet.chat.v1.ServerFrame.joined:type_name -> chatfleet.chat.v1.JoinResponse
-	35, // 18: chatfleet.chat.v1.ServerFrame.left:type_name -> chatfleet.chat.v1.LeaveResponse
-	41, // 19: chatfleet.chat.v1.ServerFrame.posted:type_name -> chatfleet.chat.v1.PostResponse
-	43, // 20: chatfleet.chat.v1.ServerFrame.difference:type_name -> chatfleet.chat.v1.DifferenceResponse
-	46, // 21: chatfleet.chat.v1.ServerFrame.pong:type_name -> chatfleet.chat.v1.PingResponse
-	49, // 22: chatfleet.chat.v1.ServerFrame.error:type_name -> chatfleet.chat.v1.Error
-	37, // 23: chatfleet.chat.v1.ServerFrame.role_set:type_name -> chatfleet.chat.v1.SetRoleResponse
-	39, // 24: chatfleet.chat.v1.ServerFrame.policy_set:type_name -> chatfleet.chat.v1.SetPolicyResponse
-	23, // 25: chatfleet.chat.v1.ServerFrame.renewed:type_name -> chatfleet.chat.v1.RenewResponse
-	8,  // 26: chatfleet.chat.v1.ServerFrame.event:type_name -> chatfleet.chat.v1.Event
-	47, // 27: chatfleet.chat.v1.ServerFrame.too_long:type_name -> chatfleet.chat.v1.TooLong
-	48, // 28: chatfleet.chat.v1.ServerFrame.come_back:type_name -> chatfleet.chat.v1.ComeBack
-	9,  // 29: chatfleet.chat.v1.Event.message:type_name -> chatfleet.chat.v1.Message
-	10, // 30: chatfleet.chat.v1.Event.created:type_name -> chatfleet.chat.v1.LogCreated
-	11, // 31: chatfleet.chat.v1.Event.member_joined:type_name -> chatfleet.chat.v1.MemberJoined
-	12, // 32: chatfleet.chat.v1.Event.member_left:type_name -> chatfleet.chat.v1.MemberLeft
-	13, // 33: chatfleet.chat.v1.Event.log_joined:type_name -> chatfleet.chat.v1.LogJoined
-	14, // 34: chatfleet.chat.v1.Event.log_left:type_name -> chatfleet.chat.v1.LogLeft
-	15, // 35: chatfleet.chat.v1.Event.erased:type_name -> chatfleet.chat.v1.Erased
-	16, // 36: chatfleet.chat.v1.Event.role_changed:type_name -> chatfleet.chat.v1.RoleChanged
-	17, // 37: chatfleet.chat.v1.Event.policy_changed:type_name -> chatfleet.chat.v1.Policy
-	0,  // 38: chatfleet.chat.v1.LogCreated.kind:type_name -> chatfleet.chat.v1.LogKind
-	0,  // 39: chatfleet.chat.v1.LogJoined.kind:type_name -> chatfleet.chat.v1.LogKind
-	1,  // 40: chatfleet.chat.v1.RoleChanged.role:type_name -> chatfleet.chat.v1.Role
-	0,  // 41: chatfleet.chat.v1.LogInfo.kind:type_name -> chatfleet.chat.v1.LogKind
-	17, // 42: chatfleet.chat.v1.LogInfo.policy:type_name -> chatfleet.chat.v1.Policy
-	7,  // 43: chatfleet.chat.v1.SignInRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
-	25, // 44: chatfleet.chat.v1.SignInResponse.logs:type_name -> chatfleet.chat.v1.LogState
-	24, // 45: chatfleet.chat.v1.SignInResponse.limits:type_name -> chatfleet.chat.v1.Limits
-	21, // 46: chatfleet.chat.v1.SignInResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
-	21, // 47: chatfleet.chat.v1.RenewResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
-	2,  // 48: chatfleet.chat.v1.LogState.status:type_name -> chatfleet.chat.v1.LogState.Status
-	49, // 49: chatfleet.chat.v1.LogState.error:type_name -> chatfleet.chat.v1.Error
-	7,  // 50: chatfleet.chat.v1.AttachRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
-	25, // 51: chatfleet.chat.v1.AttachResponse.logs:type_name -> chatfleet.chat.v1.LogState
-	0,  // 52: chatfleet.chat.v1.CreateRequest.kind:type_name -> chatfleet.chat.v1.LogKind
-	18, // 53: chatfleet.chat.v1.JoinResponse.info:type_name -> chatfleet.chat.v1.LogInfo
-	1,  // 54: chatfleet.chat.v1.SetRoleRequest.role:type_name -> chatfleet.chat.v1.Role
-	17, // 55: chatfleet.chat.v1.SetPolicyRequest.policy:type_name -> chatfleet.chat.v1.Policy
-	9,  // 56: chatfleet.chat.v1.PostRequest.message:type_name -> chatfleet.chat.v1.Message
-	7,  // 57: chatfleet.chat.v1.DifferenceRequest.cursor:type_name -> chatfleet.chat.v1.Cursor
-	3,  // 58: chatfleet.chat.v1.DifferenceResponse.kind:type_name -> chatfleet.chat.v1.DifferenceResponse.Kind
-	8,  // 59: chatfleet.chat.v1.DifferenceResponse.events:type_name -> chatfleet.chat.v1.Event
-	7,  // 60: chatfleet.chat.v1.DifferenceResponse.cursor:type_name -> chatfleet.chat.v1.Cursor
-	18, // 61: chatfleet.chat.v1.DifferenceResponse.info:type_name -> chatfleet.chat.v1.LogInfo
-	7,  // 62: chatfleet.chat.v1.AckRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
-	4,  // 63: chatfleet.chat.v1.Error.code:type_name -> chatfleet.chat.v1.Error.Code
-	30, // 64: chatfleet.chat.v1.ChatService.Create:input_type -> chatfleet.chat.v1.CreateRequest
-	32, // 65: chatfleet.chat.v1.ChatService.Join:input_type -> chatfleet.chat.v1.JoinRequest
-	34, // 66: chatfleet.chat.v1.ChatService.Leave:input_type -> chatfleet.chat.v1.LeaveRequest
-	36, // 67: chatfleet.chat.v1.ChatService.SetRole:input_type -> chatfleet.chat.v1.SetRoleRequest
-	38, // 68: chatfleet.chat.v1.ChatService.SetPolicy:input_type -> chatfleet.chat.v1.SetPolicyRequest
-	40, // 69: chatfleet.chat.v1.ChatService.Post:input_type -> chatfleet.chat.v1.PostRequest
-	42, // 70: chatfleet.chat.v1.ChatService.Difference:input_type -> chatfleet.chat.v1.DifferenceRequest
-	31, // 71: chatfleet.chat.v1.ChatService.Create:output_type -> chatfleet.chat.v1.CreateResponse
-	33, // 72: chatfleet.chat.v1.ChatService.Join:output_type -> chatfleet.chat.v1.JoinResponse
-	35, // 73: chatfleet.chat.v1.ChatService.Leave:output_type -> chatfleet.chat.v1.LeaveResponse
-	37, // 74: chatfleet.chat.v1.ChatService.SetRole:output_type -> chatfleet.chat.v1.SetRoleResponse
-	39, // 75: chatfleet.chat.v1.ChatService.SetPolicy:output_type -> chatfleet.chat.v1.SetPolicyResponse
-	41, // 76: chatfleet.chat.v1.ChatService.Post:output_type -> chatfleet.chat.v1.PostResponse
-	43, // 77: chatfleet.chat.v1.ChatService.Difference:output_type -> chatfleet.chat.v1.DifferenceResponse
-	71, // [71:78] is the sub-list for method output_type
-	64, // [64:71] is the sub-list for method input_type
-	64, // [64:64] is the sub-list for extension type_name
-	64, // [64:64] is the sub-list for extension extendee
-	0,  // [0:64] is the sub-list for field type_name
+	24, // 0: chatfleet.chat.v1.ClientFrame.sign_in:type_name -> chatfleet.chat.v1.SignInRequest
+	31, // 1: chatfleet.chat.v1.ClientFrame.attach:type_name -> chatfleet.chat.v1.AttachRequest
+	33, // 2: chatfleet.chat.v1.ClientFrame.detach:type_name -> chatfleet.chat.v1.DetachRequest
+	35, // 3: chatfleet.chat.v1.ClientFrame.create:type_name -> chatfleet.chat.v1.CreateRequest
+	37, // 4: chatfleet.chat.v1.ClientFrame.join:type_name -> chatfleet.chat.v1.JoinRequest
+	39, // 5: chatfleet.chat.v1.ClientFrame.leave:type_name -> chatfleet.chat.v1.LeaveRequest
+	55, // 6: chatfleet.chat.v1.ClientFrame.post:type_name -> chatfleet.chat.v1.PostRequest
+	57, // 7: chatfleet.chat.v1.ClientFrame.difference:type_name -> chatfleet.chat.v1.DifferenceRequest
+	61, // 8: chatfleet.chat.v1.ClientFrame.ack:type_name -> chatfleet.chat.v1.AckRequest
+	62, // 9: chatfleet.chat.v1.ClientFrame.ping:type_name -> chatfleet.chat.v1.PingRequest
+	41, // 10: chatfleet.chat.v1.ClientFrame.set_role:type_name -> chatfleet.chat.v1.SetRoleRequest
+	43, // 11: chatfleet.chat.v1.ClientFrame.set_policy:type_name -> chatfleet.chat.v1.SetPolicyRequest
+	45, // 12: chatfleet.chat.v1.ClientFrame.set_name:type_name -> chatfleet.chat.v1.SetNameRequest
+	47, // 13: chatfleet.chat.v1.ClientFrame.resolve:type_name -> chatfleet.chat.v1.ResolveRequest
+	49, // 14: chatfleet.chat.v1.ClientFrame.create_invitation:type_name -> chatfleet.chat.v1.CreateInvitationRequest
+	51, // 15: chatfleet.chat.v1.ClientFrame.revoke_invitation:type_name -> chatfleet.chat.v1.RevokeInvitationRequest
+	53, // 16: chatfleet.chat.v1.ClientFrame.list_invitations:type_name -> chatfleet.chat.v1.ListInvitationsRequest
+	27, // 17: chatfleet.chat.v1.ClientFrame.renew:type_name -> chatfleet.chat.v1.RenewRequest
+	59, // 18: chatfleet.chat.v1.ClientFrame.history:type_name -> chatfleet.chat.v1.HistoryRequest
+	25, // 19: chatfleet.chat.v1.ServerFrame.signed_in:type_name -> chatfleet.chat.v1.SignInResponse
+	32, // 20: chatfleet.chat.v1.ServerFrame.attached:type_name -> chatfleet.chat.v1.AttachResponse
+	34, // 21: chatfleet.chat.v1.ServerFrame.detached:type_name -> chatfleet.chat.v1.DetachResponse
+	36, // 22: chatfleet.chat.v1.ServerFrame.created:type_name -> chatfleet.chat.v1.CreateResponse
+	38, // 23: chatfleet.chat.v1.ServerFrame.joined:type_name -> chatfleet.chat.v1.JoinResponse
+	40, // 24: chatfleet.chat.v1.ServerFrame.left:type_name -> chatfleet.chat.v1.LeaveResponse
+	56, // 25: chatfleet.chat.v1.ServerFrame.posted:type_name -> chatfleet.chat.v1.PostResponse
+	58, // 26: chatfleet.chat.v1.ServerFrame.difference:type_name -> chatfleet.chat.v1.DifferenceResponse
+	63, // 27: chatfleet.chat.v1.ServerFrame.pong:type_name -> chatfleet.chat.v1.PingResponse
+	66, // 28: chatfleet.chat.v1.ServerFrame.error:type_name -> chatfleet.chat.v1.Error
+	42, // 29: chatfleet.chat.v1.ServerFrame.role_set:type_name -> chatfleet.chat.v1.SetRoleResponse
+	44, // 30: chatfleet.chat.v1.ServerFrame.policy_set:type_name -> chatfleet.chat.v1.SetPolicyResponse
+	46, // 31: chatfleet.chat.v1.ServerFrame.name_set:type_name -> chatfleet.chat.v1.SetNameResponse
+	48, // 32: chatfleet.chat.v1.ServerFrame.resolved:type_name -> chatfleet.chat.v1.ResolveResponse
+	50, // 33: chatfleet.chat.v1.ServerFrame.invitation_created:type_name -> chatfleet.chat.v1.CreateInvitationResponse
+	52, // 34: chatfleet.chat.v1.ServerFrame.invitation_revoked:type_name -> chatfleet.chat.v1.RevokeInvitationResponse
+	54, // 35: chatfleet.chat.v1.ServerFrame.invitations:type_name -> chatfleet.chat.v1.ListInvitationsResponse
+	28, // 36: chatfleet.chat.v1.ServerFrame.renewed:type_name -> chatfleet.chat.v1.RenewResponse
+	60, // 37: chatfleet.chat.v1.ServerFrame.history:type_name -> chatfleet.chat.v1.HistoryResponse
+	8,  // 38: chatfleet.chat.v1.ServerFrame.event:type_name -> chatfleet.chat.v1.Event
+	64, // 39: chatfleet.chat.v1.ServerFrame.too_long:type_name -> chatfleet.chat.v1.TooLong
+	65, // 40: chatfleet.chat.v1.ServerFrame.come_back:type_name -> chatfleet.chat.v1.ComeBack
+	9,  // 41: chatfleet.chat.v1.Event.message:type_name -> chatfleet.chat.v1.Message
+	10, // 42: chatfleet.chat.v1.Event.created:type_name -> chatfleet.chat.v1.LogCreated
+	11, // 43: chatfleet.chat.v1.Event.member_joined:type_name -> chatfleet.chat.v1.MemberJoined
+	12, // 44: chatfleet.chat.v1.Event.member_left:type_name -> chatfleet.chat.v1.MemberLeft
+	13, // 45: chatfleet.chat.v1.Event.log_joined:type_name -> chatfleet.chat.v1.LogJoined
+	14, // 46: chatfleet.chat.v1.Event.log_left:type_name -> chatfleet.chat.v1.LogLeft
+	15, // 47: chatfleet.chat.v1.Event.erased:type_name -> chatfleet.chat.v1.Erased
+	16, // 48: chatfleet.chat.v1.Event.role_changed:type_name -> chatfleet.chat.v1.RoleChanged
+	22, // 49: chatfleet.chat.v1.Event.policy_changed:type_name -> chatfleet.chat.v1.Policy
+	17, // 50: chatfleet.chat.v1.Event.name_changed:type_name -> chatfleet.chat.v1.NameChanged
+	20, // 51: chatfleet.chat.v1.Event.invitation_changed:type_name -> chatfleet.chat.v1.InvitationChanged
+	19, // 52: chatfleet.chat.v1.Event.name_slot:type_name -> chatfleet.chat.v1.NameSlot
+	18, // 53: chatfleet.chat.v1.Event.name_claimed:type_name -> chatfleet.chat.v1.NameClaimed
+	0,  // 54: chatfleet.chat.v1.LogCreated.kind:type_name -> chatfleet.chat.v1.LogKind
+	0,  // 55: chatfleet.chat.v1.LogJoined.kind:type_name -> chatfleet.chat.v1.LogKind
+	1,  // 56: chatfleet.chat.v1.RoleChanged.role:type_name -> chatfleet.chat.v1.Role
+	21, // 57: chatfleet.chat.v1.InvitationChanged.invitation:type_name -> chatfleet.chat.v1.Invitation
+	0,  // 58: chatfleet.chat.v1.LogInfo.kind:type_name -> chatfleet.chat.v1.LogKind
+	22, // 59: chatfleet.chat.v1.LogInfo.policy:type_name -> chatfleet.chat.v1.Policy
+	7,  // 60: chatfleet.chat.v1.SignInRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
+	30, // 61: chatfleet.chat.v1.SignInResponse.logs:type_name -> chatfleet.chat.v1.LogState
+	29, // 62: chatfleet.chat.v1.SignInResponse.limits:type_name -> chatfleet.chat.v1.Limits
+	26, // 63: chatfleet.chat.v1.SignInResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
+	26, // 64: chatfleet.chat.v1.RenewResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
+	2,  // 65: chatfleet.chat.v1.LogState.status:type_name -> chatfleet.chat.v1.LogState.Status
+	66, // 66: chatfleet.chat.v1.LogState.error:type_name -> chatfleet.chat.v1.Error
+	7,  // 67: chatfleet.chat.v1.AttachRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
+	30, // 68: chatfleet.chat.v1.AttachResponse.logs:type_name -> chatfleet.chat.v1.LogState
+	0,  // 69: chatfleet.chat.v1.CreateRequest.kind:type_name -> chatfleet.chat.v1.LogKind
+	23, // 70: chatfleet.chat.v1.JoinResponse.info:type_name -> chatfleet.chat.v1.LogInfo
+	1,  // 71: chatfleet.chat.v1.SetRoleRequest.role:type_name -> chatfleet.chat.v1.Role
+	22, // 72: chatfleet.chat.v1.SetPolicyRequest.policy:type_name -> chatfleet.chat.v1.Policy
+	23, // 73: chatfleet.chat.v1.ResolveResponse.info:type_name -> chatfleet.chat.v1.LogInfo
+	21, // 74: chatfleet.chat.v1.CreateInvitationResponse.invitation:type_name -> chatfleet.chat.v1.Invitation
+	21, // 75: chatfleet.chat.v1.ListInvitationsResponse.invitations:type_name -> chatfleet.chat.v1.Invitation
+	9,  // 76: chatfleet.chat.v1.PostRequest.message:type_name -> chatfleet.chat.v1.Message
+	7,  // 77: chatfleet.chat.v1.DifferenceRequest.cursor:type_name -> chatfleet.chat.v1.Cursor
+	3,  // 78: chatfleet.chat.v1.DifferenceResponse.kind:type_name -> chatfleet.chat.v1.DifferenceResponse.Kind
+	8,  // 79: chatfleet.chat.v1.DifferenceResponse.events:type_name -> chatfleet.chat.v1.Event
+	7,  // 80: chatfleet.chat.v1.DifferenceResponse.cursor:type_name -> chatfleet.chat.v1.Cursor
+	23, // 81: chatfleet.chat.v1.DifferenceResponse.info:type_name -> chatfleet.chat.v1.LogInfo
+	8,  // 82: chatfleet.chat.v1.HistoryResponse.events:type_name -> chatfleet.chat.v1.Event
+	7,  // 83: chatfleet.chat.v1.AckRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
+	4,  // 84: chatfleet.chat.v1.Error.code:type_name -> chatfleet.chat.v1.Error.Code
+	35, // 85: chatfleet.chat.v1.ChatService.Create:input_type -> chatfleet.chat.v1.CreateRequest
+	37, // 86: chatfleet.chat.v1.ChatService.Join:input_type -> chatfleet.chat.v1.JoinRequest
+	39, // 87: chatfleet.chat.v1.ChatService.Leave:input_type -> chatfleet.chat.v1.LeaveRequest
+	41, // 88: chatfleet.chat.v1.ChatService.SetRole:input_type -> chatfleet.chat.v1.SetRoleRequest
+	43, // 89: chatfleet.chat.v1.ChatService.SetPolicy:input_type -> chatfleet.chat.v1.SetPolicyRequest
+	55, // 90: chatfleet.chat.v1.ChatService.Post:input_type -> chatfleet.chat.v1.PostRequest
+	57, // 91: chatfleet.chat.v1.ChatService.Difference:input_type -> chatfleet.chat.v1.DifferenceRequest
+	59, // 92: chatfleet.chat.v1.ChatService.History:input_type -> chatfleet.chat.v1.HistoryRequest
+	36, // 93: chatfleet.chat.v1.ChatService.Create:output_type -> chatfleet.chat.v1.CreateResponse
+	38, // 94: chatfleet.chat.v1.ChatService.Join:output_type -> chatfleet.chat.v1.JoinResponse
+	40, // 95: chatfleet.chat.v1.ChatService.Leave:output_type -> chatfleet.chat.v1.LeaveResponse
+	42, // 96: chatfleet.chat.v1.ChatService.SetRole:output_type -> chatfleet.chat.v1.SetRoleResponse
+	44, // 97: chatfleet.chat.v1.ChatService.SetPolicy:output_type -> chatfleet.chat.v1.SetPolicyResponse
+	56, // 98: chatfleet.chat.v1.ChatService.Post:output_type -> chatfleet.chat.v1.PostResponse
+	58, // 99: chatfleet.chat.v1.ChatService.Difference:output_type -> chatfleet.chat.v1.DifferenceResponse
+	60, // 100: chatfleet.chat.v1.ChatService.History:output_type -> chatfleet.chat.v1.HistoryResponse
+	93, // [93:101] is the sub-list for method output_type
+	85, // [85:93] is the sub-list for method input_type
+	85, // [85:85] is the sub-list for extension type_name
+	85, // [85:85] is the sub-list for extension extendee
+	0,  // [0:85] is the sub-list for field type_name
 }
 
 func init() { file_proto_chat_v1_chat_proto_init() }
@@ -4007,7 +5412,13 @@ func file_proto_chat_v1_chat_proto_init() {
 		(*ClientFrame_Ping)(nil),
 		(*ClientFrame_SetRole)(nil),
 		(*ClientFrame_SetPolicy)(nil),
+		(*ClientFrame_SetName)(nil),
+		(*ClientFrame_Resolve)(nil),
+		(*ClientFrame_CreateInvitation)(nil),
+		(*ClientFrame_RevokeInvitation)(nil),
+		(*ClientFrame_ListInvitations)(nil),
 		(*ClientFrame_Renew)(nil),
+		(*ClientFrame_History)(nil),
 	}
 	file_proto_chat_v1_chat_proto_msgTypes[1].OneofWrappers = []any{
 		(*ServerFrame_SignedIn)(nil),
@@ -4022,7 +5433,13 @@ func file_proto_chat_v1_chat_proto_init() {
 		(*ServerFrame_Error)(nil),
 		(*ServerFrame_RoleSet)(nil),
 		(*ServerFrame_PolicySet)(nil),
+		(*ServerFrame_NameSet)(nil),
+		(*ServerFrame_Resolved)(nil),
+		(*ServerFrame_InvitationCreated)(nil),
+		(*ServerFrame_InvitationRevoked)(nil),
+		(*ServerFrame_Invitations)(nil),
 		(*ServerFrame_Renewed)(nil),
+		(*ServerFrame_History)(nil),
 		(*ServerFrame_Event)(nil),
 		(*ServerFrame_TooLong)(nil),
 		(*ServerFrame_ComeBack)(nil),
@@ -4037,6 +5454,10 @@ func file_proto_chat_v1_chat_proto_init() {
 		(*Event_Erased)(nil),
 		(*Event_RoleChanged)(nil),
 		(*Event_PolicyChanged)(nil),
+		(*Event_NameChanged)(nil),
+		(*Event_InvitationChanged)(nil),
+		(*Event_NameSlot)(nil),
+		(*Event_NameClaimed)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4044,7 +5465,7 @@ func file_proto_chat_v1_chat_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_chat_v1_chat_proto_rawDesc), len(file_proto_chat_v1_chat_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   45,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -53,6 +53,8 @@ const (
 	ChatServicePostProcedure = "/chatfleet.chat.v1.ChatService/Post"
 	// ChatServiceDifferenceProcedure is the fully-qualified name of the ChatService's Difference RPC.
 	ChatServiceDifferenceProcedure = "/chatfleet.chat.v1.ChatService/Difference"
+	// ChatServiceHistoryProcedure is the fully-qualified name of the ChatService's History RPC.
+	ChatServiceHistoryProcedure = "/chatfleet.chat.v1.ChatService/History"
 )
 
 // ChatServiceClient is a client for the chatfleet.chat.v1.ChatService service.
@@ -71,6 +73,8 @@ type ChatServiceClient interface {
 	Post(context.Context, *connect.Request[v1.PostRequest]) (*connect.Response[v1.PostResponse], error)
 	// Difference returns the events after a cursor.
 	Difference(context.Context, *connect.Request[v1.DifferenceRequest]) (*connect.Response[v1.DifferenceResponse], error)
+	// History returns the events before a position: for paging backwards, as far as the log goes.
+	History(context.Context, *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error)
 }
 
 // NewChatServiceClient constructs a client for the chatfleet.chat.v1.ChatService service. By
@@ -126,6 +130,12 @@ func NewChatServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(chatServiceMethods.ByName("Difference")),
 			connect.WithClientOptions(opts...),
 		),
+		history: connect.NewClient[v1.HistoryRequest, v1.HistoryResponse](
+			httpClient,
+			baseURL+ChatServiceHistoryProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("History")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -138,6 +148,7 @@ type chatServiceClient struct {
 	setPolicy  *connect.Client[v1.SetPolicyRequest, v1.SetPolicyResponse]
 	post       *connect.Client[v1.PostRequest, v1.PostResponse]
 	difference *connect.Client[v1.DifferenceRequest, v1.DifferenceResponse]
+	history    *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
 }
 
 // Create calls chatfleet.chat.v1.ChatService.Create.
@@ -175,6 +186,11 @@ func (c *chatServiceClient) Difference(ctx context.Context, req *connect.Request
 	return c.difference.CallUnary(ctx, req)
 }
 
+// History calls chatfleet.chat.v1.ChatService.History.
+func (c *chatServiceClient) History(ctx context.Context, req *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error) {
+	return c.history.CallUnary(ctx, req)
+}
+
 // ChatServiceHandler is an implementation of the chatfleet.chat.v1.ChatService service.
 type ChatServiceHandler interface {
 	// Create makes a channel or a group, owned by the caller.
@@ -191,6 +207,8 @@ type ChatServiceHandler interface {
 	Post(context.Context, *connect.Request[v1.PostRequest]) (*connect.Response[v1.PostResponse], error)
 	// Difference returns the events after a cursor.
 	Difference(context.Context, *connect.Request[v1.DifferenceRequest]) (*connect.Response[v1.DifferenceResponse], error)
+	// History returns the events before a position: for paging backwards, as far as the log goes.
+	History(context.Context, *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error)
 }
 
 // NewChatServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -242,6 +260,12 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(chatServiceMethods.ByName("Difference")),
 		connect.WithHandlerOptions(opts...),
 	)
+	chatServiceHistoryHandler := connect.NewUnaryHandler(
+		ChatServiceHistoryProcedure,
+		svc.History,
+		connect.WithSchema(chatServiceMethods.ByName("History")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/chatfleet.chat.v1.ChatService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ChatServiceCreateProcedure:
@@ -258,6 +282,8 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 			chatServicePostHandler.ServeHTTP(w, r)
 		case ChatServiceDifferenceProcedure:
 			chatServiceDifferenceHandler.ServeHTTP(w, r)
+		case ChatServiceHistoryProcedure:
+			chatServiceHistoryHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -293,4 +319,8 @@ func (UnimplementedChatServiceHandler) Post(context.Context, *connect.Request[v1
 
 func (UnimplementedChatServiceHandler) Difference(context.Context, *connect.Request[v1.DifferenceRequest]) (*connect.Response[v1.DifferenceResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.chat.v1.ChatService.Difference is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) History(context.Context, *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.chat.v1.ChatService.History is not implemented"))
 }
