@@ -52,7 +52,7 @@ func (d *door) newBystander() *bystander {
 	work.Go(func() { b.ping(ctx) })
 	d.t.Cleanup(func() {
 		b.mu.Lock()
-		d.t.Logf("the bystander at %s came to position %d; the longest way was %v", d.kind.name, b.pts, b.late.Round(time.Millisecond))
+		d.t.Logf("the bystander at %s came to position %d; the longest way of an event was %v", d.kind.name, b.pts, b.late.Round(time.Millisecond))
 		b.mu.Unlock()
 		cancel()
 		c.CloseNow()
@@ -113,8 +113,30 @@ func (b *bystander) listen(ctx context.Context) {
 	}
 }
 
-// check waits until what is posted now has come.
-func (b *bystander) check(t *testing.T, until uint64) {
+// lateAfter is what no event may take to come to a bystander, whatever strangers do beside it: five times the second that the fleet
+// promises, as these tests share their machine. What it did take stands in the test's log.
+const lateAfter = 5 * time.Second
+
+// check waits until what is posted now has come, and looks whether anything until then came late. undisturbed is a bystander at a door
+// that no stranger comes to: how late it was itself, was the machine.
+func (b *bystander) check(t *testing.T, until uint64, undisturbed *bystander) {
+	t.Helper()
+	b.await(t, until)
+	undisturbed.await(t, until)
+	late, machine := b.worst(), undisturbed.worst()
+	if late > machine+lateAfter {
+		t.Errorf("an event took %v to the well-behaved session beside it, and at most %v to one without strangers", late, machine)
+	}
+	t.Logf("worst so far beside strangers %v, without them %v", late.Round(time.Millisecond), machine.Round(time.Millisecond))
+}
+
+func (b *bystander) worst() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.late
+}
+
+func (b *bystander) await(t *testing.T, until uint64) {
 	t.Helper()
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()

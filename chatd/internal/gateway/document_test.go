@@ -19,7 +19,7 @@ const (
 
 What a stranger can send to a fleet, and what comes back. Each of the %d rows is a test (` + "`go test ./chatd/internal/gateway -run TestRefusals`" + `):
 its bytes go over a TCP connection to a real gateway, shard and store, beside a well-behaved session that must get every event of its
-log once and in order. This page is made from the same table.
+log once, in order and in time: none more than 5 s later than it comes to a session where no stranger is. This page is made from the same table.
 
 "Comes back" is the HTTP status, or the close code of the session; where neither stands the session goes on. The codes are those of
 [the protocol](protocol.md#15-errors). "When to come back" is ` + "`Retry-After`" + ` over HTTP and ` + "`retryAfterMs`" + ` in a session.

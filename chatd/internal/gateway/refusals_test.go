@@ -22,6 +22,8 @@ type refusal struct {
 	crowd crowd
 	// send makes the bytes.
 	send func(*door) []byte
+	// then, if there is one, comes once something was answered: what happens meanwhile, and what is sent after it.
+	then func(*door) []byte
 	// hangUp: the stranger ends his side of the connection after the bytes.
 	hangUp bool
 	slowly pace
@@ -71,6 +73,8 @@ type want struct {
 	fine bool
 	// cut: the connection ends without a word, since there is nobody who would understand it.
 	cut bool
+	// never is the text of a message that must not be pushed.
+	never string
 }
 
 // section is a part of the table.
@@ -81,12 +85,13 @@ type section struct {
 
 func table() []section {
 	return []section{
-		handshakes(), frames(), sessions(), requests(), overHTTP(), tokens(), slow(), limits(),
+		handshakes(), frames(), sessions(), requests(), rights(), overHTTP(), tokens(), resumption(), slow(), limits(),
 	}
 }
 
 func TestRefusals(t *testing.T) {
 	w := newWorld(t)
+	undisturbed := w.open(&doorKind{name: "undisturbed"}).bystander
 	seen := map[string]bool{}
 	for _, s := range table() {
 		for _, r := range s.rows {
@@ -106,7 +111,7 @@ func TestRefusals(t *testing.T) {
 				if err := r.want.check(got); err != nil {
 					t.Errorf("%v\ncame back: %v", err, got)
 				}
-				d.bystander.check(t, d.say())
+				d.bystander.check(t, d.say(), undisturbed)
 			})
 		}
 	}
@@ -147,6 +152,11 @@ func (w want) check(got answer) error {
 		return fmt.Errorf("the message %q does not say %q", got.message, w.says)
 	case w.retry != got.retry:
 		return fmt.Errorf("says when to come back: %v, want %v", got.retry, w.retry)
+	}
+	for _, f := range got.ok {
+		if text := f.GetEvent().GetMessage().GetText(); w.never != "" && text == w.never {
+			return fmt.Errorf("%q was pushed, and must not be", text)
+		}
 	}
 	return nil
 }

@@ -27,6 +27,9 @@ import (
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
+// clusterSecret is what resume tokens are sealed by.
+const clusterSecret = "the secret of this cluster"
+
 // patience bounds a wait for what must happen: who reaches it has failed, whatever the machine does.
 const patience = 40 * time.Second
 
@@ -70,6 +73,9 @@ type door struct {
 	kind      *doorKind
 	addr      string
 	shard     *shard.Shard
+	link      *bus.Shard
+	resume    *token.Resumer
+	revoked   *token.Revoked
 	dial      func(from string) (net.Conn, error)
 	bystander *bystander
 }
@@ -132,7 +138,8 @@ func (w *world) open(kind *doorKind) *door {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	cfg := shard.Config{Name: kind.name, Region: "test", Partitions: 2, Logger: quiet()}
+	d := &door{world: w, kind: kind, link: link, resume: w.resumer(clusterSecret, 0), revoked: token.NewRevoked()}
+	cfg := shard.Config{Name: kind.name, Region: "test", Partitions: 2, Logger: quiet(), Resume: d.resume, Revoked: d.revoked, Revoke: link.Revoke}
 	if kind.shard != nil {
 		kind.shard(&cfg)
 	}
@@ -146,9 +153,11 @@ func (w *world) open(kind *doorKind) *door {
 		w.t.Fatal(err)
 	}
 	sh.Start()
+	link.FollowRevocations(sh)
 	if err := link.Start(sh); err != nil {
 		w.t.Fatal(err)
 	}
+	await(w.t, "the door knows what was revoked", d.revoked.Complete)
 	gw := gateway.Config{Shard: sh, Logger: quiet(), MaxBodyBytes: cfg.FrameBytes()}
 	if w.address() != "" {
 		gw.ExemptAddresses = []netip.Prefix{}
@@ -156,7 +165,7 @@ func (w *world) open(kind *doorKind) *door {
 	if kind.gateway != nil {
 		kind.gateway(&gw)
 	}
-	d := &door{world: w, kind: kind, shard: sh}
+	d.shard = sh
 	listener := d.listen()
 	server := gateway.NewServer(gw)
 	served := make(chan error, 1)
@@ -177,6 +186,26 @@ func (w *world) open(kind *doorKind) *door {
 		d.bystander = d.newBystander()
 	}
 	return d
+}
+
+// resumer makes resume tokens by a clock that is off by so much.
+func (w *world) resumer(secret string, off time.Duration) *token.Resumer {
+	r, err := token.NewResumer([]byte(secret), "test", func() time.Time { return time.Now().Add(off) })
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+// await waits for what must come true.
+func await(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Errorf("waited in vain: %s", what)
+			return
+		}
+	}
 }
 
 func (d *door) listen() net.Listener {

@@ -53,6 +53,8 @@ type stranger struct {
 	conn net.Conn
 	in   *bufio.Reader
 	enc  engine.Encoding
+	// answered is closed at the first answer to a request, over when nobody reads any more.
+	answered, over chan struct{}
 }
 
 // lastRef is the ref of the ping by which a stranger finds out whether his session goes on.
@@ -71,6 +73,9 @@ func (d *door) drive(t *testing.T, r refusal) answer {
 	go func() {
 		defer close(sent)
 		s.send(data, r)
+		if r.then != nil {
+			s.goOn(r.then)
+		}
 	}()
 	var got answer
 	if r.at == connected {
@@ -79,8 +84,18 @@ func (d *door) drive(t *testing.T, r refusal) answer {
 		got = s.hearSession(r.want, sent)
 	}
 	s.conn.Close()
+	close(s.over)
 	<-sent
 	return got
+}
+
+// goOn sends what comes after the first answer.
+func (s *stranger) goOn(then func(*door) []byte) {
+	select {
+	case <-s.answered:
+		_, _ = s.conn.Write(then(s.door)) // the server may have hung up: reading tells
+	case <-s.over:
+	}
 }
 
 // connect makes a connection that has come to a stage.
@@ -91,7 +106,7 @@ func (d *door) connect(t testing.TB, from string, at stage) *stranger {
 		t.Fatal(err)
 	}
 	_ = conn.SetDeadline(time.Now().Add(patience))
-	s := &stranger{door: d, conn: conn, in: bufio.NewReader(conn)}
+	s := &stranger{door: d, conn: conn, in: bufio.NewReader(conn), answered: make(chan struct{}), over: make(chan struct{})}
 	if err := s.come(at); err != nil {
 		conn.Close()
 		t.Fatal(err)
@@ -230,9 +245,13 @@ func (s *stranger) hearSession(w want, sent <-chan struct{}) answer {
 			_, _ = s.conn.Write(message(s.enc, ping(lastRef)))
 		}()
 	}
-	ponged := false
+	ponged, answered := false, false
 	for {
 		f, code, reason, err := s.readFrame()
+		if ref := f.GetRef(); ref != 0 && ref != lastRef && !answered {
+			answered = true
+			close(s.answered)
+		}
 		switch {
 		case err != nil:
 			a.err = err
