@@ -48,6 +48,8 @@ type StoredEvent struct {
 	// log, if the message before it is not the one that its writer meant: see package owner.
 	FirstOfTerm bool   `protobuf:"varint,11,opt,name=first_of_term,json=firstOfTerm,proto3" json:"first_of_term,omitempty"`
 	PrevTerm    uint64 `protobuf:"fixed64,12,opt,name=prev_term,json=prevTerm,proto3" json:"prev_term,omitempty"`
+	// Of log_joined: the position of the joined log at which its owner let the user in.
+	AsOf uint64 `protobuf:"varint,60,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	// Of a live push whose post is being traced, never of what is stored: see package trace.
 	Trace         []byte `protobuf:"bytes,100,opt,name=trace,proto3" json:"trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -168,6 +170,13 @@ func (x *StoredEvent) GetPrevTerm() uint64 {
 	return 0
 }
 
+func (x *StoredEvent) GetAsOf() uint64 {
+	if x != nil {
+		return x.AsOf
+	}
+	return 0
+}
+
 func (x *StoredEvent) GetTrace() []byte {
 	if x != nil {
 		return x.Trace
@@ -256,6 +265,10 @@ type LogState struct {
 	Policy *v1.Policy `protobuf:"bytes,15,opt,name=policy,proto3" json:"policy,omitempty"`
 	// With slow mode: when members posted last, as far as it still matters.
 	LastPostMs map[string]int64 `protobuf:"bytes,16,rep,name=last_post_ms,json=lastPostMs,proto3" json:"last_post_ms,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Of a channel: how many of each partition's users have joined it, by partition. No event says so: see package owner.
+	Tallies []*Tally `protobuf:"bytes,60,rep,name=tallies,proto3" json:"tallies,omitempty"`
+	// For each entry of members, for user logs: as of which position of that log.
+	JoinedAsOf []uint64 `protobuf:"varint,61,rep,packed,name=joined_as_of,json=joinedAsOf,proto3" json:"joined_as_of,omitempty"`
 	// Of a channel or group: its name. Of the log of a name: who claims it.
 	Name *NameState `protobuf:"bytes,40,opt,name=name,proto3" json:"name,omitempty"`
 	// Of a user log: the logs of the user that names are kept for, sorted, and as of which of their positions.
@@ -412,6 +425,20 @@ func (x *LogState) GetLastPostMs() map[string]int64 {
 	return nil
 }
 
+func (x *LogState) GetTallies() []*Tally {
+	if x != nil {
+		return x.Tallies
+	}
+	return nil
+}
+
+func (x *LogState) GetJoinedAsOf() []uint64 {
+	if x != nil {
+		return x.JoinedAsOf
+	}
+	return nil
+}
+
 func (x *LogState) GetName() *NameState {
 	if x != nil {
 		return x.Name
@@ -538,10 +565,13 @@ type Checkpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Seq   uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	// The term that wrote the message at seq, and whether that message is void.
-	Term          uint64 `protobuf:"fixed64,2,opt,name=term,proto3" json:"term,omitempty"`
-	Void          bool   `protobuf:"varint,3,opt,name=void,proto3" json:"void,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Term uint64 `protobuf:"fixed64,2,opt,name=term,proto3" json:"term,omitempty"`
+	Void bool   `protobuf:"varint,3,opt,name=void,proto3" json:"void,omitempty"`
+	// What other partitions may still have to be told of events up to seq: channels whose tally has changed, and bans.
+	UntoldChannels []string   `protobuf:"bytes,60,rep,name=untold_channels,json=untoldChannels,proto3" json:"untold_channels,omitempty"`
+	UntoldBans     []*BanNote `protobuf:"bytes,61,rep,name=untold_bans,json=untoldBans,proto3" json:"untold_bans,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Checkpoint) Reset() {
@@ -595,6 +625,278 @@ func (x *Checkpoint) GetVoid() bool {
 	return false
 }
 
+func (x *Checkpoint) GetUntoldChannels() []string {
+	if x != nil {
+		return x.UntoldChannels
+	}
+	return nil
+}
+
+func (x *Checkpoint) GetUntoldBans() []*BanNote {
+	if x != nil {
+		return x.UntoldBans
+	}
+	return nil
+}
+
+// Tally is how many of the users whose own logs stand in a partition have joined a channel, as of a sequence of that partition's stream of
+// events: of two, the one of the newer epoch, then of the higher sequence, is true. On subject state.<region>.<partition>.-tally-<channel>,
+// and as a part of the channel's state.
+type Tally struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Channel   string                 `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	Partition uint32                 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch     uint32                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Of the newest event that changed it.
+	Seq           uint64 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
+	Joined        int64  `protobuf:"zigzag64,5,opt,name=joined,proto3" json:"joined,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tally) Reset() {
+	*x = Tally{}
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tally) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tally) ProtoMessage() {}
+
+func (x *Tally) ProtoReflect() protoreflect.Message {
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tally.ProtoReflect.Descriptor instead.
+func (*Tally) Descriptor() ([]byte, []int) {
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Tally) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *Tally) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Tally) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Tally) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *Tally) GetJoined() int64 {
+	if x != nil {
+		return x.Joined
+	}
+	return 0
+}
+
+// BanNote is a ban of which the banned user's own log is to be told.
+type BanNote struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Log   string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	User  string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	// Position and time of the ban in the log that he is banned from.
+	Pts           uint64 `protobuf:"varint,3,opt,name=pts,proto3" json:"pts,omitempty"`
+	TimeMs        int64  `protobuf:"varint,4,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BanNote) Reset() {
+	*x = BanNote{}
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BanNote) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BanNote) ProtoMessage() {}
+
+func (x *BanNote) ProtoReflect() protoreflect.Message {
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BanNote.ProtoReflect.Descriptor instead.
+func (*BanNote) Descriptor() ([]byte, []int) {
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *BanNote) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *BanNote) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *BanNote) GetPts() uint64 {
+	if x != nil {
+		return x.Pts
+	}
+	return 0
+}
+
+func (x *BanNote) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
+// Relay tells a partition's owner what has happened in another one that matters to logs of its own, at most 512 things.
+type Relay struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tallies       []*Tally               `protobuf:"bytes,1,rep,name=tallies,proto3" json:"tallies,omitempty"`
+	Bans          []*BanNote             `protobuf:"bytes,2,rep,name=bans,proto3" json:"bans,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Relay) Reset() {
+	*x = Relay{}
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Relay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Relay) ProtoMessage() {}
+
+func (x *Relay) ProtoReflect() protoreflect.Message {
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Relay.ProtoReflect.Descriptor instead.
+func (*Relay) Descriptor() ([]byte, []int) {
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Relay) GetTallies() []*Tally {
+	if x != nil {
+		return x.Tallies
+	}
+	return nil
+}
+
+func (x *Relay) GetBans() []*BanNote {
+	if x != nil {
+		return x.Bans
+	}
+	return nil
+}
+
+// Relayed answers a relay.
+type Relayed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For each tally: that it, or a newer one, is kept for good.
+	Kept []bool `protobuf:"varint,1,rep,packed,name=kept,proto3" json:"kept,omitempty"`
+	// For each ban: that the user's own log now says that he has left.
+	Noted         []bool `protobuf:"varint,2,rep,packed,name=noted,proto3" json:"noted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Relayed) Reset() {
+	*x = Relayed{}
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Relayed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Relayed) ProtoMessage() {}
+
+func (x *Relayed) ProtoReflect() protoreflect.Message {
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Relayed.ProtoReflect.Descriptor instead.
+func (*Relayed) Descriptor() ([]byte, []int) {
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Relayed) GetKept() []bool {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
+func (x *Relayed) GetNoted() []bool {
+	if x != nil {
+		return x.Noted
+	}
+	return nil
+}
+
 // OwnerRequest goes to own.<region>.<partition> and is answered by the owner of the partition, or by nobody.
 type OwnerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -619,6 +921,7 @@ type OwnerRequest struct {
 	//	*OwnerRequest_LookUp
 	//	*OwnerRequest_Invite
 	//	*OwnerRequest_RevokeInvitation
+	//	*OwnerRequest_Relay
 	Body          isOwnerRequest_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -626,7 +929,7 @@ type OwnerRequest struct {
 
 func (x *OwnerRequest) Reset() {
 	*x = OwnerRequest{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[5]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -638,7 +941,7 @@ func (x *OwnerRequest) String() string {
 func (*OwnerRequest) ProtoMessage() {}
 
 func (x *OwnerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[5]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -651,7 +954,7 @@ func (x *OwnerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnerRequest.ProtoReflect.Descriptor instead.
 func (*OwnerRequest) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{5}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OwnerRequest) GetTrace() []byte {
@@ -810,6 +1113,15 @@ func (x *OwnerRequest) GetRevokeInvitation() *v1.RevokeInvitationRequest {
 	return nil
 }
 
+func (x *OwnerRequest) GetRelay() *Relay {
+	if x != nil {
+		if x, ok := x.Body.(*OwnerRequest_Relay); ok {
+			return x.Relay
+		}
+	}
+	return nil
+}
+
 type isOwnerRequest_Body interface {
 	isOwnerRequest_Body()
 }
@@ -875,6 +1187,10 @@ type OwnerRequest_RevokeInvitation struct {
 	RevokeInvitation *v1.RevokeInvitationRequest `protobuf:"bytes,45,opt,name=revoke_invitation,json=revokeInvitation,proto3,oneof"`
 }
 
+type OwnerRequest_Relay struct {
+	Relay *Relay `protobuf:"bytes,60,opt,name=relay,proto3,oneof"`
+}
+
 func (*OwnerRequest_Create) isOwnerRequest_Body() {}
 
 func (*OwnerRequest_Join) isOwnerRequest_Body() {}
@@ -905,6 +1221,8 @@ func (*OwnerRequest_Invite) isOwnerRequest_Body() {}
 
 func (*OwnerRequest_RevokeInvitation) isOwnerRequest_Body() {}
 
+func (*OwnerRequest_Relay) isOwnerRequest_Body() {}
+
 type Create struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Log           string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
@@ -915,7 +1233,7 @@ type Create struct {
 
 func (x *Create) Reset() {
 	*x = Create{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[6]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1245,7 @@ func (x *Create) String() string {
 func (*Create) ProtoMessage() {}
 
 func (x *Create) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[6]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1258,7 @@ func (x *Create) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Create.ProtoReflect.Descriptor instead.
 func (*Create) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{6}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Create) GetLog() string {
@@ -967,14 +1285,16 @@ type UserNote struct {
 	// The user has made the log: it counts as one that he owns.
 	Made bool `protobuf:"varint,80,opt,name=made,proto3" json:"made,omitempty"`
 	// Nothing is noted: may the user make another log?
-	AskMade       bool `protobuf:"varint,81,opt,name=ask_made,json=askMade,proto3" json:"ask_made,omitempty"`
+	AskMade bool `protobuf:"varint,81,opt,name=ask_made,json=askMade,proto3" json:"ask_made,omitempty"`
+	// Joined: the position of the log at which its owner let the user in. Left: if not 0, only who was let in before it has left.
+	AsOf          uint64 `protobuf:"varint,60,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UserNote) Reset() {
 	*x = UserNote{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[7]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -986,7 +1306,7 @@ func (x *UserNote) String() string {
 func (*UserNote) ProtoMessage() {}
 
 func (x *UserNote) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[7]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -999,7 +1319,7 @@ func (x *UserNote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserNote.ProtoReflect.Descriptor instead.
 func (*UserNote) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{7}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *UserNote) GetUserLog() string {
@@ -1044,6 +1364,13 @@ func (x *UserNote) GetAskMade() bool {
 	return false
 }
 
+func (x *UserNote) GetAsOf() uint64 {
+	if x != nil {
+		return x.AsOf
+	}
+	return 0
+}
+
 // NameState is a log's name. A log may bear a name only while the log of that name says that it claims it.
 type NameState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1061,7 +1388,7 @@ type NameState struct {
 
 func (x *NameState) Reset() {
 	*x = NameState{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[8]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1400,7 @@ func (x *NameState) String() string {
 func (*NameState) ProtoMessage() {}
 
 func (x *NameState) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[8]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1413,7 @@ func (x *NameState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NameState.ProtoReflect.Descriptor instead.
 func (*NameState) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{8}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *NameState) GetName() string {
@@ -1149,7 +1476,7 @@ type SetName struct {
 
 func (x *SetName) Reset() {
 	*x = SetName{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[9]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1488,7 @@ func (x *SetName) String() string {
 func (*SetName) ProtoMessage() {}
 
 func (x *SetName) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[9]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1501,7 @@ func (x *SetName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetName.ProtoReflect.Descriptor instead.
 func (*SetName) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{9}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SetName) GetLog() string {
@@ -1237,7 +1564,7 @@ type ClaimName struct {
 
 func (x *ClaimName) Reset() {
 	*x = ClaimName{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[10]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1249,7 +1576,7 @@ func (x *ClaimName) String() string {
 func (*ClaimName) ProtoMessage() {}
 
 func (x *ClaimName) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[10]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1262,7 +1589,7 @@ func (x *ClaimName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimName.ProtoReflect.Descriptor instead.
 func (*ClaimName) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{10}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ClaimName) GetNameLog() string {
@@ -1321,7 +1648,7 @@ type NoteName struct {
 
 func (x *NoteName) Reset() {
 	*x = NoteName{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[11]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1333,7 +1660,7 @@ func (x *NoteName) String() string {
 func (*NoteName) ProtoMessage() {}
 
 func (x *NoteName) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[11]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1346,7 +1673,7 @@ func (x *NoteName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoteName.ProtoReflect.Descriptor instead.
 func (*NoteName) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{11}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *NoteName) GetUserLog() string {
@@ -1393,7 +1720,7 @@ type LookUp struct {
 
 func (x *LookUp) Reset() {
 	*x = LookUp{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[12]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1732,7 @@ func (x *LookUp) String() string {
 func (*LookUp) ProtoMessage() {}
 
 func (x *LookUp) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[12]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1745,7 @@ func (x *LookUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookUp.ProtoReflect.Descriptor instead.
 func (*LookUp) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{12}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LookUp) GetLog() string {
@@ -1460,7 +1787,7 @@ type Invite struct {
 
 func (x *Invite) Reset() {
 	*x = Invite{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[13]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1472,7 +1799,7 @@ func (x *Invite) String() string {
 func (*Invite) ProtoMessage() {}
 
 func (x *Invite) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[13]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1485,7 +1812,7 @@ func (x *Invite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Invite.ProtoReflect.Descriptor instead.
 func (*Invite) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{13}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Invite) GetLog() string {
@@ -1512,7 +1839,7 @@ type Heads struct {
 
 func (x *Heads) Reset() {
 	*x = Heads{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[14]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1524,7 +1851,7 @@ func (x *Heads) String() string {
 func (*Heads) ProtoMessage() {}
 
 func (x *Heads) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[14]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1537,7 +1864,7 @@ func (x *Heads) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heads.ProtoReflect.Descriptor instead.
 func (*Heads) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{14}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Heads) GetLogs() []string {
@@ -1568,7 +1895,7 @@ type Fetch struct {
 
 func (x *Fetch) Reset() {
 	*x = Fetch{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[15]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1580,7 +1907,7 @@ func (x *Fetch) String() string {
 func (*Fetch) ProtoMessage() {}
 
 func (x *Fetch) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[15]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1593,7 +1920,7 @@ func (x *Fetch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fetch.ProtoReflect.Descriptor instead.
 func (*Fetch) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{15}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Fetch) GetLog() string {
@@ -1663,14 +1990,16 @@ type OwnerReply struct {
 	Joined      bool             `protobuf:"varint,41,opt,name=joined,proto3" json:"joined,omitempty"`
 	Invitations []*v1.Invitation `protobuf:"bytes,42,rep,name=invitations,proto3" json:"invitations,omitempty"`
 	// Of fetch: events before the first of this answer that were asked for are gone, by the stores' retention.
-	Gone          bool `protobuf:"varint,80,opt,name=gone,proto3" json:"gone,omitempty"`
+	Gone bool `protobuf:"varint,80,opt,name=gone,proto3" json:"gone,omitempty"`
+	// Of relay.
+	Relayed       *Relayed `protobuf:"bytes,60,opt,name=relayed,proto3" json:"relayed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OwnerReply) Reset() {
 	*x = OwnerReply{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[16]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1682,7 +2011,7 @@ func (x *OwnerReply) String() string {
 func (*OwnerReply) ProtoMessage() {}
 
 func (x *OwnerReply) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[16]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1695,7 +2024,7 @@ func (x *OwnerReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnerReply.ProtoReflect.Descriptor instead.
 func (*OwnerReply) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{16}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *OwnerReply) GetError() *v1.Error {
@@ -1789,6 +2118,13 @@ func (x *OwnerReply) GetGone() bool {
 	return false
 }
 
+func (x *OwnerReply) GetRelayed() *Relayed {
+	if x != nil {
+		return x.Relayed
+	}
+	return nil
+}
+
 type Head struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Log           string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
@@ -1799,7 +2135,7 @@ type Head struct {
 
 func (x *Head) Reset() {
 	*x = Head{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[17]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +2147,7 @@ func (x *Head) String() string {
 func (*Head) ProtoMessage() {}
 
 func (x *Head) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[17]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +2160,7 @@ func (x *Head) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Head.ProtoReflect.Descriptor instead.
 func (*Head) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{17}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Head) GetLog() string {
@@ -1857,7 +2193,7 @@ type Digest struct {
 
 func (x *Digest) Reset() {
 	*x = Digest{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[18]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1869,7 +2205,7 @@ func (x *Digest) String() string {
 func (*Digest) ProtoMessage() {}
 
 func (x *Digest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[18]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1882,7 +2218,7 @@ func (x *Digest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Digest.ProtoReflect.Descriptor instead.
 func (*Digest) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{18}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Digest) GetEpoch() uint32 {
@@ -1926,7 +2262,7 @@ type Room struct {
 
 func (x *Room) Reset() {
 	*x = Room{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[19]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1938,7 +2274,7 @@ func (x *Room) String() string {
 func (*Room) ProtoMessage() {}
 
 func (x *Room) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[19]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1951,7 +2287,7 @@ func (x *Room) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Room.ProtoReflect.Descriptor instead.
 func (*Room) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{19}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Room) GetStore() string {
@@ -1979,7 +2315,7 @@ var File_chatd_internal_wire_wire_proto protoreflect.FileDescriptor
 
 const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\n" +
-	"\x1echatd/internal/wire/wire.proto\x12\x15chatfleet.internal.v1\x1a\x18proto/chat/v1/chat.proto\"\xfc\x02\n" +
+	"\x1echatd/internal/wire/wire.proto\x12\x15chatfleet.internal.v1\x1a\x18proto/chat/v1/chat.proto\"\x91\x03\n" +
 	"\vStoredEvent\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x10\n" +
 	"\x03pts\x18\x02 \x01(\x04R\x03pts\x12\x17\n" +
@@ -1994,11 +2330,12 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x04term\x18\n" +
 	" \x01(\x06R\x04term\x12\"\n" +
 	"\rfirst_of_term\x18\v \x01(\bR\vfirstOfTerm\x12\x1b\n" +
-	"\tprev_term\x18\f \x01(\x06R\bprevTerm\x12\x14\n" +
+	"\tprev_term\x18\f \x01(\x06R\bprevTerm\x12\x13\n" +
+	"\x05as_of\x18< \x01(\x04R\x04asOf\x12\x14\n" +
 	"\x05trace\x18d \x01(\fR\x05trace\";\n" +
 	"\bEnvelope\x12\x1b\n" +
 	"\tkey_epoch\x18\x01 \x01(\rR\bkeyEpoch\x12\x12\n" +
-	"\x04body\x18\x02 \x01(\fR\x04body\"\xa5\a\n" +
+	"\x04body\x18\x02 \x01(\fR\x04body\"\xff\a\n" +
 	"\bLogState\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x10\n" +
 	"\x03pts\x18\x02 \x01(\x04R\x03pts\x12\x19\n" +
@@ -2017,7 +2354,10 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x06banned\x18\x0e \x03(\tR\x06banned\x121\n" +
 	"\x06policy\x18\x0f \x01(\v2\x19.chatfleet.chat.v1.PolicyR\x06policy\x12Q\n" +
 	"\flast_post_ms\x18\x10 \x03(\v2/.chatfleet.internal.v1.LogState.LastPostMsEntryR\n" +
-	"lastPostMs\x124\n" +
+	"lastPostMs\x126\n" +
+	"\atallies\x18< \x03(\v2\x1c.chatfleet.internal.v1.TallyR\atallies\x12 \n" +
+	"\fjoined_as_of\x18= \x03(\x04R\n" +
+	"joinedAsOf\x124\n" +
 	"\x04name\x18( \x01(\v2 .chatfleet.internal.v1.NameStateR\x04name\x12\x1d\n" +
 	"\n" +
 	"name_slots\x18) \x03(\tR\tnameSlots\x12'\n" +
@@ -2034,12 +2374,32 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\vcontent_sum\x18\x03 \x01(\x06R\n" +
 	"contentSum\x12\x10\n" +
 	"\x03pts\x18\x04 \x01(\x04R\x03pts\x12\x17\n" +
-	"\atime_ms\x18\x05 \x01(\x03R\x06timeMs\"F\n" +
+	"\atime_ms\x18\x05 \x01(\x03R\x06timeMs\"\xb0\x01\n" +
 	"\n" +
 	"Checkpoint\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x06R\x04term\x12\x12\n" +
-	"\x04void\x18\x03 \x01(\bR\x04void\"\xd5\a\n" +
+	"\x04void\x18\x03 \x01(\bR\x04void\x12'\n" +
+	"\x0funtold_channels\x18< \x03(\tR\x0euntoldChannels\x12?\n" +
+	"\vuntold_bans\x18= \x03(\v2\x1e.chatfleet.internal.v1.BanNoteR\n" +
+	"untoldBans\"\x7f\n" +
+	"\x05Tally\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\rR\x05epoch\x12\x10\n" +
+	"\x03seq\x18\x04 \x01(\x04R\x03seq\x12\x16\n" +
+	"\x06joined\x18\x05 \x01(\x12R\x06joined\"Z\n" +
+	"\aBanNote\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x10\n" +
+	"\x03pts\x18\x03 \x01(\x04R\x03pts\x12\x17\n" +
+	"\atime_ms\x18\x04 \x01(\x03R\x06timeMs\"s\n" +
+	"\x05Relay\x126\n" +
+	"\atallies\x18\x01 \x03(\v2\x1c.chatfleet.internal.v1.TallyR\atallies\x122\n" +
+	"\x04bans\x18\x02 \x03(\v2\x1e.chatfleet.internal.v1.BanNoteR\x04bans\"3\n" +
+	"\aRelayed\x12\x12\n" +
+	"\x04kept\x18\x01 \x03(\bR\x04kept\x12\x14\n" +
+	"\x05noted\x18\x02 \x03(\bR\x05noted\"\x8b\b\n" +
 	"\fOwnerRequest\x12\x14\n" +
 	"\x05trace\x18d \x01(\fR\x05trace\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x127\n" +
@@ -2060,18 +2420,20 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\tnote_name\x18* \x01(\v2\x1f.chatfleet.internal.v1.NoteNameH\x00R\bnoteName\x128\n" +
 	"\alook_up\x18+ \x01(\v2\x1d.chatfleet.internal.v1.LookUpH\x00R\x06lookUp\x127\n" +
 	"\x06invite\x18, \x01(\v2\x1d.chatfleet.internal.v1.InviteH\x00R\x06invite\x12Y\n" +
-	"\x11revoke_invitation\x18- \x01(\v2*.chatfleet.chat.v1.RevokeInvitationRequestH\x00R\x10revokeInvitationB\x06\n" +
+	"\x11revoke_invitation\x18- \x01(\v2*.chatfleet.chat.v1.RevokeInvitationRequestH\x00R\x10revokeInvitation\x124\n" +
+	"\x05relay\x18< \x01(\v2\x1c.chatfleet.internal.v1.RelayH\x00R\x05relayB\x06\n" +
 	"\x04body\"V\n" +
 	"\x06Create\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12:\n" +
-	"\arequest\x18\x02 \x01(\v2 .chatfleet.chat.v1.CreateRequestR\arequest\"\xaa\x01\n" +
+	"\arequest\x18\x02 \x01(\v2 .chatfleet.chat.v1.CreateRequestR\arequest\"\xbf\x01\n" +
 	"\bUserNote\x12\x19\n" +
 	"\buser_log\x18\x01 \x01(\tR\auserLog\x12\x10\n" +
 	"\x03log\x18\x02 \x01(\tR\x03log\x12.\n" +
 	"\x04kind\x18\x03 \x01(\x0e2\x1a.chatfleet.chat.v1.LogKindR\x04kind\x12\x12\n" +
 	"\x04left\x18\x04 \x01(\bR\x04left\x12\x12\n" +
 	"\x04made\x18P \x01(\bR\x04made\x12\x19\n" +
-	"\bask_made\x18Q \x01(\bR\aaskMade\"\x93\x01\n" +
+	"\bask_made\x18Q \x01(\bR\aaskMade\x12\x13\n" +
+	"\x05as_of\x18< \x01(\x04R\x04asOf\"\x93\x01\n" +
 	"\tNameState\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\vchanged_pts\x18\x02 \x01(\x04R\n" +
@@ -2122,7 +2484,7 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\vwith_banned\x18\x05 \x01(\bR\n" +
 	"withBanned\x12\x1d\n" +
 	"\n" +
-	"before_pts\x18F \x01(\x04R\tbeforePts\"\xd1\x03\n" +
+	"before_pts\x18F \x01(\x04R\tbeforePts\"\x8b\x04\n" +
 	"\n" +
 	"OwnerReply\x12.\n" +
 	"\x05error\x18\x01 \x01(\v2\x18.chatfleet.chat.v1.ErrorR\x05error\x12\x14\n" +
@@ -2137,7 +2499,8 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x04name\x18( \x01(\v2 .chatfleet.internal.v1.NameStateR\x04name\x12\x16\n" +
 	"\x06joined\x18) \x01(\bR\x06joined\x12?\n" +
 	"\vinvitations\x18* \x03(\v2\x1d.chatfleet.chat.v1.InvitationR\vinvitations\x12\x12\n" +
-	"\x04gone\x18P \x01(\bR\x04gone\"*\n" +
+	"\x04gone\x18P \x01(\bR\x04gone\x128\n" +
+	"\arelayed\x18< \x01(\v2\x1e.chatfleet.internal.v1.RelayedR\arelayed\"*\n" +
 	"\x04Head\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x10\n" +
 	"\x03pts\x18\x02 \x01(\x04R\x03pts\"}\n" +
@@ -2163,80 +2526,90 @@ func file_chatd_internal_wire_wire_proto_rawDescGZIP() []byte {
 	return file_chatd_internal_wire_wire_proto_rawDescData
 }
 
-var file_chatd_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_chatd_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_chatd_internal_wire_wire_proto_goTypes = []any{
 	(*StoredEvent)(nil),                // 0: chatfleet.internal.v1.StoredEvent
 	(*Envelope)(nil),                   // 1: chatfleet.internal.v1.Envelope
 	(*LogState)(nil),                   // 2: chatfleet.internal.v1.LogState
 	(*RecentId)(nil),                   // 3: chatfleet.internal.v1.RecentId
 	(*Checkpoint)(nil),                 // 4: chatfleet.internal.v1.Checkpoint
-	(*OwnerRequest)(nil),               // 5: chatfleet.internal.v1.OwnerRequest
-	(*Create)(nil),                     // 6: chatfleet.internal.v1.Create
-	(*UserNote)(nil),                   // 7: chatfleet.internal.v1.UserNote
-	(*NameState)(nil),                  // 8: chatfleet.internal.v1.NameState
-	(*SetName)(nil),                    // 9: chatfleet.internal.v1.SetName
-	(*ClaimName)(nil),                  // 10: chatfleet.internal.v1.ClaimName
-	(*NoteName)(nil),                   // 11: chatfleet.internal.v1.NoteName
-	(*LookUp)(nil),                     // 12: chatfleet.internal.v1.LookUp
-	(*Invite)(nil),                     // 13: chatfleet.internal.v1.Invite
-	(*Heads)(nil),                      // 14: chatfleet.internal.v1.Heads
-	(*Fetch)(nil),                      // 15: chatfleet.internal.v1.Fetch
-	(*OwnerReply)(nil),                 // 16: chatfleet.internal.v1.OwnerReply
-	(*Head)(nil),                       // 17: chatfleet.internal.v1.Head
-	(*Digest)(nil),                     // 18: chatfleet.internal.v1.Digest
-	(*Room)(nil),                       // 19: chatfleet.internal.v1.Room
-	nil,                                // 20: chatfleet.internal.v1.LogState.LastPostMsEntry
-	(v1.LogKind)(0),                    // 21: chatfleet.chat.v1.LogKind
-	(*v1.Policy)(nil),                  // 22: chatfleet.chat.v1.Policy
-	(*v1.Invitation)(nil),              // 23: chatfleet.chat.v1.Invitation
-	(*v1.JoinRequest)(nil),             // 24: chatfleet.chat.v1.JoinRequest
-	(*v1.LeaveRequest)(nil),            // 25: chatfleet.chat.v1.LeaveRequest
-	(*v1.PostRequest)(nil),             // 26: chatfleet.chat.v1.PostRequest
-	(*v1.SetRoleRequest)(nil),          // 27: chatfleet.chat.v1.SetRoleRequest
-	(*v1.SetPolicyRequest)(nil),        // 28: chatfleet.chat.v1.SetPolicyRequest
-	(*v1.RevokeInvitationRequest)(nil), // 29: chatfleet.chat.v1.RevokeInvitationRequest
-	(*v1.CreateRequest)(nil),           // 30: chatfleet.chat.v1.CreateRequest
-	(*v1.Error)(nil),                   // 31: chatfleet.chat.v1.Error
-	(*v1.LogInfo)(nil),                 // 32: chatfleet.chat.v1.LogInfo
+	(*Tally)(nil),                      // 5: chatfleet.internal.v1.Tally
+	(*BanNote)(nil),                    // 6: chatfleet.internal.v1.BanNote
+	(*Relay)(nil),                      // 7: chatfleet.internal.v1.Relay
+	(*Relayed)(nil),                    // 8: chatfleet.internal.v1.Relayed
+	(*OwnerRequest)(nil),               // 9: chatfleet.internal.v1.OwnerRequest
+	(*Create)(nil),                     // 10: chatfleet.internal.v1.Create
+	(*UserNote)(nil),                   // 11: chatfleet.internal.v1.UserNote
+	(*NameState)(nil),                  // 12: chatfleet.internal.v1.NameState
+	(*SetName)(nil),                    // 13: chatfleet.internal.v1.SetName
+	(*ClaimName)(nil),                  // 14: chatfleet.internal.v1.ClaimName
+	(*NoteName)(nil),                   // 15: chatfleet.internal.v1.NoteName
+	(*LookUp)(nil),                     // 16: chatfleet.internal.v1.LookUp
+	(*Invite)(nil),                     // 17: chatfleet.internal.v1.Invite
+	(*Heads)(nil),                      // 18: chatfleet.internal.v1.Heads
+	(*Fetch)(nil),                      // 19: chatfleet.internal.v1.Fetch
+	(*OwnerReply)(nil),                 // 20: chatfleet.internal.v1.OwnerReply
+	(*Head)(nil),                       // 21: chatfleet.internal.v1.Head
+	(*Digest)(nil),                     // 22: chatfleet.internal.v1.Digest
+	(*Room)(nil),                       // 23: chatfleet.internal.v1.Room
+	nil,                                // 24: chatfleet.internal.v1.LogState.LastPostMsEntry
+	(v1.LogKind)(0),                    // 25: chatfleet.chat.v1.LogKind
+	(*v1.Policy)(nil),                  // 26: chatfleet.chat.v1.Policy
+	(*v1.Invitation)(nil),              // 27: chatfleet.chat.v1.Invitation
+	(*v1.JoinRequest)(nil),             // 28: chatfleet.chat.v1.JoinRequest
+	(*v1.LeaveRequest)(nil),            // 29: chatfleet.chat.v1.LeaveRequest
+	(*v1.PostRequest)(nil),             // 30: chatfleet.chat.v1.PostRequest
+	(*v1.SetRoleRequest)(nil),          // 31: chatfleet.chat.v1.SetRoleRequest
+	(*v1.SetPolicyRequest)(nil),        // 32: chatfleet.chat.v1.SetPolicyRequest
+	(*v1.RevokeInvitationRequest)(nil), // 33: chatfleet.chat.v1.RevokeInvitationRequest
+	(*v1.CreateRequest)(nil),           // 34: chatfleet.chat.v1.CreateRequest
+	(*v1.Error)(nil),                   // 35: chatfleet.chat.v1.Error
+	(*v1.LogInfo)(nil),                 // 36: chatfleet.chat.v1.LogInfo
 }
 var file_chatd_internal_wire_wire_proto_depIdxs = []int32{
 	1,  // 0: chatfleet.internal.v1.StoredEvent.content:type_name -> chatfleet.internal.v1.Envelope
-	21, // 1: chatfleet.internal.v1.LogState.kind:type_name -> chatfleet.chat.v1.LogKind
+	25, // 1: chatfleet.internal.v1.LogState.kind:type_name -> chatfleet.chat.v1.LogKind
 	3,  // 2: chatfleet.internal.v1.LogState.recent:type_name -> chatfleet.internal.v1.RecentId
-	21, // 3: chatfleet.internal.v1.LogState.member_kinds:type_name -> chatfleet.chat.v1.LogKind
-	22, // 4: chatfleet.internal.v1.LogState.policy:type_name -> chatfleet.chat.v1.Policy
-	20, // 5: chatfleet.internal.v1.LogState.last_post_ms:type_name -> chatfleet.internal.v1.LogState.LastPostMsEntry
-	8,  // 6: chatfleet.internal.v1.LogState.name:type_name -> chatfleet.internal.v1.NameState
-	23, // 7: chatfleet.internal.v1.LogState.invitations:type_name -> chatfleet.chat.v1.Invitation
-	6,  // 8: chatfleet.internal.v1.OwnerRequest.create:type_name -> chatfleet.internal.v1.Create
-	24, // 9: chatfleet.internal.v1.OwnerRequest.join:type_name -> chatfleet.chat.v1.JoinRequest
-	25, // 10: chatfleet.internal.v1.OwnerRequest.leave:type_name -> chatfleet.chat.v1.LeaveRequest
-	26, // 11: chatfleet.internal.v1.OwnerRequest.post:type_name -> chatfleet.chat.v1.PostRequest
-	7,  // 12: chatfleet.internal.v1.OwnerRequest.note:type_name -> chatfleet.internal.v1.UserNote
-	14, // 13: chatfleet.internal.v1.OwnerRequest.heads:type_name -> chatfleet.internal.v1.Heads
-	15, // 14: chatfleet.internal.v1.OwnerRequest.fetch:type_name -> chatfleet.internal.v1.Fetch
-	27, // 15: chatfleet.internal.v1.OwnerRequest.set_role:type_name -> chatfleet.chat.v1.SetRoleRequest
-	28, // 16: chatfleet.internal.v1.OwnerRequest.set_policy:type_name -> chatfleet.chat.v1.SetPolicyRequest
-	9,  // 17: chatfleet.internal.v1.OwnerRequest.set_name:type_name -> chatfleet.internal.v1.SetName
-	10, // 18: chatfleet.internal.v1.OwnerRequest.claim_name:type_name -> chatfleet.internal.v1.ClaimName
-	11, // 19: chatfleet.internal.v1.OwnerRequest.note_name:type_name -> chatfleet.internal.v1.NoteName
-	12, // 20: chatfleet.internal.v1.OwnerRequest.look_up:type_name -> chatfleet.internal.v1.LookUp
-	13, // 21: chatfleet.internal.v1.OwnerRequest.invite:type_name -> chatfleet.internal.v1.Invite
-	29, // 22: chatfleet.internal.v1.OwnerRequest.revoke_invitation:type_name -> chatfleet.chat.v1.RevokeInvitationRequest
-	30, // 23: chatfleet.internal.v1.Create.request:type_name -> chatfleet.chat.v1.CreateRequest
-	21, // 24: chatfleet.internal.v1.UserNote.kind:type_name -> chatfleet.chat.v1.LogKind
-	23, // 25: chatfleet.internal.v1.Invite.invitation:type_name -> chatfleet.chat.v1.Invitation
-	31, // 26: chatfleet.internal.v1.OwnerReply.error:type_name -> chatfleet.chat.v1.Error
-	32, // 27: chatfleet.internal.v1.OwnerReply.info:type_name -> chatfleet.chat.v1.LogInfo
-	17, // 28: chatfleet.internal.v1.OwnerReply.heads:type_name -> chatfleet.internal.v1.Head
-	8,  // 29: chatfleet.internal.v1.OwnerReply.name:type_name -> chatfleet.internal.v1.NameState
-	23, // 30: chatfleet.internal.v1.OwnerReply.invitations:type_name -> chatfleet.chat.v1.Invitation
-	17, // 31: chatfleet.internal.v1.Digest.moved:type_name -> chatfleet.internal.v1.Head
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	25, // 3: chatfleet.internal.v1.LogState.member_kinds:type_name -> chatfleet.chat.v1.LogKind
+	26, // 4: chatfleet.internal.v1.LogState.policy:type_name -> chatfleet.chat.v1.Policy
+	24, // 5: chatfleet.internal.v1.LogState.last_post_ms:type_name -> chatfleet.internal.v1.LogState.LastPostMsEntry
+	5,  // 6: chatfleet.internal.v1.LogState.tallies:type_name -> chatfleet.internal.v1.Tally
+	12, // 7: chatfleet.internal.v1.LogState.name:type_name -> chatfleet.internal.v1.NameState
+	27, // 8: chatfleet.internal.v1.LogState.invitations:type_name -> chatfleet.chat.v1.Invitation
+	6,  // 9: chatfleet.internal.v1.Checkpoint.untold_bans:type_name -> chatfleet.internal.v1.BanNote
+	5,  // 10: chatfleet.internal.v1.Relay.tallies:type_name -> chatfleet.internal.v1.Tally
+	6,  // 11: chatfleet.internal.v1.Relay.bans:type_name -> chatfleet.internal.v1.BanNote
+	10, // 12: chatfleet.internal.v1.OwnerRequest.create:type_name -> chatfleet.internal.v1.Create
+	28, // 13: chatfleet.internal.v1.OwnerRequest.join:type_name -> chatfleet.chat.v1.JoinRequest
+	29, // 14: chatfleet.internal.v1.OwnerRequest.leave:type_name -> chatfleet.chat.v1.LeaveRequest
+	30, // 15: chatfleet.internal.v1.OwnerRequest.post:type_name -> chatfleet.chat.v1.PostRequest
+	11, // 16: chatfleet.internal.v1.OwnerRequest.note:type_name -> chatfleet.internal.v1.UserNote
+	18, // 17: chatfleet.internal.v1.OwnerRequest.heads:type_name -> chatfleet.internal.v1.Heads
+	19, // 18: chatfleet.internal.v1.OwnerRequest.fetch:type_name -> chatfleet.internal.v1.Fetch
+	31, // 19: chatfleet.internal.v1.OwnerRequest.set_role:type_name -> chatfleet.chat.v1.SetRoleRequest
+	32, // 20: chatfleet.internal.v1.OwnerRequest.set_policy:type_name -> chatfleet.chat.v1.SetPolicyRequest
+	13, // 21: chatfleet.internal.v1.OwnerRequest.set_name:type_name -> chatfleet.internal.v1.SetName
+	14, // 22: chatfleet.internal.v1.OwnerRequest.claim_name:type_name -> chatfleet.internal.v1.ClaimName
+	15, // 23: chatfleet.internal.v1.OwnerRequest.note_name:type_name -> chatfleet.internal.v1.NoteName
+	16, // 24: chatfleet.internal.v1.OwnerRequest.look_up:type_name -> chatfleet.internal.v1.LookUp
+	17, // 25: chatfleet.internal.v1.OwnerRequest.invite:type_name -> chatfleet.internal.v1.Invite
+	33, // 26: chatfleet.internal.v1.OwnerRequest.revoke_invitation:type_name -> chatfleet.chat.v1.RevokeInvitationRequest
+	7,  // 27: chatfleet.internal.v1.OwnerRequest.relay:type_name -> chatfleet.internal.v1.Relay
+	34, // 28: chatfleet.internal.v1.Create.request:type_name -> chatfleet.chat.v1.CreateRequest
+	25, // 29: chatfleet.internal.v1.UserNote.kind:type_name -> chatfleet.chat.v1.LogKind
+	27, // 30: chatfleet.internal.v1.Invite.invitation:type_name -> chatfleet.chat.v1.Invitation
+	35, // 31: chatfleet.internal.v1.OwnerReply.error:type_name -> chatfleet.chat.v1.Error
+	36, // 32: chatfleet.internal.v1.OwnerReply.info:type_name -> chatfleet.chat.v1.LogInfo
+	21, // 33: chatfleet.internal.v1.OwnerReply.heads:type_name -> chatfleet.internal.v1.Head
+	12, // 34: chatfleet.internal.v1.OwnerReply.name:type_name -> chatfleet.internal.v1.NameState
+	27, // 35: chatfleet.internal.v1.OwnerReply.invitations:type_name -> chatfleet.chat.v1.Invitation
+	8,  // 36: chatfleet.internal.v1.OwnerReply.relayed:type_name -> chatfleet.internal.v1.Relayed
+	21, // 37: chatfleet.internal.v1.Digest.moved:type_name -> chatfleet.internal.v1.Head
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_chatd_internal_wire_wire_proto_init() }
@@ -2244,7 +2617,7 @@ func file_chatd_internal_wire_wire_proto_init() {
 	if File_chatd_internal_wire_wire_proto != nil {
 		return
 	}
-	file_chatd_internal_wire_wire_proto_msgTypes[5].OneofWrappers = []any{
+	file_chatd_internal_wire_wire_proto_msgTypes[9].OneofWrappers = []any{
 		(*OwnerRequest_Create)(nil),
 		(*OwnerRequest_Join)(nil),
 		(*OwnerRequest_Leave)(nil),
@@ -2260,6 +2633,7 @@ func file_chatd_internal_wire_wire_proto_init() {
 		(*OwnerRequest_LookUp)(nil),
 		(*OwnerRequest_Invite)(nil),
 		(*OwnerRequest_RevokeInvitation)(nil),
+		(*OwnerRequest_Relay)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2267,7 +2641,7 @@ func file_chatd_internal_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatd_internal_wire_wire_proto_rawDesc), len(file_chatd_internal_wire_wire_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

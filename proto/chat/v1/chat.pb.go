@@ -2305,7 +2305,7 @@ type LogInfo struct {
 	Owner string `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
 	// Position of the newest event.
 	Pts uint64 `protobuf:"varint,5,opt,name=pts,proto3" json:"pts,omitempty"`
-	// Members of a group; 0 for other kinds.
+	// Members of a group or a channel. Of a channel, who has just joined or left is counted a moment later, usually within a second.
 	Members uint32 `protobuf:"varint,6,opt,name=members,proto3" json:"members,omitempty"`
 	// Admins, sorted; the owner is not among them.
 	Admins []string `protobuf:"bytes,7,rep,name=admins,proto3" json:"admins,omitempty"`
