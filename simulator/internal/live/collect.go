@@ -81,8 +81,11 @@ func (e *engine) collectCrowd(run *report.Run) {
 	m.Generator.Hiccup.Merge(e.result.Hiccups)
 	m.Sessions.SignIn = e.result.SignIn
 	run.Series.Wanted, run.Series.Established, run.Series.SignedIn = e.result.Wanted, e.result.Established, e.result.Sessions
-	run.Series.SignIns = e.result.SignIns
+	run.Series.SignIns, run.Series.Resumed = e.result.SignIns, e.result.Resumed
 	m.Sessions.Return, m.Sessions.Away = e.result.Returns, c.AwayNow
+	m.Sessions.SignIns, m.Sessions.Resumed = e.result.SignIns.Total(), c.Resumed
+	m.Sessions.ReturnsResumed, m.Sessions.ResumesRefused = c.ReturnsResumed, c.ResumesRefused
+	run.BytesPerSubscriber, run.ResumeBytesPerSubscriber = e.result.BytesPerSubscriber, e.result.ResumeBytesPerSubscriber
 	run.Series.Delivered, run.Series.Heat = e.result.Deliveries, e.result.Heat
 }
 

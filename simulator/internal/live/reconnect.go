@@ -56,7 +56,9 @@ func (e *engine) reconnects(f *verdict.Fault, until time.Duration, cpu time.Dura
 		f.LongestReturn = measure.Never
 		return
 	}
-	f.PeakSignInsPerSecond = float64(most(r.SignIns.Counts(), from, to+int(f.LongestReturn/width)+1, int(time.Second/width)))
+	back := to + int(f.LongestReturn/width) + 1
+	f.PeakSignInsPerSecond = float64(most(r.SignIns.Counts(), from, back, int(time.Second/width)))
+	f.Resumed = min(sum(r.Resumed.Counts(), from, back), f.Sessions)
 	// Others lose their connections one after the other.
 	if f.Action == string(v1alpha1.Cut) {
 		f.SignInsPerSecond = float64(f.Sessions) / max(f.LongestReturn, width).Seconds()

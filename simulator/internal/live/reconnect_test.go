@@ -16,7 +16,8 @@ func TestSessionsThatAreCutComeBack(t *testing.T) {
 		{Name: "all", Action: v1alpha1.Cut, Target: v1alpha1.Sessions, Share: 1, Schedule: v1alpha1.Schedule{At: seconds(2.5)}},
 	}
 	s.Thresholds = append(s.Thresholds, v1alpha1.Threshold{Metric: "faultReconnect", Bound: v1alpha1.TimeBound(bound), MinSamples: 2},
-		v1alpha1.Threshold{Metric: "reconnect", Bound: v1alpha1.TimeBound(bound), MinSamples: 250})
+		v1alpha1.Threshold{Metric: "reconnect", Bound: v1alpha1.TimeBound(bound), MinSamples: 250},
+		v1alpha1.Threshold{Metric: "notResumed", Bound: v1alpha1.NumberBound(0), MinSamples: 250})
 	r, _ := runPlanted(t, s, planted.Plan{})
 	expect(t, r, verdict.Pass, 0)
 	if len(r.Faults) != 2 || r.Faults[0].Reconnects == nil || r.Faults[1].Reconnects == nil {
@@ -28,6 +29,9 @@ func TestSessionsThatAreCutComeBack(t *testing.T) {
 	}
 	if all.AllBackMs <= 0 || all.AllBackMs != r.Faults[1].Reconnects.AllBackMs || all.SignInsPerSecond <= 0 || all.PeakSignInsPerSecond < 1 || r.Faults[1].BackAtMs == nil {
 		t.Errorf("all %+v, fault %+v", all, r.Faults[1])
+	}
+	if all.Resumed != 250 || half.Resumed != half.Sessions || r.Sessions.Resumed != half.Sessions+all.Sessions || r.Sessions.ResumesRefused != 0 {
+		t.Errorf("by resume token came back: %d of half, %d of all, in all %d of %d", half.Resumed, all.Resumed, r.Sessions.Resumed, r.Sessions.SignIns)
 	}
 	if r.Series.SignIns.Total() != 250+half.Sessions+all.Sessions {
 		t.Errorf("%d sign-ins", r.Series.SignIns.Total())

@@ -29,6 +29,8 @@ type Run struct {
 	// Worker processes and their memory a session.
 	Workers                  int
 	WorkerRSSBytesPerSession float64
+	// What a session holds in its worker, by count; and the part of it that its resume token takes.
+	BytesPerSubscriber, ResumeBytesPerSubscriber int
 	Simulator                Simulator
 }
 
@@ -136,6 +138,7 @@ func sessions(s verdict.Sessions) Sessions {
 	return Sessions{
 		Wanted: s.Wanted, Dialled: s.Dialled, Established: s.Established, SignedIn: s.SignedIn, Dropped: s.Dropped,
 		SignInMs: latency(s.SignIn, s.Wanted-s.SignIn.Count()), ReconnectMs: latency(s.Return, s.Away), Away: s.Away,
+		SignIns: s.SignIns, Resumed: s.Resumed, ResumesRefused: s.ResumesRefused,
 	}
 }
 
@@ -158,7 +161,7 @@ func fault(f verdict.Fault) Fault {
 	}
 	if f.Sessions > 0 {
 		out.Reconnects = &Reconnects{
-			Sessions: f.Sessions, AllBackMs: millis(f.LongestReturn), SignInsPerSecond: f.SignInsPerSecond,
+			Sessions: f.Sessions, Resumed: f.Resumed, AllBackMs: millis(f.LongestReturn), SignInsPerSecond: f.SignInsPerSecond,
 			PeakSignInsPerSecond: f.PeakSignInsPerSecond, CPUMicrosPerSignIn: float64(f.CPUPerSignIn) / float64(time.Microsecond),
 		}
 	}
@@ -178,6 +181,7 @@ func generator(run Run, h verdict.Health) Generator {
 		HiccupP999Ms: millis(h.Hiccup), HiccupLimitMs: millis(h.HiccupLimit),
 		CapsReached: orEmpty(g.CapsReached), LostWorkers: orEmpty(g.LostWorkers),
 		Workers: run.Workers, RSSBytesPerSession: run.WorkerRSSBytesPerSession,
+		BytesPerSubscriber: run.BytesPerSubscriber, ResumeBytesPerSubscriber: run.ResumeBytesPerSubscriber,
 	}
 }
 

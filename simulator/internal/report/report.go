@@ -146,6 +146,10 @@ type Sessions struct {
 	// From losing the connection to being signed in again, each time; away are those that never were.
 	ReconnectMs Latency `json:"reconnectMs"`
 	Away        int64   `json:"away"`
+	// Sign-ins, the first of a session and all others; those of them by a resume token; and resume tokens that were refused.
+	SignIns        int64 `json:"signIns"`
+	Resumed        int64 `json:"resumed"`
+	ResumesRefused int64 `json:"resumesRefused"`
 }
 
 // SlowReaders is the account of the sessions that read slowly on purpose. What was lost of it is in Deliveries as well.
@@ -202,6 +206,8 @@ type Fault struct {
 // Reconnects is what became of the sessions that a fault disconnected.
 type Reconnects struct {
 	Sessions int64 `json:"sessions"`
+	// Those that came back by a resume token, without showing their token again.
+	Resumed int64 `json:"resumed"`
 	// Until the last of them was signed in again; null: one was not.
 	AllBackMs Millis `json:"allBackMs"`
 	// Sign-ins a second: for a cut on average until then, and in the busiest second.
@@ -231,6 +237,9 @@ type Generator struct {
 	Workers         int      `json:"workers"`
 	// Memory of the workers, a session.
 	RSSBytesPerSession float64 `json:"rssBytesPerSession"`
+	// What the workers keep for a session, counted and not measured, and the part of it that resume tokens take.
+	BytesPerSubscriber       int `json:"bytesPerSubscriber,omitempty"`
+	ResumeBytesPerSubscriber int `json:"resumeBytesPerSubscriber,omitempty"`
 }
 
 // Clock is how far moments taken in different places can be compared.
@@ -333,6 +342,8 @@ type Series struct {
 	SignedIn    *measure.Series `json:"signedIn,omitempty"`
 	// Sign-ins by when they were, the first of a session and all others.
 	SignIns *measure.Series `json:"signIns,omitempty"`
+	// Of them, those by a resume token.
+	Resumed *measure.Series `json:"resumed,omitempty"`
 	// Posts by their intended moment, by when they were sent, by when they were acknowledged.
 	Offered      *measure.Series `json:"offered,omitempty"`
 	Sent         *measure.Series `json:"sent,omitempty"`

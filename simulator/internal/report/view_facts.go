@@ -39,6 +39,7 @@ func facts(r Report) []group {
 	}}
 	generator := group{"Generator", []fact{
 		{"workers", countText(int64(g.Workers))}, {"memory a session", knownBytes(g.RSSBytesPerSession)},
+		{"kept for a session", knownBytes(float64(g.BytesPerSubscriber))}, {"of it for resuming", knownBytes(float64(g.ResumeBytesPerSubscriber))},
 		{"tightest bound", known(float64(g.TightestBoundMs), timeText(float64(g.TightestBoundMs)))},
 		{"caps reached", joinOr(g.CapsReached, "none")}, {"workers lost", joinOr(g.LostWorkers, "none")},
 		{"clock", orDash(r.Clock.Source)}, {"clocks’ error", timeText(float64(r.Clock.ErrorMs))},
@@ -51,6 +52,8 @@ func facts(r Report) []group {
 		{"posts intended", countText(p.Intended)}, {"sent", countText(p.Sent)}, {"acknowledged", countText(p.Acknowledged)},
 		{"acknowledged and missing", countText(p.MissingAcknowledged) + " of " + countText(p.Checked) + " looked for"},
 		{"errors", errorsText(p.Errors)},
+		{"sign-ins", countText(r.Sessions.SignIns)}, {"of these by resume token", countText(r.Sessions.Resumed)},
+		{"resume tokens refused", countText(r.Sessions.ResumesRefused)},
 	}}
 	return append([]group{fleet, generator, accounts}, slowFacts(r.SlowReaders)...)
 }

@@ -17,7 +17,7 @@ func reconnectTile(f Fault) tile {
 	if r.AllBackMs.Infinite() {
 		return tile{"Time until all were back", "never", countText(r.Sessions) + " sessions had been cut", "bad", -1}
 	}
-	note := fmt.Sprintf("%s sessions, %s sign-ins a second, %s in the busiest", countText(r.Sessions), countText(int64(r.SignInsPerSecond)), countText(int64(r.PeakSignInsPerSecond)))
+	note := fmt.Sprintf("%s sessions, %s of them by resume token; %s sign-ins a second, %s in the busiest", countText(r.Sessions), countText(r.Resumed), countText(int64(r.SignInsPerSecond)), countText(int64(r.PeakSignInsPerSecond)))
 	if r.CPUMicrosPerSignIn > 0 {
 		note += fmt.Sprintf("; %s of the fleet’s processors each", timeText(r.CPUMicrosPerSignIn/1000))
 	}
@@ -32,7 +32,7 @@ func reconnectsText(r *Reconnects) string {
 	case r.AllBackMs.Infinite():
 		return countText(r.Sessions) + ", not all back"
 	}
-	return fmt.Sprintf("%s, back within %s", countText(r.Sessions), timeText(float64(r.AllBackMs)))
+	return fmt.Sprintf("%s, back within %s, %s by resume token", countText(r.Sessions), timeText(float64(r.AllBackMs)), countText(r.Resumed))
 }
 
 // slowFacts is the account of the slow readers, if there were any.

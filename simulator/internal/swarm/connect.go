@@ -127,8 +127,14 @@ func (l *loop) upgraded(i int32, now int64) error {
 	for ci := from; ci < to; ci++ {
 		cursors = append(cursors, l.cursorAt(ci))
 	}
-	_, err := l.request(i, &chatv1.ClientFrame{Body: &chatv1.ClientFrame_SignIn{SignIn: &chatv1.SignInRequest{
-		Token: l.token(i), Device: "swarm", Client: "chatfleet-simulator", Cursors: cursors}}})
+	in := &chatv1.SignInRequest{Device: "swarm", Client: "chatfleet-simulator", Cursors: cursors}
+	// One or the other, so that the answer tells which of them was good.
+	if in.ResumeToken = l.resumes.token(i, l.sinceStart(now)); in.ResumeToken != "" {
+		s.set(flagResuming)
+	} else {
+		in.Token = l.token(i)
+	}
+	_, err := l.request(i, &chatv1.ClientFrame{Body: &chatv1.ClientFrame_SignIn{SignIn: in}})
 	return err
 }
 
@@ -186,7 +192,7 @@ func (l *loop) drop(i int32, now int64) {
 	}
 	l.wheel.stop(i)
 	l.partials.release(s)
-	s.clear(flagPinged | flagWriting)
+	s.clear(flagPinged | flagWriting | flagResuming)
 	from, to := l.cursorsOf(i)
 	for ci := from; ci < to; ci++ {
 		if gap := l.book.cursors[ci].gap; gap != 0 {
@@ -218,6 +224,9 @@ func (l *loop) back(s *session, now int64) {
 	l.counters.AwayNow--
 	took := time.Duration(now-l.startNs) - time.Duration(s.since)*signInUnit
 	l.returns.Record(took)
+	if s.is(flagResuming) {
+		l.counters.ReturnsResumed++
+	}
 	l.waits.Add(time.Duration(now-l.runNs)-took, took)
 }
 
@@ -239,7 +248,9 @@ func (l *loop) pingDue(i int32, now int64) {
 	l.ping.GetPing().Nonce = uint64(s.conn)
 	if _, err := l.request(i, &l.ping); err != nil {
 		l.cut(i, err.Error(), now)
+		return
 	}
+	l.renewDue(i, now)
 }
 
 // request sends a frame with the session's next ref, and returns that.

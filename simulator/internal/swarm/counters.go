@@ -27,6 +27,13 @@ type Counters struct {
 	// the swarm has ended, those that never came back. Slow readers are not in it.
 	Aborted int64 `json:"aborted"`
 	AwayNow int64 `json:"awayNow"`
+	// Resumed are the sign-ins by a resume token, ReturnsResumed those of them in Result.Returns; ResumesRefused are those that were
+	// refused for the token, after which the session takes its other one. Renewals are the resume tokens that were asked for.
+	Resumed        int64 `json:"resumed"`
+	ReturnsResumed int64 `json:"returnsResumed"`
+	ResumesRefused int64 `json:"resumesRefused"`
+	Renewals       int64 `json:"renewals"`
+
 	// Slow are the sessions that read slowly, SlowCuts how often one of these lost its connection, and SlowTooLong how often one
 	// was told that it is too far behind.
 	Slow        int64 `json:"slow"`

@@ -34,6 +34,8 @@ func (l *loop) handle(i int32, f *chatv1.ServerFrame, now int64) error {
 			return errEarly
 		}
 		return l.signedIn(i, body.SignedIn, now)
+	case *chatv1.ServerFrame_Renewed:
+		l.keepResume(i, body.Renewed.GetResume(), now)
 	case *chatv1.ServerFrame_Attached:
 		l.attached(i, f.GetRef(), body.Attached, now)
 	case *chatv1.ServerFrame_Difference:
@@ -74,6 +76,12 @@ func (l *loop) signedIn(i int32, answer *chatv1.SignInResponse, now int64) error
 		l.back(s, now)
 	}
 	l.signIns.Add(time.Duration(now-l.runNs), 1)
+	if s.is(flagResuming) {
+		l.counters.Resumed++
+		l.resumed.Add(time.Duration(now-l.runNs), 1)
+	}
+	l.serverAhead = answer.GetServerTimeMs()*int64(time.Millisecond) - now
+	l.keepResume(i, answer.GetResume(), now)
 	if l.dozes(s) {
 		if err := l.watch(i, unix.EPOLL_CTL_MOD, l.interest(s)); err != nil {
 			return err
@@ -204,6 +212,9 @@ func (l *loop) refused(i int32, ref uint32, e *chatv1.Error, now int64) error {
 	class := errors.New("error: " + e.GetCode().String())
 	if ref == 0 || ref == signInRef {
 		s.wait = max(s.wait, e.GetRetryAfterMs())
+	}
+	if s.state == signingIn && (ref == 0 || ref == signInRef) {
+		l.refusedResume(i, e.GetCode())
 	}
 	if ref == signInRef && s.state == signingIn {
 		return class

@@ -55,14 +55,18 @@ type loop struct {
 	frame    chatv1.ServerFrame
 	answer   answer
 	ping     chatv1.ClientFrame
+	renew    chatv1.ClientFrame
+	resumes  resumes
 
-	startNs    int64 // the wheel's zero
-	connectNs  int64 // when the first connect was due; 0: not yet
-	nextDial   int
-	under      int // connections between dial and sign-in
-	pingEvery  time.Duration
-	nextTick   int64
-	nextReport int64
+	startNs int64 // the wheel's zero
+	// serverAhead is the server's time, in nanoseconds since 1970, less the clock: as of the last sign-in's answer.
+	serverAhead int64
+	connectNs   int64 // when the first connect was due; 0: not yet
+	nextDial    int
+	under       int // connections between dial and sign-in
+	pingEvery   time.Duration
+	nextTick    int64
+	nextReport  int64
 
 	counters Counters
 	errors   errorCounts
@@ -70,11 +74,11 @@ type loop struct {
 	signIn   *measure.Histogram
 	levels   struct{ wanted, established, signedIn *measure.Series }
 	runNs    int64
-	// By their moment: sign-ins, the first of a session and all others; connections lost; connections lost for good. And the
+	// By their moment: sign-ins, the first of a session and all others; those by a resume token; connections lost; connections lost for good. And the
 	// times from losing a connection to being signed in again, by when it was lost.
-	signIns, losses, lostForGood *measure.Series
-	returns                      *measure.Histogram
-	waits                        *Peaks
+	signIns, resumed, losses, lostForGood *measure.Series
+	returns                               *measure.Histogram
+	waits                                 *Peaks
 
 	awake    bool // slow readers read as fast as others
 	slowTurn int  // the one of slowTurns that is next

@@ -48,9 +48,10 @@ const (
 	flagEstablished              // once, as the two below
 	flagSignedIn
 	flagSubscribed
-	flagPinged  // a ping is under way
-	flagWriting // epoll watches for room to write
-	flagSlow    // it reads slowly, see slow.go
+	flagPinged   // a ping is under way
+	flagWriting  // epoll watches for room to write
+	flagSlow     // it reads slowly, see slow.go
+	flagResuming // it signs in, or has signed in, by its resume token
 )
 
 func (s *session) is(f sessionFlags) bool { return s.flags&f != 0 }
@@ -58,7 +59,7 @@ func (s *session) set(f sessionFlags)     { s.flags |= f }
 func (s *session) clear(f sessionFlags)   { s.flags &^= f }
 
 // BytesPerSubscriber is the memory that a session holds in a swarm, while nothing unusual goes on, when it follows so many
-// logs with a token of that size. The kernel's socket is not in it.
+// logs with a token of that size. The kernel's socket and the resume tokens, whose size the server chooses, are not in it.
 func BytesPerSubscriber(logs, tokenBytes int) int {
 	const perSession = int(unsafe.Sizeof(session{})) + int(unsafe.Sizeof(wheelNode{})) +
 		2*int(unsafe.Sizeof(uint32(0))) // where its cursors and its token begin

@@ -86,10 +86,12 @@ func (s *Swarm) newLoop(index, of, first, n int, groups grouping) (*loop, error)
 	l.counters.Wanted = int64(n)
 	l.counters.Slow = int64(len(c.slow))
 	l.returns, l.waits = measure.NewHistogram(), NewPeaks(measure.DefaultWidth)
-	for _, level := range []**measure.Series{&l.levels.wanted, &l.levels.established, &l.levels.signedIn, &l.signIns, &l.losses, &l.lostForGood} {
+	for _, level := range []**measure.Series{&l.levels.wanted, &l.levels.established, &l.levels.signedIn, &l.signIns, &l.resumed, &l.losses, &l.lostForGood} {
 		*level = measure.NewSeries(measure.DefaultWidth)
 	}
 	l.ping.Body = &chatv1.ClientFrame_Ping{Ping: &chatv1.PingRequest{}}
+	l.renew.Body = &chatv1.ClientFrame_Renew{Renew: &chatv1.RenewRequest{}}
+	l.resumes = newResumes(n)
 	l.book = &book{
 		run:        s.cfg.Run,
 		cursors:    cursors,
@@ -207,10 +209,11 @@ type Result struct {
 	Wanted      *measure.Series `json:"wanted"`
 	Established *measure.Series `json:"established"`
 	Sessions    *measure.Series `json:"sessions"`
-	// SignIns counts sign-ins, the first of a session and all others; Losses the connections that were lost, and LostForGood those
+	// SignIns counts sign-ins, the first of a session and all others, Resumed those of them that were by a resume token; Losses the connections that were lost, and LostForGood those
 	// of them that were never made again. Returns are the times from losing a connection to being signed in again, and Waits the
 	// longest of them by when it was lost. Slow readers are in the first alone.
 	SignIns     *measure.Series    `json:"signIns"`
+	Resumed     *measure.Series    `json:"resumed"`
 	Losses      *measure.Series    `json:"losses"`
 	LostForGood *measure.Series    `json:"lostForGood"`
 	Returns     *measure.Histogram `json:"returns"`
@@ -222,6 +225,8 @@ type Result struct {
 	// CPU is what the process used, in all, and BytesPerSubscriber what its sessions hold on average (BytesPerSubscriber).
 	CPU                time.Duration `json:"cpu"`
 	BytesPerSubscriber int           `json:"bytesPerSubscriber"`
+	// ResumeBytesPerSubscriber is the part of BytesPerSubscriber that the resume tokens take.
+	ResumeBytesPerSubscriber int `json:"resumeBytesPerSubscriber"`
 	Verification       Verification  `json:"verification"`
 }
 
@@ -271,7 +276,7 @@ func (s *Swarm) Result(lists []LogList) (Result, error) {
 		}
 	}
 	sum.CPU = processCPU()
-	sum.BytesPerSubscriber = s.bytesPerSubscriber()
+	sum.BytesPerSubscriber, sum.ResumeBytesPerSubscriber = s.bytesPerSubscriber()
 	return sum, nil
 }
 
@@ -287,7 +292,7 @@ func (l *loop) result(truths []*truth) (Result, error) {
 	r := Result{
 		Counters: l.counters, Errors: l.errors.clone(), Latency: measure.NewHistogram(), Heat: m.heat, Peaks: m.peaks,
 		Deliveries: m.deliveries, Wanted: l.levels.wanted, Established: l.levels.established, Sessions: l.levels.signedIn,
-		SignIns: l.signIns, Losses: l.losses, LostForGood: l.lostForGood, Returns: l.returns, Waits: l.waits,
+		SignIns: l.signIns, Resumed: l.resumed, Losses: l.losses, LostForGood: l.lostForGood, Returns: l.returns, Waits: l.waits,
 		SignIn: l.signIn, Hiccups: l.hiccups, Verification: v,
 	}
 	for i, g := range m.groups {
@@ -308,14 +313,15 @@ func (l *loop) result(truths []*truth) (Result, error) {
 	return r, nil
 }
 
-func (s *Swarm) bytesPerSubscriber() int {
+func (s *Swarm) bytesPerSubscriber() (all, resume int) {
 	cursors, tokens := 0, 0
 	for _, l := range s.loops {
 		cursors += len(l.book.cursors)
 		tokens += len(l.tokens)
+		resume += l.resumes.bytes()
 	}
 	n := s.cfg.Sessions
-	return BytesPerSubscriber(0, 0) + (BytesPerSubscriber(1, 0)-BytesPerSubscriber(0, 0))*cursors/n + tokens/n
+	return BytesPerSubscriber(0, 0) + (BytesPerSubscriber(1, 0)-BytesPerSubscriber(0, 0))*cursors/n + (tokens+resume)/n, resume / n
 }
 
 // Merge adds the result of another swarm with the same groups. The zero Result takes on o's.
@@ -332,7 +338,7 @@ func (r *Result) Merge(o Result) error {
 		r.Errors = map[string]int64{}
 		r.Latency, r.SignIn, r.Hiccups, r.Returns = measure.NewHistogram(), measure.NewHistogram(), measure.NewHistogram(), measure.NewHistogram()
 		r.Heat, r.Peaks, r.Waits = measure.NewHeatMap(measure.DefaultWidth), NewPeaks(measure.DefaultWidth), NewPeaks(measure.DefaultWidth)
-		for _, series := range []**measure.Series{&r.Deliveries, &r.Wanted, &r.Established, &r.Sessions, &r.SignIns, &r.Losses, &r.LostForGood} {
+		for _, series := range []**measure.Series{&r.Deliveries, &r.Wanted, &r.Established, &r.Sessions, &r.SignIns, &r.Resumed, &r.Losses, &r.LostForGood} {
 			*series = measure.NewSeries(measure.DefaultWidth)
 		}
 	}
@@ -349,7 +355,9 @@ func (r *Result) Merge(o Result) error {
 		}
 	}
 	if wanted := r.Counters.Wanted + o.Counters.Wanted; wanted > 0 {
-		r.BytesPerSubscriber = int((int64(r.BytesPerSubscriber)*r.Counters.Wanted + int64(o.BytesPerSubscriber)*o.Counters.Wanted) / wanted)
+		mean := func(a, b int) int { return int((int64(a)*r.Counters.Wanted + int64(b)*o.Counters.Wanted) / wanted) }
+		r.BytesPerSubscriber = mean(r.BytesPerSubscriber, o.BytesPerSubscriber)
+		r.ResumeBytesPerSubscriber = mean(r.ResumeBytesPerSubscriber, o.ResumeBytesPerSubscriber)
 	}
 	r.Counters.Add(o.Counters)
 	errorCounts(r.Errors).merge(o.Errors)
@@ -367,7 +375,7 @@ func (r *Result) Merge(o Result) error {
 	r.CPU += o.CPU
 	return errors.Join(r.Heat.Merge(o.Heat), r.Peaks.Merge(o.Peaks), r.Deliveries.Merge(o.Deliveries),
 		r.Wanted.Merge(o.Wanted), r.Established.Merge(o.Established), r.Sessions.Merge(o.Sessions),
-		r.SignIns.Merge(o.SignIns), r.Losses.Merge(o.Losses), r.LostForGood.Merge(o.LostForGood), r.Waits.Merge(o.Waits),
+		r.SignIns.Merge(o.SignIns), r.Resumed.Merge(o.Resumed), r.Losses.Merge(o.Losses), r.LostForGood.Merge(o.LostForGood), r.Waits.Merge(o.Waits),
 		r.Verification.Merge(o.Verification))
 }
 

@@ -16,7 +16,7 @@ func histogram(d time.Duration, n int64) *measure.Histogram {
 // goodRun is a run of 10 broadcasts to 2,000 sessions that has nothing wrong with it.
 func goodRun() Measurements {
 	m := Measurements{
-		Sessions: Sessions{Wanted: 2000, Dialled: 2000, Established: 2000, SignedIn: 2000, SignIn: histogram(20*time.Millisecond, 2000), Return: histogram(300*time.Millisecond, 600)},
+		Sessions: Sessions{Wanted: 2000, Dialled: 2000, Established: 2000, SignedIn: 2000, SignIn: histogram(20*time.Millisecond, 2000), Return: histogram(300*time.Millisecond, 600), ReturnsResumed: 600},
 		Deliveries: Deliveries{
 			Expected: 20_000, Delivered: 20_000,
 			Latency: histogram(200*time.Millisecond, 20_000),

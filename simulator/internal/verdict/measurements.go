@@ -47,6 +47,10 @@ type Sessions struct {
 	Return *measure.Histogram
 	// Away are those that lost it and were not signed in again at the end.
 	Away int64
+	// Sign-ins, the first of a session and all others; those of them by a resume token; and those of the latter that are in Return.
+	SignIns, Resumed, ReturnsResumed int64
+	// Resume tokens that the fleet refused.
+	ResumesRefused int64
 }
 
 // Slow is the account of the sessions that read slowly on purpose. What they were told that they will not get is in no other count;
@@ -153,6 +157,8 @@ type Fault struct {
 	// of them was signed in again; Never if one was not.
 	Sessions      int64
 	LongestReturn time.Duration
+	// Sign-ins by a resume token until then.
+	Resumed int64
 	// Sign-ins in the busiest second; and for a cut those a second until the last was back, and the processor time of the whole
 	// fleet in that time, with all else that it did, a sign-in. 0 if not known.
 	PeakSignInsPerSecond, SignInsPerSecond float64

@@ -175,6 +175,12 @@ func runMetrics() []Metric {
 		{Name: "reconnect", Help: "time from a session's lost connection to being signed in again",
 			Unit: v1alpha1.UnitTime, Aggregation: "p99.9", ends: oneEnd,
 			read: func(m *Measurements, _ string) reading { return latency(m.Sessions.Return, m.Sessions.Away) }},
+		{Name: "notResumed", Help: "share of the sessions that came back, 0 to 1, that needed their token again and not a resume token",
+			Unit: v1alpha1.UnitNumber,
+			read: func(m *Measurements, _ string) reading {
+				back := m.Sessions.Return.Count()
+				return number(1-float64(m.Sessions.ReturnsResumed)/float64(max(back, 1)), back)
+			}},
 		{Name: "missingSessions", Help: "sessions wanted that never signed in",
 			Unit: v1alpha1.UnitNumber,
 			read: func(m *Measurements, _ string) reading {

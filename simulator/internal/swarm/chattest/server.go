@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,9 @@ type Server struct {
 	Behind bool
 	// DifferenceLimit is the most events of a slice; 0 is no limit. TooLongAfter is the most that are not too long.
 	DifferenceLimit, TooLongAfter int
+	// Resume hands out resume tokens that are good for so long; 0 hands out none. OnResume may refuse one.
+	Resume   time.Duration
+	OnResume func(token string) error
 	// Limits is sent with the sign-in's answer.
 	Limits *chatv1.Limits
 
@@ -248,6 +252,8 @@ func (s *Server) request(c *Conn, payload []byte) error {
 	case *chatv1.ClientFrame_Difference:
 		s.requests++
 		c.Send(&chatv1.ServerFrame{Ref: f.Ref, Body: &chatv1.ServerFrame_Difference{Difference: s.difference(c, body.Difference)}})
+	case *chatv1.ClientFrame_Renew:
+		c.Send(&chatv1.ServerFrame{Ref: f.Ref, Body: &chatv1.ServerFrame_Renewed{Renewed: &chatv1.RenewResponse{Resume: s.resumption(c)}}})
 	case *chatv1.ClientFrame_Ping:
 		c.pings++
 		c.Send(&chatv1.ServerFrame{Ref: f.Ref, Body: &chatv1.ServerFrame_Pong{Pong: &chatv1.PingResponse{Nonce: body.Ping.Nonce}}})
@@ -256,23 +262,47 @@ func (s *Server) request(c *Conn, payload []byte) error {
 }
 
 func (s *Server) signIn(c *Conn, ref uint32, in *chatv1.SignInRequest) error {
-	c.User = in.Token
-	if s.User != nil {
-		user, err := s.User(in.Token)
-		if err != nil {
-			c.Send(&chatv1.ServerFrame{Ref: ref, Body: &chatv1.ServerFrame_Error{Error: &chatv1.Error{
-				Code: chatv1.Error_CODE_UNAUTHENTICATED, Message: err.Error()}}})
-			return errors.New("not authenticated")
-		}
-		c.User = user
+	var err error
+	if c.User, err = s.authenticate(in); err != nil {
+		c.Send(&chatv1.ServerFrame{Ref: ref, Body: &chatv1.ServerFrame_Error{Error: &chatv1.Error{
+			Code: chatv1.Error_CODE_UNAUTHENTICATED, Message: err.Error()}}})
+		return errors.New("not authenticated")
 	}
 	s.sessions++
 	s.conns[c] = true
 	states, behind := s.attach(c, in.Cursors)
 	c.Send(&chatv1.ServerFrame{Ref: ref, Body: &chatv1.ServerFrame_SignedIn{SignedIn: &chatv1.SignInResponse{
-		User: c.User, Logs: states, Limits: s.Limits}}})
+		User: c.User, Logs: states, Limits: s.Limits, ServerTimeMs: time.Now().UnixMilli(), Resume: s.resumption(c)}}})
 	s.catchUp(c, behind)
 	return nil
+}
+
+// resumePrefix begins a resume token; its user is the rest of it.
+const resumePrefix = "resume-"
+
+// authenticate names the user of a sign-in, by its resume token if it has one.
+func (s *Server) authenticate(in *chatv1.SignInRequest) (string, error) {
+	if in.ResumeToken != "" {
+		user, ok := strings.CutPrefix(in.ResumeToken, resumePrefix)
+		switch {
+		case !ok:
+			return "", errors.New("that is no resume token")
+		case s.OnResume != nil:
+			return user, s.OnResume(in.ResumeToken)
+		}
+		return user, nil
+	}
+	if s.User != nil {
+		return s.User(in.Token)
+	}
+	return in.Token, nil
+}
+
+func (s *Server) resumption(c *Conn) *chatv1.ResumeToken {
+	if s.Resume == 0 {
+		return nil
+	}
+	return &chatv1.ResumeToken{Token: resumePrefix + c.User, ExpiresMs: time.Now().Add(s.Resume).UnixMilli()}
 }
 
 // attach answers cursors, and returns the events that are to be pushed after the answer.
