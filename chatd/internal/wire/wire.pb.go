@@ -50,6 +50,8 @@ type StoredEvent struct {
 	PrevTerm    uint64 `protobuf:"fixed64,12,opt,name=prev_term,json=prevTerm,proto3" json:"prev_term,omitempty"`
 	// Of log_joined: the position of the joined log at which its owner let the user in.
 	AsOf uint64 `protobuf:"varint,60,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// Of log_joined: the user had joined already, and was let in anew.
+	JoinedAgain bool `protobuf:"varint,61,opt,name=joined_again,json=joinedAgain,proto3" json:"joined_again,omitempty"`
 	// Of a live push whose post is being traced, never of what is stored: see package trace.
 	Trace         []byte `protobuf:"bytes,100,opt,name=trace,proto3" json:"trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -175,6 +177,13 @@ func (x *StoredEvent) GetAsOf() uint64 {
 		return x.AsOf
 	}
 	return 0
+}
+
+func (x *StoredEvent) GetJoinedAgain() bool {
+	if x != nil {
+		return x.JoinedAgain
+	}
+	return false
 }
 
 func (x *StoredEvent) GetTrace() []byte {
@@ -2315,7 +2324,7 @@ var File_chatd_internal_wire_wire_proto protoreflect.FileDescriptor
 
 const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\n" +
-	"\x1echatd/internal/wire/wire.proto\x12\x15chatfleet.internal.v1\x1a\x18proto/chat/v1/chat.proto\"\x91\x03\n" +
+	"\x1echatd/internal/wire/wire.proto\x12\x15chatfleet.internal.v1\x1a\x18proto/chat/v1/chat.proto\"\xb4\x03\n" +
 	"\vStoredEvent\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x10\n" +
 	"\x03pts\x18\x02 \x01(\x04R\x03pts\x12\x17\n" +
@@ -2331,7 +2340,8 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	" \x01(\x06R\x04term\x12\"\n" +
 	"\rfirst_of_term\x18\v \x01(\bR\vfirstOfTerm\x12\x1b\n" +
 	"\tprev_term\x18\f \x01(\x06R\bprevTerm\x12\x13\n" +
-	"\x05as_of\x18< \x01(\x04R\x04asOf\x12\x14\n" +
+	"\x05as_of\x18< \x01(\x04R\x04asOf\x12!\n" +
+	"\fjoined_again\x18= \x01(\bR\vjoinedAgain\x12\x14\n" +
 	"\x05trace\x18d \x01(\fR\x05trace\";\n" +
 	"\bEnvelope\x12\x1b\n" +
 	"\tkey_epoch\x18\x01 \x01(\rR\bkeyEpoch\x12\x12\n" +
