@@ -1722,7 +1722,9 @@ type LookUp struct {
 	// Whether the invitation with this id is good.
 	Invitation string `protobuf:"bytes,3,opt,name=invitation,proto3" json:"invitation,omitempty"`
 	// The invitations, for the owner and admins.
-	Invitations   bool `protobuf:"varint,4,opt,name=invitations,proto3" json:"invitations,omitempty"`
+	Invitations bool `protobuf:"varint,4,opt,name=invitations,proto3" json:"invitations,omitempty"`
+	// Of a user log: whether a name is kept for this log.
+	Slot          string `protobuf:"bytes,5,opt,name=slot,proto3" json:"slot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1783,6 +1785,13 @@ func (x *LookUp) GetInvitations() bool {
 		return x.Invitations
 	}
 	return false
+}
+
+func (x *LookUp) GetSlot() string {
+	if x != nil {
+		return x.Slot
+	}
+	return ""
 }
 
 // Invite makes an invitation.
@@ -1998,6 +2007,7 @@ type OwnerReply struct {
 	// Of look_up.
 	Joined      bool             `protobuf:"varint,41,opt,name=joined,proto3" json:"joined,omitempty"`
 	Invitations []*v1.Invitation `protobuf:"bytes,42,rep,name=invitations,proto3" json:"invitations,omitempty"`
+	Slot        bool             `protobuf:"varint,43,opt,name=slot,proto3" json:"slot,omitempty"`
 	// Of fetch: events before the first of this answer that were asked for are gone, by the stores' retention.
 	Gone bool `protobuf:"varint,80,opt,name=gone,proto3" json:"gone,omitempty"`
 	// Of relay.
@@ -2118,6 +2128,13 @@ func (x *OwnerReply) GetInvitations() []*v1.Invitation {
 		return x.Invitations
 	}
 	return nil
+}
+
+func (x *OwnerReply) GetSlot() bool {
+	if x != nil {
+		return x.Slot
+	}
+	return false
 }
 
 func (x *OwnerReply) GetGone() bool {
@@ -2471,14 +2488,15 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\buser_log\x18\x01 \x01(\tR\auserLog\x12\x10\n" +
 	"\x03log\x18\x02 \x01(\tR\x03log\x12\x13\n" +
 	"\x05as_of\x18\x03 \x01(\x04R\x04asOf\x12\x12\n" +
-	"\x04free\x18\x04 \x01(\bR\x04free\"t\n" +
+	"\x04free\x18\x04 \x01(\bR\x04free\"\x88\x01\n" +
 	"\x06LookUp\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x16\n" +
 	"\x06joined\x18\x02 \x01(\tR\x06joined\x12\x1e\n" +
 	"\n" +
 	"invitation\x18\x03 \x01(\tR\n" +
 	"invitation\x12 \n" +
-	"\vinvitations\x18\x04 \x01(\bR\vinvitations\"Y\n" +
+	"\vinvitations\x18\x04 \x01(\bR\vinvitations\x12\x12\n" +
+	"\x04slot\x18\x05 \x01(\tR\x04slot\"Y\n" +
 	"\x06Invite\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12=\n" +
 	"\n" +
@@ -2494,7 +2512,7 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\vwith_banned\x18\x05 \x01(\bR\n" +
 	"withBanned\x12\x1d\n" +
 	"\n" +
-	"before_pts\x18F \x01(\x04R\tbeforePts\"\x8b\x04\n" +
+	"before_pts\x18F \x01(\x04R\tbeforePts\"\x9f\x04\n" +
 	"\n" +
 	"OwnerReply\x12.\n" +
 	"\x05error\x18\x01 \x01(\v2\x18.chatfleet.chat.v1.ErrorR\x05error\x12\x14\n" +
@@ -2509,6 +2527,7 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x04name\x18( \x01(\v2 .chatfleet.internal.v1.NameStateR\x04name\x12\x16\n" +
 	"\x06joined\x18) \x01(\bR\x06joined\x12?\n" +
 	"\vinvitations\x18* \x03(\v2\x1d.chatfleet.chat.v1.InvitationR\vinvitations\x12\x12\n" +
+	"\x04slot\x18+ \x01(\bR\x04slot\x12\x12\n" +
 	"\x04gone\x18P \x01(\bR\x04gone\x128\n" +
 	"\arelayed\x18< \x01(\v2\x1e.chatfleet.internal.v1.RelayedR\arelayed\"*\n" +
 	"\x04Head\x12\x10\n" +
