@@ -58,6 +58,8 @@ type server struct {
 	t             *testing.T
 	binary, dir   string
 	listen, admin string
+	// tokens are the flags about whose tokens are taken.
+	tokens []string
 
 	process *os.Process
 	exited  chan struct{}
@@ -115,9 +117,13 @@ func (s *server) token(user string) client.TokenSource {
 func (s *server) start() {
 	s.t.Helper()
 	s.log = &bytes.Buffer{}
-	cmd := exec.Command(s.binary, "serve", "--role", "combined", "--name", "store-0", "--data", filepath.Join(s.dir, "data"),
+	tokens := s.tokens
+	if tokens == nil {
+		tokens = []string{"--token-keys", filepath.Join(s.dir, "keys", "keys.json")}
+	}
+	cmd := exec.Command(s.binary, append([]string{"serve", "--role", "combined", "--name", "store-0", "--data", filepath.Join(s.dir, "data"),
 		"--partitions", "4", "--replicas", "1", "--listen", s.listen, "--admin", s.admin, "--drain-timeout", "2s",
-		"--cluster-secret-file", filepath.Join(s.dir, "secret"), "--token-keys", filepath.Join(s.dir, "keys", "keys.json"))
+		"--cluster-secret-file", filepath.Join(s.dir, "secret")}, tokens...)...)
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	// It must not outlive the test, however that ends. The signal comes when the thread that started it ends, so that
 	// thread waits for it.
@@ -277,7 +283,42 @@ func TestRealFleetOverRestarts(t *testing.T) {
 
 func errorOf[T any](_ T, err error) error { return err }
 
-// Answers of the real server to what a client does wrong, or twice.
+// A log is read backwards, page by page, to its first event.
+func TestRealFleetHistory(t *testing.T) {
+	s := newServer(t)
+	ctx := testContext(t)
+	alice := open(t, s.options("alice", "phone"))
+	created, err := alice.Create(ctx, &chatv1.CreateRequest{Kind: chatv1.LogKind_LOG_KIND_CHANNEL, Title: "news", RandomId: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range numbered(29) {
+		if _, err := alice.Post(ctx, message(created.Log, text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, left := client.Cursor{Log: created.Log}, uint64(30)
+	for {
+		h, err := alice.History(ctx, before, 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(h.Events) == 0 {
+			break
+		}
+		for i := len(h.Events) - 1; i >= 0; i-- {
+			if h.Events[i].Pts != left {
+				t.Fatalf("before %d: event %d where %d should be", before.PTS, h.Events[i].Pts, left)
+			}
+			left--
+		}
+		before.Epoch, before.PTS = h.Epoch, h.Events[0].Pts
+	}
+	if left != 0 {
+		t.Errorf("the first %d events are missing", left)
+	}
+}
+
 // A ban ends what a device is pushed within a second, with the reason; a pardon lets it back.
 func TestRealFleetBans(t *testing.T) {
 	s := newServer(t)
@@ -315,6 +356,7 @@ func TestRealFleetBans(t *testing.T) {
 	}
 }
 
+// Answers of the real server to what a client does wrong, or twice.
 func TestRealFleetAnswers(t *testing.T) {
 	s := newServer(t)
 	ctx := testContext(t)

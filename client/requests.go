@@ -121,6 +121,19 @@ func (c *Client) Difference(ctx context.Context, from Cursor, limit uint32) (*ch
 	return answerOf(frame.GetDifference(), "difference")
 }
 
+// History reads a log backwards: the events before a position, at most limit of them (0: as many as the server gives), oldest first. The
+// position is before.PTS in before.Epoch; 0 begins at the newest event. An answer without events says that nothing before it is kept.
+func (c *Client) History(ctx context.Context, before Cursor, limit uint32) (*chatv1.HistoryResponse, error) {
+	frame, _, err := c.do(ctx, func() *chatv1.ClientFrame {
+		return &chatv1.ClientFrame{Body: &chatv1.ClientFrame_History{
+			History: &chatv1.HistoryRequest{Log: before.Log, Epoch: before.Epoch, BeforePts: before.PTS, Limit: limit}}}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answerOf(frame.GetHistory(), "history")
+}
+
 // do sends a request, and sends it again until it has an answer that stands. request is called for each try, under mu. sent
 // says whether the request may have reached a server.
 func (c *Client) do(ctx context.Context, request func() *chatv1.ClientFrame) (_ *chatv1.ServerFrame, sent bool, _ error) {

@@ -33,6 +33,7 @@ type Shard interface {
 	SetPolicy(ctx context.Context, user string, r *chatv1.SetPolicyRequest) (*chatv1.SetPolicyResponse, *chatv1.Error)
 	Post(ctx context.Context, user string, r *chatv1.PostRequest) (*chatv1.PostResponse, *chatv1.Error)
 	Difference(ctx context.Context, user string, r *chatv1.DifferenceRequest) (*chatv1.DifferenceResponse, *chatv1.Error)
+	History(ctx context.Context, user string, r *chatv1.HistoryRequest) (*chatv1.HistoryResponse, *chatv1.Error)
 	// Accepting is nil while new sessions are taken, else why not, and when to come back.
 	Accepting() *chatv1.Error
 	// Connect takes over a connection after its handshake; early is what was read from it already. If conn has a method SignedIn() it is

@@ -65,6 +65,9 @@ func (d *door) Post(_ context.Context, user string, r *chatv1.PostRequest) (*cha
 func (d *door) Difference(context.Context, string, *chatv1.DifferenceRequest) (*chatv1.DifferenceResponse, *chatv1.Error) {
 	panic("a defect")
 }
+func (d *door) History(context.Context, string, *chatv1.HistoryRequest) (*chatv1.HistoryResponse, *chatv1.Error) {
+	return &chatv1.HistoryResponse{}, d.answer
+}
 
 // Message implements engine.Handler: it answers any frame with a pong of the same ref.
 func (d *door) Message(s engine.Session, payload []byte) {

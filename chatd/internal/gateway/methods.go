@@ -40,6 +40,31 @@ func (m *methods) SetPolicy(ctx context.Context, r *connect.Request[chatv1.SetPo
 	return call(ctx, m, r, m.Shard.SetPolicy)
 }
 
+// SetName implements chatv1connect.ChatServiceHandler.
+func (m *methods) SetName(ctx context.Context, r *connect.Request[chatv1.SetNameRequest]) (*connect.Response[chatv1.SetNameResponse], error) {
+	return call(ctx, m, r, m.Shard.SetName)
+}
+
+// Resolve implements chatv1connect.ChatServiceHandler.
+func (m *methods) Resolve(ctx context.Context, r *connect.Request[chatv1.ResolveRequest]) (*connect.Response[chatv1.ResolveResponse], error) {
+	return call(ctx, m, r, m.Shard.Resolve)
+}
+
+// CreateInvitation implements chatv1connect.ChatServiceHandler.
+func (m *methods) CreateInvitation(ctx context.Context, r *connect.Request[chatv1.CreateInvitationRequest]) (*connect.Response[chatv1.CreateInvitationResponse], error) {
+	return call(ctx, m, r, m.Shard.CreateInvitation)
+}
+
+// RevokeInvitation implements chatv1connect.ChatServiceHandler.
+func (m *methods) RevokeInvitation(ctx context.Context, r *connect.Request[chatv1.RevokeInvitationRequest]) (*connect.Response[chatv1.RevokeInvitationResponse], error) {
+	return call(ctx, m, r, m.Shard.RevokeInvitation)
+}
+
+// ListInvitations implements chatv1connect.ChatServiceHandler.
+func (m *methods) ListInvitations(ctx context.Context, r *connect.Request[chatv1.ListInvitationsRequest]) (*connect.Response[chatv1.ListInvitationsResponse], error) {
+	return call(ctx, m, r, m.Shard.ListInvitations)
+}
+
 // Post implements chatv1connect.ChatServiceHandler.
 func (m *methods) Post(ctx context.Context, r *connect.Request[chatv1.PostRequest]) (*connect.Response[chatv1.PostResponse], error) {
 	return call(ctx, m, r, m.Shard.Post)
@@ -48,6 +73,11 @@ func (m *methods) Post(ctx context.Context, r *connect.Request[chatv1.PostReques
 // Difference implements chatv1connect.ChatServiceHandler.
 func (m *methods) Difference(ctx context.Context, r *connect.Request[chatv1.DifferenceRequest]) (*connect.Response[chatv1.DifferenceResponse], error) {
 	return call(ctx, m, r, m.Shard.Difference)
+}
+
+// History implements chatv1connect.ChatServiceHandler.
+func (m *methods) History(ctx context.Context, r *connect.Request[chatv1.HistoryRequest]) (*connect.Response[chatv1.HistoryResponse], error) {
+	return call(ctx, m, r, m.Shard.History)
 }
 
 // call carries out one request of whom the guard has let in.
@@ -94,6 +124,8 @@ var codes = map[chatv1.Error_Code]connect.Code{
 	chatv1.Error_CODE_DRAINING:        connect.CodeUnavailable,
 	chatv1.Error_CODE_UNSUPPORTED:     connect.CodeUnimplemented,
 	chatv1.Error_CODE_INTERNAL:        connect.CodeInternal,
+	chatv1.Error_CODE_TAKEN:           connect.CodeAlreadyExists,
+	chatv1.Error_CODE_INVITATION_OVER: connect.CodeFailedPrecondition,
 }
 
 func asConnect(e *chatv1.Error) error {

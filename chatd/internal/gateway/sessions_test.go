@@ -143,6 +143,20 @@ func requests() section {
 		ask("The difference of another's user log", `"difference":{"cursor":{"log":"`+logid.User("ann")+`"}}`, refused(denied, "difference.cursor.log", "another user's")),
 		ask("The difference without a cursor", `"difference":{}`, refused(invalid, "difference.cursor.log", "missing")),
 		ask("A difference of four thousand million events", `"difference":{"cursor":{"log":"@channel","epoch":@epoch},"limit":4294967295}`, want{fine: true}),
+		ask("History without a log", `"history":{}`, refused(invalid, "history.log", "missing")),
+		ask("History before a position, without its epoch", `"history":{"log":"@channel","beforePts":"5"}`, refused(invalid, "history.epoch", "epoch is missing")),
+		ask("History of an epoch that never was", `"history":{"log":"@channel","epoch":7,"beforePts":"5"}`, refused(invalid, "history.epoch", "ask for the difference")),
+		ask("History of a group of others", `"history":{"log":"@group"}`, refused(member, "", "")),
+		ask("History of a log that there is not", `"history":{"log":"`+nowhere+`"}`, refused(notFound, "", "there is no log")),
+		ask("History of another's user log", `"history":{"log":"`+logid.User("ann")+`"}`, refused(denied, "history.log", "another user's")),
+		ask("History before a position that there is not, four thousand million events of it",
+			`"history":{"log":"@channel","epoch":@epoch,"beforePts":"18446744073709551615","limit":4294967295}`, want{fine: true}),
+		{name: "A hundred pages of history at once", at: inBinary, want: want{code: tooMany, retry: true},
+			send: func(d *door) []byte {
+				return repeat(100, func(i int) []byte {
+					return message(engine.Protobuf, &chatv1.ClientFrame{Ref: uint32(i + 2), Body: &chatv1.ClientFrame_History{History: &chatv1.HistoryRequest{Log: d.channel}}})
+				})
+			}},
 		{name: "4,000 logs in one attach", at: inBinary, door: &doorKind{name: "few logs", shard: func(c *shard.Config) { c.MaxAttachedLogs = 100 }}, want: refused(tooMany, "", "the most that may be"),
 			send: func(*door) []byte { return attachMany(2, 4000) }},
 		{name: "10,000 attaches", at: inBinary, want: want{code: tooMany, says: "requests a second", retry: true},

@@ -77,11 +77,12 @@ type fetchKey struct {
 	newest bool
 	limit  uint32
 	banned bool
+	before uint64
 }
 
 // fetchFromStream reads what is not in memory, once for all that wait for it.
 func (t *term) fetchFromStream(r request, f *wire.Fetch, w *walk) {
-	key := fetchKey{f.GetLog(), f.GetAfterPts(), f.GetNewest(), f.GetLimit(), f.GetWithBanned()}
+	key := fetchKey{f.GetLog(), f.GetAfterPts(), f.GetNewest(), f.GetLimit(), f.GetWithBanned(), f.GetBeforePts()}
 	if waiting, ok := t.fetching[key]; ok {
 		if len(waiting) >= maxWaiting {
 			waiting = waiting[1:]
@@ -94,6 +95,10 @@ func (t *term) fetchFromStream(r request, f *wire.Fetch, w *walk) {
 		return // the shard asks again
 	}
 	t.fetching[key] = []request{r}
+	if key.before > 0 {
+		t.withState(key.log, func(e *entry) { t.readHistory(key, e, f, 1) })
+		return
+	}
 	t.read(func() func() {
 		w.reset()
 		from := t.reader()
@@ -144,9 +149,15 @@ func (t *term) plan(e *entry, f *wire.Fetch) *walk {
 		w.to = 0
 		return w
 	}
+	if before := f.GetBeforePts(); before > 0 && before <= w.to {
+		w.to = before - 1
+		if seq := t.anchors.above(e.log, w.to, e.settledPts); seq != 0 {
+			w.seq = seq
+		}
+	}
 	if f.GetNewest() {
-		if e.settledPts > limit {
-			w.from = max(w.from, e.settledPts-limit+1)
+		if w.to > limit {
+			w.from = max(w.from, w.to-limit+1)
 		}
 	} else {
 		w.to = min(w.to, f.GetAfterPts()+limit)

@@ -43,6 +43,7 @@ type term struct {
 	moved  map[string]uint64
 	// fetching are the fetches that read the stream, and who waits for each.
 	fetching map[fetchKey][]request
+	anchors  anchors
 	digests  uint64
 	tailLen  int
 

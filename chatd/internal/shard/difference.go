@@ -59,7 +59,12 @@ func (sh *Shard) difference(ctx context.Context, user string, req *chatv1.Differ
 }
 
 func (sh *Shard) question(user string, req *chatv1.DifferenceRequest) (question, *chatv1.Error) {
-	id, flt := resolveLog(user, req.GetCursor().GetLog(), "difference.cursor.log")
+	return sh.questionIn("difference.cursor.log", user, req)
+}
+
+// questionIn is the question of a request whose log stands in a field.
+func (sh *Shard) questionIn(field, user string, req *chatv1.DifferenceRequest) (question, *chatv1.Error) {
+	id, flt := resolveLog(user, req.GetCursor().GetLog(), field)
 	if flt != nil {
 		return question{}, flt
 	}

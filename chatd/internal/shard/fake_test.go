@@ -264,7 +264,13 @@ func (s *stores) fetch(user string, f *wire.Fetch) *wire.OwnerReply {
 	from := min(int(f.GetAfterPts()), len(l.events))
 	to := min(from+limit, len(l.events))
 	if f.GetNewest() {
-		from, to = max(0, len(l.events)-limit), len(l.events)
+		if b := f.GetBeforePts(); b > 0 {
+			s.asks["history"]++
+			to = int(min(uint64(len(l.events)), b-1))
+		} else {
+			to = len(l.events)
+		}
+		from = max(0, to-limit)
 	}
 	reply.Events = l.events[from:to]
 	return reply

@@ -44,6 +44,12 @@ func (s *session) request(frame *chatv1.ClientFrame) {
 // each may have to be asked for.
 func (s *session) pay(frame *chatv1.ClientFrame) *chatv1.Error {
 	price := 1 + len(frame.GetAttach().GetCursors())/5
+	if frame.GetSetName() != nil {
+		price = namePrice
+	}
+	if frame.GetHistory() != nil {
+		price = historyPrice
+	}
 	now := s.sh.cfg.Now()
 	if s.bucket.AllowN(now, min(price, s.sh.cfg.RequestBurst)) {
 		return s.sh.charge(s.user, price)
@@ -72,6 +78,13 @@ func (s *session) ask(frame *chatv1.ClientFrame) {
 			defer cancel()
 			resp, flt := s.sh.difference(ctx, s.user, body.Difference)
 			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Difference{Difference: resp}}, flt)
+		})
+	case *chatv1.ClientFrame_History:
+		method.WithLabelValues("history").Inc()
+		s.run(func() {
+			defer cancel()
+			resp, flt := s.sh.history(ctx, s.user, body.History)
+			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_History{History: resp}}, flt)
 		})
 	case *chatv1.ClientFrame_Attach:
 		method.WithLabelValues("attach").Inc()
@@ -113,6 +126,41 @@ func (s *session) ask(frame *chatv1.ClientFrame) {
 			defer cancel()
 			resp, flt := s.sh.SetPolicy(ctx, s.user, body.SetPolicy)
 			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_PolicySet{PolicySet: resp}}, flt)
+		})
+	case *chatv1.ClientFrame_SetName:
+		method.WithLabelValues("set_name").Inc()
+		s.run(func() {
+			defer cancel()
+			resp, flt := s.sh.SetName(ctx, s.user, body.SetName)
+			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_NameSet{NameSet: resp}}, flt)
+		})
+	case *chatv1.ClientFrame_Resolve:
+		method.WithLabelValues("resolve").Inc()
+		s.run(func() {
+			defer cancel()
+			resp, flt := s.sh.Resolve(ctx, s.user, body.Resolve)
+			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Resolved{Resolved: resp}}, flt)
+		})
+	case *chatv1.ClientFrame_CreateInvitation:
+		method.WithLabelValues("create_invitation").Inc()
+		s.run(func() {
+			defer cancel()
+			resp, flt := s.sh.CreateInvitation(ctx, s.user, body.CreateInvitation)
+			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_InvitationCreated{InvitationCreated: resp}}, flt)
+		})
+	case *chatv1.ClientFrame_RevokeInvitation:
+		method.WithLabelValues("revoke_invitation").Inc()
+		s.run(func() {
+			defer cancel()
+			resp, flt := s.sh.RevokeInvitation(ctx, s.user, body.RevokeInvitation)
+			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_InvitationRevoked{InvitationRevoked: resp}}, flt)
+		})
+	case *chatv1.ClientFrame_ListInvitations:
+		method.WithLabelValues("list_invitations").Inc()
+		s.run(func() {
+			defer cancel()
+			resp, flt := s.sh.ListInvitations(ctx, s.user, body.ListInvitations)
+			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Invitations{Invitations: resp}}, flt)
 		})
 	case *chatv1.ClientFrame_Renew:
 		method.WithLabelValues("renew").Inc()
