@@ -52,6 +52,8 @@ type Config struct {
 	// ClusterListen is where other stores connect, Peers are all stores' ClusterListen. Empty for a single store.
 	ClusterListen string
 	Peers         []string
+	// FullAt is the part of a store's volume that may be in use; from then on owners refuse what makes logs grow. Default 0.85.
+	FullAt float64
 	// LeafListen is where shards connect. Empty for none.
 	LeafListen string
 
@@ -63,6 +65,13 @@ var (
 	nameRule   = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	regionRule = regexp.MustCompile(`^[a-z0-9]{1,32}$`)
 )
+
+func (c Config) withDefaults() Config {
+	if c.FullAt == 0 {
+		c.FullAt = 0.85
+	}
+	return c
+}
 
 // Validate says what is wrong with the configuration of a store or a shard.
 func (c Config) Validate(store bool) error {
@@ -89,6 +98,8 @@ func (c Config) Validate(store bool) error {
 		return fmt.Errorf("replicas %d: want 1, 3 or 5", c.Replicas)
 	case c.Durability != Fsync && c.Durability != Replicated:
 		return fmt.Errorf("durability %q: want %s or %s", c.Durability, Fsync, Replicated)
+	case c.FullAt != 0 && (c.FullAt < 0.1 || c.FullAt > 0.95):
+		return fmt.Errorf("full at %v of the volume: want 0.1 to 0.95", c.FullAt)
 	case c.Replicas > 1 && len(c.Peers) < c.Replicas:
 		return fmt.Errorf("%d replicas need the addresses of as many stores, and %d are given", c.Replicas, len(c.Peers))
 	case len(c.Peers) == 2:

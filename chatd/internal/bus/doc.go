@@ -16,4 +16,5 @@
 //	revoked.<region>.<hash>           revoked tokens, stream REVOKED-<region>
 //	own.<region>.revoked              requests to the store that leads that list
 //	digest.<region>.revoked           how far that list is
+//	room.<region>                     whether a store's volume has room, to the other stores
 package bus

@@ -60,6 +60,8 @@ func (s *Store) Collector() prometheus.Collector {
 	g.add("volume_free_bytes", "Bytes that are free on it.")
 	g.add("store_reads_in_flight", "Reads of streams under way, by lane: loads, for states; fetches, for events. At most 16 each.", "lane")
 	g.add("store_ready", "1 while the store keeps up and every partition has an owner that answers.")
+	g.add("volume_full", "1 while this store's volume is too full for posts, which are then refused in the whole region.")
+	g.add("posts_refused_full", "1 while this store's owners refuse posts, since its own volume or another store's is full.")
 	g.read = func(emit func(int, float64, ...string)) {
 		for kind, use := range s.streamUse() {
 			emit(0, float64(use.bytes), kind)
@@ -73,6 +75,8 @@ func (s *Store) Collector() prometheus.Collector {
 		emit(5, float64(cap(s.loads.slots)-len(s.loads.slots)), "loads")
 		emit(5, float64(cap(s.fetches.slots)-len(s.fetches.slots)), "fetches")
 		emit(6, oneIf(s.Ready() == nil))
+		emit(7, oneIf(s.room.own.full.Load()))
+		emit(8, oneIf(s.room.Full() != ""))
 	}
 	return g
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -124,13 +125,13 @@ func shardOptions(c Config) (*server.Options, error) {
 	return o, nil
 }
 
-// start runs an embedded server until it takes connections of this process.
-func start(o *server.Options, log *slog.Logger) (*server.Server, error) {
+// start runs an embedded server until it takes connections of this process. broken is set once it cannot write its streams any more.
+func start(o *server.Options, log *slog.Logger, broken *atomic.Bool) (*server.Server, error) {
 	srv, err := server.NewServer(o)
 	if err != nil {
 		return nil, fmt.Errorf("configuring the embedded NATS server: %w", err)
 	}
-	logger := natsLogger{log.With("part", "nats"), make(chan string, 1)}
+	logger := natsLogger{log.With("part", "nats"), make(chan string, 1), broken}
 	srv.SetLoggerV2(logger, false, false, false)
 	srv.Start()
 	for begun := time.Now(); !srv.ReadyForConnections(readyStep); {
@@ -202,6 +203,7 @@ type natsLogger struct {
 	log *slog.Logger
 	// failed takes the first thing that keeps the server from starting: its caller's to log.
 	failed chan string
+	broken *atomic.Bool
 }
 
 // started ends that: what is fatal from now on is logged.
@@ -231,6 +233,12 @@ func (l natsLogger) Fatalf(f string, a ...any) {
 		l.say(slog.LevelError, f, a)
 	}
 }
-func (l natsLogger) Errorf(f string, a ...any) { l.say(slog.LevelError, f, a) }
+func (l natsLogger) Errorf(f string, a ...any) {
+	l.say(slog.LevelError, f, a)
+	// A stream whose write failed refuses all others from then on, and the server says so nowhere else.
+	if strings.Contains(f, "critical write error") || strings.Contains(f, "Critical write error") || strings.Contains(f, "will be DISABLED") {
+		l.broken.Store(true)
+	}
+}
 func (l natsLogger) Debugf(f string, a ...any) { l.say(slog.LevelDebug, f, a) }
 func (l natsLogger) Tracef(f string, a ...any) { l.say(slog.LevelDebug, f, a) }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -71,7 +72,7 @@ func StartShard(cfg Config) (*Shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	srv, err := start(opts, cfg.Logger)
+	srv, err := start(opts, cfg.Logger, new(atomic.Bool))
 	if err != nil {
 		return nil, err
 	}

@@ -44,6 +44,9 @@ type Store struct {
 	epochs         []uint32    // of the partitions
 	made           atomic.Bool // the partitions' streams are there, and epochs is read
 	ready          atomic.Pointer[error]
+	room           *room
+	failed         chan error
+	broken         atomic.Bool // the embedded server cannot write its streams any more
 
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -60,12 +63,13 @@ func StartStore(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, subjects: subjects{cfg.Region}}
+	cfg = cfg.withDefaults()
+	s := &Store{cfg: cfg, subjects: subjects{cfg.Region}, failed: make(chan error, 1)}
 	s.ready.Store(&errStarting)
 	if s.dir, err = openDir(cfg.Dir, cfg.label(), cfg.Logger); err != nil {
 		return nil, err
 	}
-	if s.srv, err = start(opts, cfg.Logger); err != nil {
+	if s.srv, err = start(opts, cfg.Logger, &s.broken); err != nil {
 		s.dir.close()
 		return nil, err
 	}
@@ -74,6 +78,7 @@ func StartStore(cfg Config) (*Store, error) {
 		s.dir.close()
 		return nil, err
 	}
+	s.room = newRoom(cfg, s.appends)
 	s.register()
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
@@ -84,6 +89,7 @@ func StartStore(cfg Config) (*Store, error) {
 	}
 	s.done.Go(func() { s.lead(ctx) })
 	s.done.Go(func() { s.watchReady(ctx) })
+	s.watchRoom(ctx)
 	if !s.alone() {
 		s.done.Go(func() { succession{s.srv}.watch(ctx) })
 	}
@@ -148,7 +154,7 @@ func (s *Store) lead(ctx context.Context) {
 			continue
 		}
 		for p := range terms {
-			leads := s.alone() || s.srv.JetStreamIsStreamLeader(account, s.subjects.logStream(p))
+			leads := !s.broken.Load() && (s.alone() || s.srv.JetStreamIsStreamLeader(account, s.subjects.logStream(p)))
 			switch {
 			case leads && terms[p] == nil:
 				terms[p] = s.begin(ctx, p)
@@ -183,7 +189,7 @@ func (s *Store) begin(ctx context.Context, partition int) *leading {
 			Partition: partition, Epoch: s.epochs[partition],
 			Journal: newJournal(s.subjects, partition, s.appends, s.loads, s.fetches),
 			Link:    &link{s.subjects, partition, s.appends},
-			Logger:  s.cfg.Logger, Metrics: s.metrics, Trace: s.cfg.Trace,
+			Logger:  s.cfg.Logger, Metrics: s.metrics, Trace: s.cfg.Trace, Full: s.room.Full,
 		}).Lead(ctx, func(active bool) {
 			if active {
 				s.led.Add(1)
@@ -306,6 +312,9 @@ func (s *Store) watchReady(ctx context.Context) {
 }
 
 func (s *Store) probe(ctx context.Context) error {
+	if s.broken.Load() {
+		return errGivenUp
+	}
 	if h := s.srv.Healthz(nil); h.Error != "" {
 		return errors.New(h.Error)
 	}

@@ -99,6 +99,7 @@ func nodeConfig(c config.Config) node.Config {
 			Name: c.Name, Region: c.Region, Partitions: c.Partitions, Secret: c.Secret,
 			Dir: c.Data, Durability: bus.Durability(c.Durability), Replicas: c.Replicas,
 			ClusterListen: c.Cluster.Listen, Peers: c.Cluster.Peers, LeafListen: c.Leaf.Listen, Stores: c.Stores,
+			FullAt: c.FullAt,
 		},
 	}
 }

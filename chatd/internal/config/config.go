@@ -88,6 +88,7 @@ type Config struct {
 	Data       string
 	Durability string
 	Replicas   int
+	FullAt     float64
 	Leaf       struct {
 		Listen string
 	}
@@ -100,7 +101,7 @@ type Config struct {
 func Defaults(hostname string) Config {
 	c := Config{
 		Role: Combined, Name: hostname, Region: "local", Partitions: 16, Admin: "127.0.0.1:9090",
-		Listen: "127.0.0.1:8080", Durability: "Fsync", Replicas: 3,
+		Listen: "127.0.0.1:8080", Durability: "Fsync", Replicas: 3, FullAt: 0.85,
 	}
 	c.Log.Level, c.Log.Format = "info", "text"
 	c.Drain.SessionsPerSecond, c.Drain.Timeout = 500, 30*time.Second

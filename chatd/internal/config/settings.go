@@ -131,6 +131,8 @@ func settings(c *Config) []setting {
 			doc: "When a post is acknowledged: Fsync, on a quorum's disks; or Replicated, in a quorum's memory. Under Replicated a power cut of a quorum of stores loses up to 10 s of acknowledged posts."},
 		{key: "replicas", roles: withLogs, value: numberOf(&c.Replicas, 1, 3, 5),
 			doc: "Copies of each stream. At most one a store."},
+		{key: "fullAt", roles: withLogs, value: share(&c.FullAt, 0.1, 0.95),
+			doc: "Part of the volume of data that may be in use. Once one store has more, all of the region refuse what makes logs grow (CODE_FULL), until it is 0.05 below. What is above is for leaving, bans and snapshots: let it be a gigabyte at least."},
 		{key: "leaf.listen", roles: withLogs, value: listen(&c.Leaf.Listen),
 			doc: "Address for shards. None for a combined member that no shard joins."},
 	}

@@ -106,6 +106,7 @@ func Run(ctx, hurry context.Context, cfg Config) error {
 	select {
 	case <-ctx.Done():
 	case err = <-n.failed:
+	case err = <-n.storeFailed():
 	}
 	cfg.Logger.Info("stopping")
 	n.draining.Store(true)
@@ -113,6 +114,14 @@ func Run(ctx, hurry context.Context, cfg Config) error {
 	n.stop()
 	cfg.Logger.Info("stopped")
 	return err
+}
+
+// storeFailed brings the end of a store that must be started anew; nothing, where there is none.
+func (n *node) storeFailed() <-chan error {
+	if n.store == nil {
+		return nil
+	}
+	return n.store.Failed()
 }
 
 // serveAdmin answers probes and hands out metrics.

@@ -81,6 +81,9 @@ type Config struct {
 	// Now is the clock that stamps events. Default time.Now.
 	Now func() time.Time
 
+	// Full names a store whose volume has no room, empty if none is full: then what makes a log grow is refused. Default nobody is.
+	Full func() string
+
 	// Window is how many appends may be on the way at once. Default 512.
 	Window int
 	// AckTimeout: an append without an outcome for so long ends the term. Default 3 s.
@@ -107,6 +110,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Full == nil {
+		c.Full = func() string { return "" }
 	}
 	c.Window = orDefault(c.Window, 512)
 	c.AckTimeout = orDefault(c.AckTimeout, 3*time.Second)

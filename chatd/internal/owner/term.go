@@ -180,6 +180,8 @@ func (t *term) command(r request, e *entry) {
 		t.reply(r, &wire.OwnerReply{Error: failed})
 	case d.LookBackMs != 0:
 		t.lookBack(r, e, d.LookBackMs)
+	case d.Event != nil && d.Grows() && t.cfg.Full() != "":
+		t.reply(r, &wire.OwnerReply{Error: noRoom()})
 	case d.Event != nil && t.tailShare() >= 1:
 		t.cfg.Metrics.dropped.Inc() // until a checkpoint has caught up; the shard asks again
 	case d.Event != nil:
