@@ -2337,6 +2337,141 @@ func (x *Room) GetUsedPermille() uint32 {
 	return 0
 }
 
+// Soft is what shards tell each other of a log, on say.<region>.<partition>.<log> and from there on soft.<region>.<partition>.<log>. It is
+// never stored, and may be lost.
+type Soft struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Users who type, of a group that is small enough to name them.
+	Typing []string `protobuf:"bytes,70,rep,name=typing,proto3" json:"typing,omitempty"`
+	// How many do, whom nobody names.
+	MoreTyping uint32 `protobuf:"varint,71,opt,name=more_typing,json=moreTyping,proto3" json:"more_typing,omitempty"`
+	// Asks who is online. The answer goes to soft.<region>.answers.<asker>, with the number.
+	Asker         string `protobuf:"bytes,72,opt,name=asker,proto3" json:"asker,omitempty"`
+	Number        uint64 `protobuf:"varint,73,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Soft) Reset() {
+	*x = Soft{}
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Soft) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Soft) ProtoMessage() {}
+
+func (x *Soft) ProtoReflect() protoreflect.Message {
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Soft.ProtoReflect.Descriptor instead.
+func (*Soft) Descriptor() ([]byte, []int) {
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Soft) GetTyping() []string {
+	if x != nil {
+		return x.Typing
+	}
+	return nil
+}
+
+func (x *Soft) GetMoreTyping() uint32 {
+	if x != nil {
+		return x.MoreTyping
+	}
+	return 0
+}
+
+func (x *Soft) GetAsker() string {
+	if x != nil {
+		return x.Asker
+	}
+	return ""
+}
+
+func (x *Soft) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// SoftAnswer says who is online at one shard.
+type SoftAnswer struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Number   uint64                 `protobuf:"varint,70,opt,name=number,proto3" json:"number,omitempty"`
+	Sessions uint32                 `protobuf:"varint,71,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	// Of a group, in no order: the users whose sessions they are, at most as many as are named.
+	Users         []string `protobuf:"bytes,72,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SoftAnswer) Reset() {
+	*x = SoftAnswer{}
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SoftAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SoftAnswer) ProtoMessage() {}
+
+func (x *SoftAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SoftAnswer.ProtoReflect.Descriptor instead.
+func (*SoftAnswer) Descriptor() ([]byte, []int) {
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SoftAnswer) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *SoftAnswer) GetSessions() uint32 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *SoftAnswer) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
 var File_chatd_internal_wire_wire_proto protoreflect.FileDescriptor
 
 const file_chatd_internal_wire_wire_proto_rawDesc = "" +
@@ -2541,7 +2676,18 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x04Room\x12\x14\n" +
 	"\x05store\x18\x01 \x01(\tR\x05store\x12\x12\n" +
 	"\x04full\x18\x02 \x01(\bR\x04full\x12#\n" +
-	"\rused_permille\x18\x03 \x01(\rR\fusedPermilleB9Z7github.com/chatfleet/chatfleet/chatd/internal/wire;wireb\x06proto3"
+	"\rused_permille\x18\x03 \x01(\rR\fusedPermille\"m\n" +
+	"\x04Soft\x12\x16\n" +
+	"\x06typing\x18F \x03(\tR\x06typing\x12\x1f\n" +
+	"\vmore_typing\x18G \x01(\rR\n" +
+	"moreTyping\x12\x14\n" +
+	"\x05asker\x18H \x01(\tR\x05asker\x12\x16\n" +
+	"\x06number\x18I \x01(\x04R\x06number\"V\n" +
+	"\n" +
+	"SoftAnswer\x12\x16\n" +
+	"\x06number\x18F \x01(\x04R\x06number\x12\x1a\n" +
+	"\bsessions\x18G \x01(\rR\bsessions\x12\x14\n" +
+	"\x05users\x18H \x03(\tR\x05usersB9Z7github.com/chatfleet/chatfleet/chatd/internal/wire;wireb\x06proto3"
 
 var (
 	file_chatd_internal_wire_wire_proto_rawDescOnce sync.Once
@@ -2555,7 +2701,7 @@ func file_chatd_internal_wire_wire_proto_rawDescGZIP() []byte {
 	return file_chatd_internal_wire_wire_proto_rawDescData
 }
 
-var file_chatd_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_chatd_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_chatd_internal_wire_wire_proto_goTypes = []any{
 	(*StoredEvent)(nil),                // 0: chatfleet.internal.v1.StoredEvent
 	(*Envelope)(nil),                   // 1: chatfleet.internal.v1.Envelope
@@ -2581,57 +2727,59 @@ var file_chatd_internal_wire_wire_proto_goTypes = []any{
 	(*Head)(nil),                       // 21: chatfleet.internal.v1.Head
 	(*Digest)(nil),                     // 22: chatfleet.internal.v1.Digest
 	(*Room)(nil),                       // 23: chatfleet.internal.v1.Room
-	nil,                                // 24: chatfleet.internal.v1.LogState.LastPostMsEntry
-	(v1.LogKind)(0),                    // 25: chatfleet.chat.v1.LogKind
-	(*v1.Policy)(nil),                  // 26: chatfleet.chat.v1.Policy
-	(*v1.Invitation)(nil),              // 27: chatfleet.chat.v1.Invitation
-	(*v1.JoinRequest)(nil),             // 28: chatfleet.chat.v1.JoinRequest
-	(*v1.LeaveRequest)(nil),            // 29: chatfleet.chat.v1.LeaveRequest
-	(*v1.PostRequest)(nil),             // 30: chatfleet.chat.v1.PostRequest
-	(*v1.SetRoleRequest)(nil),          // 31: chatfleet.chat.v1.SetRoleRequest
-	(*v1.SetPolicyRequest)(nil),        // 32: chatfleet.chat.v1.SetPolicyRequest
-	(*v1.RevokeInvitationRequest)(nil), // 33: chatfleet.chat.v1.RevokeInvitationRequest
-	(*v1.CreateRequest)(nil),           // 34: chatfleet.chat.v1.CreateRequest
-	(*v1.Error)(nil),                   // 35: chatfleet.chat.v1.Error
-	(*v1.LogInfo)(nil),                 // 36: chatfleet.chat.v1.LogInfo
+	(*Soft)(nil),                       // 24: chatfleet.internal.v1.Soft
+	(*SoftAnswer)(nil),                 // 25: chatfleet.internal.v1.SoftAnswer
+	nil,                                // 26: chatfleet.internal.v1.LogState.LastPostMsEntry
+	(v1.LogKind)(0),                    // 27: chatfleet.chat.v1.LogKind
+	(*v1.Policy)(nil),                  // 28: chatfleet.chat.v1.Policy
+	(*v1.Invitation)(nil),              // 29: chatfleet.chat.v1.Invitation
+	(*v1.JoinRequest)(nil),             // 30: chatfleet.chat.v1.JoinRequest
+	(*v1.LeaveRequest)(nil),            // 31: chatfleet.chat.v1.LeaveRequest
+	(*v1.PostRequest)(nil),             // 32: chatfleet.chat.v1.PostRequest
+	(*v1.SetRoleRequest)(nil),          // 33: chatfleet.chat.v1.SetRoleRequest
+	(*v1.SetPolicyRequest)(nil),        // 34: chatfleet.chat.v1.SetPolicyRequest
+	(*v1.RevokeInvitationRequest)(nil), // 35: chatfleet.chat.v1.RevokeInvitationRequest
+	(*v1.CreateRequest)(nil),           // 36: chatfleet.chat.v1.CreateRequest
+	(*v1.Error)(nil),                   // 37: chatfleet.chat.v1.Error
+	(*v1.LogInfo)(nil),                 // 38: chatfleet.chat.v1.LogInfo
 }
 var file_chatd_internal_wire_wire_proto_depIdxs = []int32{
 	1,  // 0: chatfleet.internal.v1.StoredEvent.content:type_name -> chatfleet.internal.v1.Envelope
-	25, // 1: chatfleet.internal.v1.LogState.kind:type_name -> chatfleet.chat.v1.LogKind
+	27, // 1: chatfleet.internal.v1.LogState.kind:type_name -> chatfleet.chat.v1.LogKind
 	3,  // 2: chatfleet.internal.v1.LogState.recent:type_name -> chatfleet.internal.v1.RecentId
-	25, // 3: chatfleet.internal.v1.LogState.member_kinds:type_name -> chatfleet.chat.v1.LogKind
-	26, // 4: chatfleet.internal.v1.LogState.policy:type_name -> chatfleet.chat.v1.Policy
-	24, // 5: chatfleet.internal.v1.LogState.last_post_ms:type_name -> chatfleet.internal.v1.LogState.LastPostMsEntry
+	27, // 3: chatfleet.internal.v1.LogState.member_kinds:type_name -> chatfleet.chat.v1.LogKind
+	28, // 4: chatfleet.internal.v1.LogState.policy:type_name -> chatfleet.chat.v1.Policy
+	26, // 5: chatfleet.internal.v1.LogState.last_post_ms:type_name -> chatfleet.internal.v1.LogState.LastPostMsEntry
 	5,  // 6: chatfleet.internal.v1.LogState.tallies:type_name -> chatfleet.internal.v1.Tally
 	12, // 7: chatfleet.internal.v1.LogState.name:type_name -> chatfleet.internal.v1.NameState
-	27, // 8: chatfleet.internal.v1.LogState.invitations:type_name -> chatfleet.chat.v1.Invitation
+	29, // 8: chatfleet.internal.v1.LogState.invitations:type_name -> chatfleet.chat.v1.Invitation
 	6,  // 9: chatfleet.internal.v1.Checkpoint.untold_bans:type_name -> chatfleet.internal.v1.BanNote
 	5,  // 10: chatfleet.internal.v1.Relay.tallies:type_name -> chatfleet.internal.v1.Tally
 	6,  // 11: chatfleet.internal.v1.Relay.bans:type_name -> chatfleet.internal.v1.BanNote
 	10, // 12: chatfleet.internal.v1.OwnerRequest.create:type_name -> chatfleet.internal.v1.Create
-	28, // 13: chatfleet.internal.v1.OwnerRequest.join:type_name -> chatfleet.chat.v1.JoinRequest
-	29, // 14: chatfleet.internal.v1.OwnerRequest.leave:type_name -> chatfleet.chat.v1.LeaveRequest
-	30, // 15: chatfleet.internal.v1.OwnerRequest.post:type_name -> chatfleet.chat.v1.PostRequest
+	30, // 13: chatfleet.internal.v1.OwnerRequest.join:type_name -> chatfleet.chat.v1.JoinRequest
+	31, // 14: chatfleet.internal.v1.OwnerRequest.leave:type_name -> chatfleet.chat.v1.LeaveRequest
+	32, // 15: chatfleet.internal.v1.OwnerRequest.post:type_name -> chatfleet.chat.v1.PostRequest
 	11, // 16: chatfleet.internal.v1.OwnerRequest.note:type_name -> chatfleet.internal.v1.UserNote
 	18, // 17: chatfleet.internal.v1.OwnerRequest.heads:type_name -> chatfleet.internal.v1.Heads
 	19, // 18: chatfleet.internal.v1.OwnerRequest.fetch:type_name -> chatfleet.internal.v1.Fetch
-	31, // 19: chatfleet.internal.v1.OwnerRequest.set_role:type_name -> chatfleet.chat.v1.SetRoleRequest
-	32, // 20: chatfleet.internal.v1.OwnerRequest.set_policy:type_name -> chatfleet.chat.v1.SetPolicyRequest
+	33, // 19: chatfleet.internal.v1.OwnerRequest.set_role:type_name -> chatfleet.chat.v1.SetRoleRequest
+	34, // 20: chatfleet.internal.v1.OwnerRequest.set_policy:type_name -> chatfleet.chat.v1.SetPolicyRequest
 	13, // 21: chatfleet.internal.v1.OwnerRequest.set_name:type_name -> chatfleet.internal.v1.SetName
 	14, // 22: chatfleet.internal.v1.OwnerRequest.claim_name:type_name -> chatfleet.internal.v1.ClaimName
 	15, // 23: chatfleet.internal.v1.OwnerRequest.note_name:type_name -> chatfleet.internal.v1.NoteName
 	16, // 24: chatfleet.internal.v1.OwnerRequest.look_up:type_name -> chatfleet.internal.v1.LookUp
 	17, // 25: chatfleet.internal.v1.OwnerRequest.invite:type_name -> chatfleet.internal.v1.Invite
-	33, // 26: chatfleet.internal.v1.OwnerRequest.revoke_invitation:type_name -> chatfleet.chat.v1.RevokeInvitationRequest
+	35, // 26: chatfleet.internal.v1.OwnerRequest.revoke_invitation:type_name -> chatfleet.chat.v1.RevokeInvitationRequest
 	7,  // 27: chatfleet.internal.v1.OwnerRequest.relay:type_name -> chatfleet.internal.v1.Relay
-	34, // 28: chatfleet.internal.v1.Create.request:type_name -> chatfleet.chat.v1.CreateRequest
-	25, // 29: chatfleet.internal.v1.UserNote.kind:type_name -> chatfleet.chat.v1.LogKind
-	27, // 30: chatfleet.internal.v1.Invite.invitation:type_name -> chatfleet.chat.v1.Invitation
-	35, // 31: chatfleet.internal.v1.OwnerReply.error:type_name -> chatfleet.chat.v1.Error
-	36, // 32: chatfleet.internal.v1.OwnerReply.info:type_name -> chatfleet.chat.v1.LogInfo
+	36, // 28: chatfleet.internal.v1.Create.request:type_name -> chatfleet.chat.v1.CreateRequest
+	27, // 29: chatfleet.internal.v1.UserNote.kind:type_name -> chatfleet.chat.v1.LogKind
+	29, // 30: chatfleet.internal.v1.Invite.invitation:type_name -> chatfleet.chat.v1.Invitation
+	37, // 31: chatfleet.internal.v1.OwnerReply.error:type_name -> chatfleet.chat.v1.Error
+	38, // 32: chatfleet.internal.v1.OwnerReply.info:type_name -> chatfleet.chat.v1.LogInfo
 	21, // 33: chatfleet.internal.v1.OwnerReply.heads:type_name -> chatfleet.internal.v1.Head
 	12, // 34: chatfleet.internal.v1.OwnerReply.name:type_name -> chatfleet.internal.v1.NameState
-	27, // 35: chatfleet.internal.v1.OwnerReply.invitations:type_name -> chatfleet.chat.v1.Invitation
+	29, // 35: chatfleet.internal.v1.OwnerReply.invitations:type_name -> chatfleet.chat.v1.Invitation
 	8,  // 36: chatfleet.internal.v1.OwnerReply.relayed:type_name -> chatfleet.internal.v1.Relayed
 	21, // 37: chatfleet.internal.v1.Digest.moved:type_name -> chatfleet.internal.v1.Head
 	38, // [38:38] is the sub-list for method output_type
@@ -2670,7 +2818,7 @@ func file_chatd_internal_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatd_internal_wire_wire_proto_rawDesc), len(file_chatd_internal_wire_wire_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
