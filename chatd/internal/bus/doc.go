@@ -13,6 +13,8 @@
 //	own.<region>.<partition>          requests to the partition's owner
 //	live.<region>.<partition>.<log>   stored events, as they happen
 //	digest.<region>.<partition>       which logs have moved
+//	say.<region>.<partition>.<log>    what a shard tells the others and nobody stores (typing), to one of the stores, which says it again on
+//	soft.<region>.<partition>.<log>   for the shards that have the log open
 //	revoked.<region>.<hash>           revoked tokens, stream REVOKED-<region>
 //	own.<region>.revoked              requests to the store that leads that list
 //	digest.<region>.revoked           how far that list is

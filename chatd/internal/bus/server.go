@@ -94,12 +94,13 @@ func storeOptions(c Config) (*server.Options, error) {
 	return o, nil
 }
 
-// shardPermissions are all that a shard may do at the stores: ask owners, and hear what is published for shards. Not one subject of
+// shardPermissions are all that a shard may do at the stores: ask owners, have something said to the other shards, and hear what is
+// published for shards. Not one subject of
 // the JetStream API is among them.
 func shardPermissions(s subjects) *server.Permissions {
 	return &server.Permissions{
-		Publish:   &server.SubjectPermission{Allow: []string{"own." + s.region + ".*"}},
-		Subscribe: &server.SubjectPermission{Allow: []string{"live." + s.region + ".>", "digest." + s.region + ".*", nats.InboxPrefix + ">"}},
+		Publish:   &server.SubjectPermission{Allow: []string{"own." + s.region + ".*", s.say(">")}},
+		Subscribe: &server.SubjectPermission{Allow: []string{"live." + s.region + ".>", "digest." + s.region + ".*", s.soft(">"), nats.InboxPrefix + ">"}},
 	}
 }
 

@@ -78,6 +78,11 @@ func StartStore(cfg Config) (*Store, error) {
 		s.dir.close()
 		return nil, err
 	}
+	if err := s.relaySoft(); err != nil {
+		s.srv.Shutdown()
+		s.dir.close()
+		return nil, err
+	}
 	s.room = newRoom(cfg, s.appends)
 	s.register()
 	ctx, cancel := context.WithCancel(context.Background())
