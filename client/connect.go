@@ -102,7 +102,7 @@ func (c *Client) oneSession(endpoint string, token *string) (time.Duration, erro
 	c.mu.Lock()
 	s.signIn(*token)
 	c.mu.Unlock()
-	err = s.serve(c.ctx)
+	err = s.serve(c.ctx, token)
 	if began.IsZero() {
 		if s.blame(err) {
 			// Not wrapped: it says nothing against the device.

@@ -32,6 +32,7 @@ type fleet struct {
 	sliceEvents, tooLongEvents int
 	limits                     *chatv1.Limits
 	resume                     *chatv1.ResumeToken // handed out at a sign-in
+	life                       time.Duration       // of a session, as a sign-in says; 0 says nothing
 
 	// onRequest, if not nil, sees each request before the fleet does; true means that it has dealt with it. push decides how
 	// often an event is pushed to a session; nil is once. Both run under mu.
@@ -319,7 +320,7 @@ func (s *serverSession) signIn(ref uint32, r *chatv1.SignInRequest) {
 	states, push := s.attach(r.Cursors)
 	s.send(&chatv1.ServerFrame{Ref: ref, Body: &chatv1.ServerFrame_SignedIn{SignedIn: &chatv1.SignInResponse{
 		Session: fmt.Sprintf("s%d", s.fleet.joined), User: user, Region: "test", ServerTimeMs: time.Now().UnixMilli(),
-		Logs: states, Limits: s.fleet.limits, Resume: s.fleet.resume}}})
+		Logs: states, Limits: s.fleet.limits, Resume: s.fleet.resume, ExpiresMs: endOf(s.fleet.life)}}})
 	push()
 }
 

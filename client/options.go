@@ -14,8 +14,8 @@ import (
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
-// TokenSource returns a signed token that names the user. It is asked before the first sign-in and whenever the fleet has
-// refused the last token. An error is tried again like a connection that fails.
+// TokenSource returns a signed token that names the user. It is asked before the first sign-in, whenever the fleet has refused
+// the last token, and after half of a token's life for the next one, with which the session goes on. An error is tried again.
 type TokenSource func(ctx context.Context) (string, error)
 
 // StaticToken is the source of one token, for programs that live no longer than it.

@@ -81,14 +81,15 @@ func newSession(c *Client, conn *websocket.Conn, onSignIn func(*chatv1.SignInRes
 	}
 }
 
-// serve runs the session to its end and says why it ended.
-func (s *session) serve(ctx context.Context) error {
+// serve runs the session to its end and says why it ended. token is what it signs in with, and then its newest one.
+func (s *session) serve(ctx context.Context, token *string) error {
 	defer func() { _ = s.conn.CloseNow() }()
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var work sync.WaitGroup
 	work.Go(func() { s.end(s.read(inner)) })
 	work.Go(func() { s.end(s.write(inner)) })
 	work.Go(func() { s.end(s.keepTime(inner)) })
+	work.Go(func() { s.keepToken(inner, token) })
 	select {
 	case <-ctx.Done():
 		s.end(ErrClosed)
