@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
 	"github.com/chatfleet/chatfleet/chatd/internal/trace"
 )
 
@@ -54,6 +55,8 @@ type Config struct {
 	Peers         []string
 	// FullAt is the part of a store's volume that may be in use; from then on owners refuse what makes logs grow. Default 0.85.
 	FullAt float64
+	// Limits of logs and users. Default none.
+	Limits chatlog.Limits
 	// LeafListen is where shards connect. Empty for none.
 	LeafListen string
 

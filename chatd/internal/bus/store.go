@@ -194,7 +194,7 @@ func (s *Store) begin(ctx context.Context, partition int) *leading {
 			Partition: partition, Epoch: s.epochs[partition],
 			Journal: newJournal(s.subjects, partition, s.appends, s.loads, s.fetches),
 			Link:    &link{s.subjects, partition, s.appends},
-			Logger:  s.cfg.Logger, Metrics: s.metrics, Trace: s.cfg.Trace, Full: s.room.Full,
+			Logger:  s.cfg.Logger, Metrics: s.metrics, Trace: s.cfg.Trace, Full: s.room.Full, Limits: s.cfg.Limits,
 		}).Lead(ctx, func(active bool) {
 			if active {
 				s.led.Add(1)

@@ -143,6 +143,9 @@ func (s *State) decidePost(c Command) (Decision, *chatv1.Error) {
 	if failed := s.tooSoon(c.User, c.NowMs); failed != nil {
 		return Decision{}, failed
 	}
+	if failed := s.tooFast(c.NowMs); failed != nil {
+		return Decision{}, failed
+	}
 	return s.event(c, p.GetRandomId(), sum, &chatv1.Event{Content: &chatv1.Event_Message{Message: p.GetMessage()}})
 }
 
@@ -150,6 +153,9 @@ func (s *State) decideNote(c Command) (Decision, *chatv1.Error) {
 	n := c.Note
 	if s.Exists() && s.Owner != c.User {
 		return Decision{}, fail(chatv1.Error_CODE_DENIED, "the user log %s is another user's", s.ID)
+	}
+	if n.GetAskMade() {
+		return Decision{Pts: s.Pts, Repeated: true}, s.mayMake(n.GetLog())
 	}
 	_, joined := s.members[n.GetLog()]
 	switch {
@@ -161,7 +167,7 @@ func (s *State) decideNote(c Command) (Decision, *chatv1.Error) {
 	case len(s.members) >= MaxJoinedLogs:
 		return Decision{}, fail(chatv1.Error_CODE_TOO_MANY, "you have joined %d logs, the most that a user may; leave one first", MaxJoinedLogs)
 	}
-	return s.event(c, 0, 0, &chatv1.Event{Content: &chatv1.Event_LogJoined{LogJoined: &chatv1.LogJoined{Log: n.GetLog(), Kind: n.GetKind()}}})
+	return s.event(c, 0, 0, &chatv1.Event{Content: &chatv1.Event_LogJoined{LogJoined: &chatv1.LogJoined{Log: n.GetLog(), Kind: n.GetKind(), Made: n.GetMade()}}})
 }
 
 // event makes the log's next event.

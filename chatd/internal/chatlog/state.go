@@ -27,6 +27,9 @@ type State struct {
 	// LastSeq is the stream sequence of event Pts; SkipSeq that of the newest event whose pts is a multiple of SkipEvery.
 	LastSeq, SkipSeq uint64
 
+	// Limits are the fleet's, and no part of the fold: whoever decides sets them.
+	Limits Limits
+
 	createID uint64
 	// members of a group; of a user log, the logs that the user has joined. Nil for channels, whose readers are not listed.
 	members map[string]chatv1.LogKind
@@ -37,6 +40,8 @@ type State struct {
 	// lastPostMs is when members posted last, in slow mode; it is swept once it has sweepPostsAt entries.
 	lastPostMs   map[string]int64
 	sweepPostsAt int
+	pace         pace
+	made         made // of a user log
 }
 
 // Exists reports whether the log has been made.
@@ -86,6 +91,7 @@ func (s *State) Snapshot() *wire.LogState {
 			w.MemberKinds[i] = s.members[m]
 		}
 	}
+	w.Made = s.made.sorted()
 	w.Recent, w.ForgottenBeforeMs = s.recent.snapshot()
 	return w
 }
@@ -103,6 +109,9 @@ func Restore(w *wire.LogState) *State {
 			kind = w.MemberKinds[i]
 		}
 		s.setMember(m, kind)
+	}
+	for _, log := range w.Made {
+		s.made.add(log)
 	}
 	s.recent.restore(w.Recent, w.ForgottenBeforeMs)
 	return s
@@ -149,10 +158,14 @@ func (s *State) Apply(e *wire.StoredEvent, content *chatv1.Event, seq uint64) {
 			s.Kind, s.Owner = chatv1.LogKind_LOG_KIND_USER, e.Sender
 		}
 		s.setMember(c.LogJoined.Log, c.LogJoined.Kind)
+		if c.LogJoined.Made {
+			s.made.add(c.LogJoined.Log)
+		}
 	case *chatv1.Event_LogLeft:
 		delete(s.members, c.LogLeft.Log)
 	case *chatv1.Event_Message:
 		s.posted(e.Sender, e.TimeMs)
+		s.pace.took(s.Limits, e.TimeMs)
 		s.recent.add(recentID{e.Sender, e.RandomId, e.ContentSum, e.Pts, e.TimeMs})
 	}
 }

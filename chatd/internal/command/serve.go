@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/bus"
+	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
 	"github.com/chatfleet/chatfleet/chatd/internal/config"
 	"github.com/chatfleet/chatfleet/chatd/internal/gateway"
 	"github.com/chatfleet/chatfleet/chatd/internal/node"
@@ -99,7 +100,8 @@ func nodeConfig(c config.Config) node.Config {
 			Name: c.Name, Region: c.Region, Partitions: c.Partitions, Secret: c.Secret,
 			Dir: c.Data, Durability: bus.Durability(c.Durability), Replicas: c.Replicas,
 			ClusterListen: c.Cluster.Listen, Peers: c.Cluster.Peers, LeafListen: c.Leaf.Listen, Stores: c.Stores,
-			FullAt: c.FullAt,
+			Limits: chatlog.Limits{OwnedLogs: c.Limits.OwnedLogs, PostsPerSecond: c.Limits.LogPostsPerSecond, PostBurst: c.Limits.LogPostBurst},
+			FullAt: float64(c.FullAt) / 100,
 		},
 	}
 }

@@ -70,6 +70,10 @@ type Config struct {
 		FailuresPerSecond   float64
 		FailureBurst        int
 		ExemptAddresses     []string
+
+		OwnedLogs         int
+		LogPostsPerSecond float64
+		LogPostBurst      int
 	}
 	HTTP struct {
 		HeadersWithin  time.Duration
@@ -88,7 +92,7 @@ type Config struct {
 	Data       string
 	Durability string
 	Replicas   int
-	FullAt     float64
+	FullAt     int
 	Leaf       struct {
 		Listen string
 	}
@@ -101,7 +105,7 @@ type Config struct {
 func Defaults(hostname string) Config {
 	c := Config{
 		Role: Combined, Name: hostname, Region: "local", Partitions: 16, Admin: "127.0.0.1:9090",
-		Listen: "127.0.0.1:8080", Durability: "Fsync", Replicas: 3, FullAt: 0.85,
+		Listen: "127.0.0.1:8080", Durability: "Fsync", Replicas: 3, FullAt: 85,
 	}
 	c.Log.Level, c.Log.Format = "info", "text"
 	c.Drain.SessionsPerSecond, c.Drain.Timeout = 500, 30*time.Second
@@ -115,6 +119,8 @@ func Defaults(hostname string) Config {
 	c.Limits.UnknownPerAddress = 500
 	c.Limits.HandshakesPerSecond, c.Limits.HandshakeBurst = 50, 1000
 	c.Limits.FailuresPerSecond, c.Limits.FailureBurst = 5, 200
+	c.Limits.OwnedLogs = 1000
+	c.Limits.LogPostsPerSecond, c.Limits.LogPostBurst = 500, 1000
 	c.Limits.ExemptAddresses = []string{"127.0.0.0/8", "::1/128"}
 	c.HTTP.HeadersWithin, c.HTTP.BodyWithin, c.HTTP.RequestTimeout = 10*time.Second, 30*time.Second, 30*time.Second
 	c.Session.SignInWithin, c.Session.PingWithin = 10*time.Second, time.Minute

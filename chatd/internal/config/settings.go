@@ -108,6 +108,13 @@ func settings(c *Config) []setting {
 		{key: "limits.exemptAddresses", roles: withSessions, value: list(&c.Limits.ExemptAddresses, 1000, prefix),
 			doc: "Addresses that are not counted one by one, as 10.0.0.0/8. Such as those of a load balancer that hides who comes."},
 
+		{key: "limits.ownedLogs", roles: withLogs, value: number(&c.Limits.OwnedLogs, 1, 1_000_000),
+			doc: "Channels and groups that one user may make; one that he has left counts. Creations that are under way at the same moment may exceed it, by as many as they are."},
+		{key: "limits.logPostsPerSecond", roles: withLogs, value: decimal(&c.Limits.LogPostsPerSecond),
+			doc: "Posts to one log, of all who post there, a second, in the long run. Exact, since one store decides on all of them."},
+		{key: "limits.logPostBurst", roles: withLogs, value: number(&c.Limits.LogPostBurst, 1, 1_000_000),
+			doc: "The same at once, after a pause."},
+
 		{key: "http.headersWithin", roles: withSessions, value: duration(&c.HTTP.HeadersWithin, 100*time.Millisecond, 5*time.Minute),
 			doc: "Time that the headers of a request may take."},
 		{key: "http.bodyWithin", roles: withSessions, value: duration(&c.HTTP.BodyWithin, 100*time.Millisecond, 5*time.Minute),
@@ -131,8 +138,8 @@ func settings(c *Config) []setting {
 			doc: "When a post is acknowledged: Fsync, on a quorum's disks; or Replicated, in a quorum's memory. Under Replicated a power cut of a quorum of stores loses up to 10 s of acknowledged posts."},
 		{key: "replicas", roles: withLogs, value: numberOf(&c.Replicas, 1, 3, 5),
 			doc: "Copies of each stream. At most one a store."},
-		{key: "fullAt", roles: withLogs, value: share(&c.FullAt, 0.1, 0.95),
-			doc: "Part of the volume of data that may be in use. Once one store has more, all of the region refuse what makes logs grow (CODE_FULL), until it is 0.05 below. What is above is for leaving, bans and snapshots: let it be a gigabyte at least."},
+		{key: "fullAt", roles: withLogs, value: number(&c.FullAt, 10, 95),
+			doc: "Percent of the volume of data that may be in use. Once one store has more, all of the region refuse what makes logs grow (CODE_FULL), until it is 5 below. What is above is for leaving, bans and snapshots: let it be a gigabyte at least."},
 		{key: "leaf.listen", roles: withLogs, value: listen(&c.Leaf.Listen),
 			doc: "Address for shards. None for a combined member that no shard joins."},
 	}

@@ -194,10 +194,8 @@ func whole(s string) (int, error) {
 }
 
 // decimal is a rate.
-func decimal(field *float64) value { return share(field, 0.1, 1_000_000) }
-
-// share is a number with a fraction, within bounds.
-func share(field *float64, least, most float64) value {
+func decimal(field *float64) value {
+	const least, most = 0.1, 1_000_000
 	format := func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 	limits := format(least) + " to " + format(most)
 	return scalar[float64]{field, numberKind, "number", limits, func(s string) (float64, error) {

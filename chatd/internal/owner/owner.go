@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
 	"github.com/chatfleet/chatfleet/chatd/internal/trace"
 	"github.com/chatfleet/chatfleet/chatd/internal/wire"
 )
@@ -83,6 +84,9 @@ type Config struct {
 
 	// Full names a store whose volume has no room, empty if none is full: then what makes a log grow is refused. Default nobody is.
 	Full func() string
+
+	// Limits of logs and users. Default none.
+	Limits chatlog.Limits
 
 	// Window is how many appends may be on the way at once. Default 512.
 	Window int

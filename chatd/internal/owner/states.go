@@ -178,6 +178,7 @@ func (t *term) loaded(e *entry, snapshot Revision, err error) {
 		}
 		state = chatlog.Restore(w)
 	}
+	state.Limits = t.cfg.Limits
 	for _, s := range e.inherited {
 		if s.event.Pts <= state.Pts {
 			continue // the snapshot is newer than the checkpoint

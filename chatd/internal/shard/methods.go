@@ -17,11 +17,21 @@ func (sh *Shard) Create(ctx context.Context, user string, req *chatv1.CreateRequ
 		return nil, flt
 	}
 	id := logid.Create(req.GetKind(), user, req.GetRandomId())
+	mine := logid.User(user)
+	made := func(ctx context.Context, n *wire.UserNote) *chatv1.Error {
+		n.UserLog, n.Log, n.Kind = mine, id, req.GetKind()
+		_, flt := sh.ask(ctx, mine, &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Note{Note: n}})
+		return flt
+	}
+	if flt := made(ctx, &wire.UserNote{AskMade: true}); flt != nil {
+		return nil, flt
+	}
 	reply, flt := sh.ask(ctx, id, &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Create{Create: &wire.Create{Log: id, Request: req}}})
 	if flt != nil {
 		return nil, flt
 	}
-	if flt := sh.note(ctx, user, id, req.GetKind(), false); flt != nil {
+	// Also if the caller is gone meanwhile: what was made counts.
+	if flt := made(context.WithoutCancel(ctx), &wire.UserNote{Made: true}); flt != nil {
 		return nil, flt
 	}
 	return &chatv1.CreateResponse{Log: id, Epoch: reply.GetEpoch(), Pts: reply.GetPts()}, nil
