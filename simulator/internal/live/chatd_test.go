@@ -13,23 +13,24 @@ import (
 	"time"
 )
 
-// chatd is the real server, built once for all tests.
-var chatd = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "chatfleet-live-test-")
-	if err != nil {
+// chatdDir holds the real server, which is built once for all tests; empty until then.
+var chatdDir string
+
+var chatd = sync.OnceValues(func() (path string, err error) {
+	if chatdDir, err = os.MkdirTemp("", "chatfleet-live-test-"); err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "chatd")
+	path = filepath.Join(chatdDir, "chatd")
 	if out, err := exec.Command("go", "build", "-o", path, "github.com/chatfleet/chatfleet/chatd").CombinedOutput(); err != nil {
-		return dir, fmt.Errorf("build chatd: %w\n%s", err, out)
+		return "", fmt.Errorf("build chatd: %w\n%s", err, out)
 	}
 	return path, nil
 })
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, _ := chatd(); path != "" {
-		_ = os.RemoveAll(filepath.Dir(path))
+	if chatdDir != "" {
+		_ = os.RemoveAll(chatdDir)
 	}
 	os.Exit(code)
 }
