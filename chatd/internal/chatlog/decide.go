@@ -32,6 +32,13 @@ type Command struct {
 
 	SetRole   *chatv1.SetRoleRequest
 	SetPolicy *chatv1.SetPolicyRequest
+
+	SetName   *wire.SetName
+	ClaimName *wire.ClaimName
+	NoteName  *wire.NoteName
+
+	Invite           *wire.Invite
+	RevokeInvitation *chatv1.RevokeInvitationRequest
 }
 
 // Decision is what becomes of a command: an event to append, or the position that answers it already.
@@ -56,10 +63,18 @@ func (s *State) Decide(c Command) (Decision, *chatv1.Error) {
 	if c.Note != nil {
 		return s.decideNote(c)
 	}
+	if c.NoteName != nil {
+		return s.decideNoteName(c)
+	}
+	if c.ClaimName != nil {
+		return s.decideClaim(c)
+	}
 	if !s.Exists() {
 		return Decision{}, fail(chatv1.Error_CODE_NOT_FOUND, "there is no log %s", s.ID)
 	}
 	switch {
+	case s.ofName():
+		return Decision{}, fail(chatv1.Error_CODE_DENIED, "the log %s is that of a name", s.ID)
 	case c.Join != nil:
 		return s.decideJoin(c)
 	case c.Leave != nil:
@@ -70,6 +85,12 @@ func (s *State) Decide(c Command) (Decision, *chatv1.Error) {
 		return s.decideSetRole(c)
 	case c.SetPolicy != nil:
 		return s.decideSetPolicy(c)
+	case c.SetName != nil:
+		return s.decideSetName(c)
+	case c.Invite != nil:
+		return s.decideInvite(c)
+	case c.RevokeInvitation != nil:
+		return s.decideRevokeInvitation(c)
 	}
 	return Decision{}, fail(chatv1.Error_CODE_UNSUPPORTED, "the owner does not know this command")
 }
@@ -96,16 +117,22 @@ func (s *State) decideJoin(c Command) (Decision, *chatv1.Error) {
 	}
 	switch s.Kind {
 	case chatv1.LogKind_LOG_KIND_CHANNEL:
+		if failed := s.mayJoin(c, c.Join.GetInvitation()); failed != nil {
+			return Decision{}, failed
+		}
 		// A channel does not list its readers; the membership stands in the user's own log.
 		return Decision{Pts: s.Pts, Repeated: true}, nil
 	case chatv1.LogKind_LOG_KIND_GROUP:
 		if s.isMember(c.User) {
 			return Decision{Pts: s.Pts, Repeated: true}, nil
 		}
+		if failed := s.mayJoin(c, c.Join.GetInvitation()); failed != nil {
+			return Decision{}, failed
+		}
 		if len(s.members) >= MaxGroupMembers {
 			return Decision{}, fail(chatv1.Error_CODE_TOO_MANY, "the group %s has %d members, the most that a group may have", s.ID, MaxGroupMembers)
 		}
-		return s.event(c, 0, 0, &chatv1.Event{Content: &chatv1.Event_MemberJoined{MemberJoined: &chatv1.MemberJoined{User: c.User}}})
+		return s.event(c, 0, 0, &chatv1.Event{Content: &chatv1.Event_MemberJoined{MemberJoined: &chatv1.MemberJoined{User: c.User, Invitation: c.Join.GetInvitation()}}})
 	}
 	return Decision{}, fail(chatv1.Error_CODE_DENIED, "the log %s cannot be joined", s.ID)
 }

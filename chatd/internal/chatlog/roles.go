@@ -111,8 +111,10 @@ func (s *State) decideSetPolicy(c Command) (Decision, *chatv1.Error) {
 		return Decision{}, fail(chatv1.Error_CODE_DENIED, "only the owner and admins set the policy of the log %s", s.ID)
 	case proto.Equal(policy, s.policyInForce()):
 		return Decision{Pts: s.Pts, Repeated: true}, nil
-	case s.Kind == chatv1.LogKind_LOG_KIND_CHANNEL:
+	case s.Kind == chatv1.LogKind_LOG_KIND_CHANNEL && (policy.GetSlowModeSeconds() != 0 || !policy.GetAdminsPostOnly()):
 		return Decision{}, fail(chatv1.Error_CODE_INVALID, "in a channel only admins post, as often as they like; other policies are for groups")
+	case policy.GetByInvitation() && s.naming.name != "":
+		return Decision{}, fail(chatv1.Error_CODE_INVALID, "the log %s has the public name @%s; give it up before making the log private", s.ID, s.naming.name)
 	}
 	return s.event(c, 0, 0, &chatv1.Event{Content: &chatv1.Event_PolicyChanged{PolicyChanged: policy}})
 }
@@ -121,6 +123,7 @@ func (s *State) policyInForce() *chatv1.Policy {
 	return &chatv1.Policy{
 		AdminsPostOnly:  s.policy.GetAdminsPostOnly() || s.Kind == chatv1.LogKind_LOG_KIND_CHANNEL,
 		SlowModeSeconds: s.policy.GetSlowModeSeconds(),
+		ByInvitation:    s.policy.GetByInvitation(),
 	}
 }
 

@@ -37,6 +37,9 @@ type State struct {
 
 	roles  roles
 	policy *chatv1.Policy
+	naming naming
+	// invitations, oldest first.
+	invitations []invitation
 	// lastPostMs is when members posted last, in slow mode; it is swept once it has sweepPostsAt entries.
 	lastPostMs   map[string]int64
 	sweepPostsAt int
@@ -68,6 +71,7 @@ func (s *State) Info() *chatv1.LogInfo {
 	}
 	if s.Kind != chatv1.LogKind_LOG_KIND_USER {
 		info.Admins, info.Policy = slices.Sorted(maps.Keys(s.roles.admins)), s.policyInForce()
+		info.Name = s.naming.name
 	}
 	return info
 }
@@ -92,6 +96,8 @@ func (s *State) Snapshot() *wire.LogState {
 		}
 	}
 	w.Made = s.made.sorted()
+	s.snapshotNaming(w)
+	s.snapshotInvitations(w)
 	w.Recent, w.ForgottenBeforeMs = s.recent.snapshot()
 	return w
 }
@@ -113,6 +119,8 @@ func Restore(w *wire.LogState) *State {
 	for _, log := range w.Made {
 		s.made.add(log)
 	}
+	s.restoreNaming(w)
+	s.restoreInvitations(w)
 	s.recent.restore(w.Recent, w.ForgottenBeforeMs)
 	return s
 }
@@ -142,6 +150,7 @@ func (s *State) Apply(e *wire.StoredEvent, content *chatv1.Event, seq uint64) {
 		}
 	case *chatv1.Event_MemberJoined:
 		s.setMember(c.MemberJoined.User, 0)
+		s.invited(c.MemberJoined.Invitation)
 	case *chatv1.Event_MemberLeft:
 		delete(s.members, c.MemberLeft.User)
 		delete(s.roles.admins, c.MemberLeft.User)
@@ -163,6 +172,10 @@ func (s *State) Apply(e *wire.StoredEvent, content *chatv1.Event, seq uint64) {
 		}
 	case *chatv1.Event_LogLeft:
 		delete(s.members, c.LogLeft.Log)
+	case *chatv1.Event_NameChanged, *chatv1.Event_NameClaimed, *chatv1.Event_NameSlot:
+		s.applyNaming(e, content)
+	case *chatv1.Event_InvitationChanged:
+		s.applyInvitation(c.InvitationChanged, e.TimeMs)
 	case *chatv1.Event_Message:
 		s.posted(e.Sender, e.TimeMs)
 		s.pace.took(s.Limits, e.TimeMs)

@@ -56,6 +56,26 @@ func (d *door) Leave(context.Context, string, *chatv1.LeaveRequest) (*chatv1.Lea
 func (d *door) SetRole(context.Context, string, *chatv1.SetRoleRequest) (*chatv1.SetRoleResponse, *chatv1.Error) {
 	return &chatv1.SetRoleResponse{}, d.answer
 }
+func (d *door) SetName(context.Context, string, *chatv1.SetNameRequest) (*chatv1.SetNameResponse, *chatv1.Error) {
+	return &chatv1.SetNameResponse{}, d.answer
+}
+
+func (d *door) Resolve(context.Context, string, *chatv1.ResolveRequest) (*chatv1.ResolveResponse, *chatv1.Error) {
+	return &chatv1.ResolveResponse{}, d.answer
+}
+
+func (d *door) CreateInvitation(context.Context, string, *chatv1.CreateInvitationRequest) (*chatv1.CreateInvitationResponse, *chatv1.Error) {
+	return &chatv1.CreateInvitationResponse{}, d.answer
+}
+
+func (d *door) RevokeInvitation(context.Context, string, *chatv1.RevokeInvitationRequest) (*chatv1.RevokeInvitationResponse, *chatv1.Error) {
+	return &chatv1.RevokeInvitationResponse{}, d.answer
+}
+
+func (d *door) ListInvitations(context.Context, string, *chatv1.ListInvitationsRequest) (*chatv1.ListInvitationsResponse, *chatv1.Error) {
+	return &chatv1.ListInvitationsResponse{}, d.answer
+}
+
 func (d *door) SetPolicy(context.Context, string, *chatv1.SetPolicyRequest) (*chatv1.SetPolicyResponse, *chatv1.Error) {
 	return &chatv1.SetPolicyResponse{}, d.answer
 }

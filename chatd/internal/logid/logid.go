@@ -40,6 +40,16 @@ func User(user string) string {
 	return prefix(chatv1.LogKind_LOG_KIND_USER) + digest("user", user)
 }
 
+// Name is the id of the log of a public name. Such an id has no kind: no client reads or names these logs.
+func Name(name string) string {
+	return namePrefix + digest("name", name)
+}
+
+// IsName reports whether an id is that of the log of a name.
+func IsName(id string) bool { return strings.HasPrefix(id, namePrefix) }
+
+const namePrefix = "n"
+
 // Kind reads the kind off an id; unspecified if the id is none of ours.
 func Kind(id string) chatv1.LogKind {
 	if !Valid(id) {

@@ -160,6 +160,8 @@ func (t *term) handle(r request) {
 	switch body := r.Body.(type) {
 	case *wire.OwnerRequest_Heads:
 		t.heads(r, body.Heads)
+	case *wire.OwnerRequest_LookUp:
+		t.withState(body.LookUp.GetLog(), func(e *entry) { t.reply(r, e.state.LookUp(r.User, body.LookUp, t.cfg.Now().UnixMilli())) })
 	case *wire.OwnerRequest_Fetch:
 		t.withState(body.Fetch.GetLog(), func(e *entry) { t.fetch(r, e, body.Fetch) })
 	default:
@@ -265,7 +267,7 @@ func (t *term) settled(e *entry, s stored) {
 }
 
 func (t *term) done(e *entry, pts uint64, repeated bool) *wire.OwnerReply {
-	return &wire.OwnerReply{Epoch: t.cfg.Epoch, Pts: pts, Repeated: repeated, Info: e.info()}
+	return &wire.OwnerReply{Epoch: t.cfg.Epoch, Pts: pts, Repeated: repeated, Info: e.info(), Name: e.state.Claim()}
 }
 
 func (t *term) reply(r request, reply *wire.OwnerReply) {
@@ -297,7 +299,9 @@ func (t *term) sendDigest() {
 
 func commandOf(r *wire.OwnerRequest, nowMs int64) chatlog.Command {
 	return chatlog.Command{User: r.User, NowMs: nowMs, Create: r.GetCreate(), Join: r.GetJoin(), Leave: r.GetLeave(), Post: r.GetPost(), Note: r.GetNote(),
-		SetRole: r.GetSetRole(), SetPolicy: r.GetSetPolicy()}
+		SetRole: r.GetSetRole(), SetPolicy: r.GetSetPolicy(),
+		SetName: r.GetSetName(), ClaimName: r.GetClaimName(), NoteName: r.GetNoteName(),
+		Invite: r.GetInvite(), RevokeInvitation: r.GetRevokeInvitation()}
 }
 
 func logOf(r *wire.OwnerRequest) string {
@@ -316,6 +320,16 @@ func logOf(r *wire.OwnerRequest) string {
 		return b.SetRole.GetLog()
 	case *wire.OwnerRequest_SetPolicy:
 		return b.SetPolicy.GetLog()
+	case *wire.OwnerRequest_SetName:
+		return b.SetName.GetLog()
+	case *wire.OwnerRequest_ClaimName:
+		return b.ClaimName.GetNameLog()
+	case *wire.OwnerRequest_NoteName:
+		return b.NoteName.GetUserLog()
+	case *wire.OwnerRequest_Invite:
+		return b.Invite.GetLog()
+	case *wire.OwnerRequest_RevokeInvitation:
+		return b.RevokeInvitation.GetLog()
 	}
 	return ""
 }
@@ -336,6 +350,18 @@ func kindOf(r *wire.OwnerRequest) string {
 		return "set_role"
 	case *wire.OwnerRequest_SetPolicy:
 		return "set_policy"
+	case *wire.OwnerRequest_SetName:
+		return "set_name"
+	case *wire.OwnerRequest_ClaimName:
+		return "claim_name"
+	case *wire.OwnerRequest_NoteName:
+		return "note_name"
+	case *wire.OwnerRequest_Invite:
+		return "invite"
+	case *wire.OwnerRequest_RevokeInvitation:
+		return "revoke_invitation"
+	case *wire.OwnerRequest_LookUp:
+		return "look_up"
 	case *wire.OwnerRequest_Heads:
 		return "heads"
 	case *wire.OwnerRequest_Fetch:

@@ -39,12 +39,13 @@ func (sh *Shard) Create(ctx context.Context, user string, req *chatv1.CreateRequ
 
 // Join makes the user a member: first in the log, then in the user's own log. It may be repeated when either fails.
 func (sh *Shard) Join(ctx context.Context, user string, req *chatv1.JoinRequest) (*chatv1.JoinResponse, *chatv1.Error) {
-	if flt := sharedLog(req.GetLog(), "join.log", "joined"); flt != nil {
+	req, flt := joinRequest(req)
+	if flt != nil {
 		return nil, flt
 	}
 	reply, flt := sh.ask(ctx, req.GetLog(), &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Join{Join: req}})
 	if flt != nil {
-		return nil, flt
+		return sh.notInvited(ctx, user, req, flt)
 	}
 	if flt := sh.note(ctx, user, req.GetLog(), logid.Kind(req.GetLog()), false); flt != nil {
 		return nil, flt

@@ -5190,13 +5190,18 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\n" +
 	"ROLE_ADMIN\x10\x02\x12\x0f\n" +
 	"\vROLE_MEMBER\x10\x03\x12\x0f\n" +
-	"\vROLE_BANNED\x10\x042\x91\x05\n" +
+	"\vROLE_BANNED\x10\x042\xf9\b\n" +
 	"\vChatService\x12M\n" +
 	"\x06Create\x12 .chatfleet.chat.v1.CreateRequest\x1a!.chatfleet.chat.v1.CreateResponse\x12G\n" +
 	"\x04Join\x12\x1e.chatfleet.chat.v1.JoinRequest\x1a\x1f.chatfleet.chat.v1.JoinResponse\x12J\n" +
 	"\x05Leave\x12\x1f.chatfleet.chat.v1.LeaveRequest\x1a .chatfleet.chat.v1.LeaveResponse\x12P\n" +
 	"\aSetRole\x12!.chatfleet.chat.v1.SetRoleRequest\x1a\".chatfleet.chat.v1.SetRoleResponse\x12V\n" +
-	"\tSetPolicy\x12#.chatfleet.chat.v1.SetPolicyRequest\x1a$.chatfleet.chat.v1.SetPolicyResponse\x12G\n" +
+	"\tSetPolicy\x12#.chatfleet.chat.v1.SetPolicyRequest\x1a$.chatfleet.chat.v1.SetPolicyResponse\x12P\n" +
+	"\aSetName\x12!.chatfleet.chat.v1.SetNameRequest\x1a\".chatfleet.chat.v1.SetNameResponse\x12P\n" +
+	"\aResolve\x12!.chatfleet.chat.v1.ResolveRequest\x1a\".chatfleet.chat.v1.ResolveResponse\x12k\n" +
+	"\x10CreateInvitation\x12*.chatfleet.chat.v1.CreateInvitationRequest\x1a+.chatfleet.chat.v1.CreateInvitationResponse\x12k\n" +
+	"\x10RevokeInvitation\x12*.chatfleet.chat.v1.RevokeInvitationRequest\x1a+.chatfleet.chat.v1.RevokeInvitationResponse\x12h\n" +
+	"\x0fListInvitations\x12).chatfleet.chat.v1.ListInvitationsRequest\x1a*.chatfleet.chat.v1.ListInvitationsResponse\x12G\n" +
 	"\x04Post\x12\x1e.chatfleet.chat.v1.PostRequest\x1a\x1f.chatfleet.chat.v1.PostResponse\x12Y\n" +
 	"\n" +
 	"Difference\x12$.chatfleet.chat.v1.DifferenceRequest\x1a%.chatfleet.chat.v1.DifferenceResponse\x12P\n" +
@@ -5376,19 +5381,29 @@ var file_proto_chat_v1_chat_proto_depIdxs = []int32{
 	39, // 87: chatfleet.chat.v1.ChatService.Leave:input_type -> chatfleet.chat.v1.LeaveRequest
 	41, // 88: chatfleet.chat.v1.ChatService.SetRole:input_type -> chatfleet.chat.v1.SetRoleRequest
 	43, // 89: chatfleet.chat.v1.ChatService.SetPolicy:input_type -> chatfleet.chat.v1.SetPolicyRequest
-	55, // 90: chatfleet.chat.v1.ChatService.Post:input_type -> chatfleet.chat.v1.PostRequest
-	57, // 91: chatfleet.chat.v1.ChatService.Difference:input_type -> chatfleet.chat.v1.DifferenceRequest
-	59, // 92: chatfleet.chat.v1.ChatService.History:input_type -> chatfleet.chat.v1.HistoryRequest
-	36, // 93: chatfleet.chat.v1.ChatService.Create:output_type -> chatfleet.chat.v1.CreateResponse
-	38, // 94: chatfleet.chat.v1.ChatService.Join:output_type -> chatfleet.chat.v1.JoinResponse
-	40, // 95: chatfleet.chat.v1.ChatService.Leave:output_type -> chatfleet.chat.v1.LeaveResponse
-	42, // 96: chatfleet.chat.v1.ChatService.SetRole:output_type -> chatfleet.chat.v1.SetRoleResponse
-	44, // 97: chatfleet.chat.v1.ChatService.SetPolicy:output_type -> chatfleet.chat.v1.SetPolicyResponse
-	56, // 98: chatfleet.chat.v1.ChatService.Post:output_type -> chatfleet.chat.v1.PostResponse
-	58, // 99: chatfleet.chat.v1.ChatService.Difference:output_type -> chatfleet.chat.v1.DifferenceResponse
-	60, // 100: chatfleet.chat.v1.ChatService.History:output_type -> chatfleet.chat.v1.HistoryResponse
-	93, // [93:101] is the sub-list for method output_type
-	85, // [85:93] is the sub-list for method input_type
+	45, // 90: chatfleet.chat.v1.ChatService.SetName:input_type -> chatfleet.chat.v1.SetNameRequest
+	47, // 91: chatfleet.chat.v1.ChatService.Resolve:input_type -> chatfleet.chat.v1.ResolveRequest
+	49, // 92: chatfleet.chat.v1.ChatService.CreateInvitation:input_type -> chatfleet.chat.v1.CreateInvitationRequest
+	51, // 93: chatfleet.chat.v1.ChatService.RevokeInvitation:input_type -> chatfleet.chat.v1.RevokeInvitationRequest
+	53, // 94: chatfleet.chat.v1.ChatService.ListInvitations:input_type -> chatfleet.chat.v1.ListInvitationsRequest
+	55, // 95: chatfleet.chat.v1.ChatService.Post:input_type -> chatfleet.chat.v1.PostRequest
+	57, // 96: chatfleet.chat.v1.ChatService.Difference:input_type -> chatfleet.chat.v1.DifferenceRequest
+	59, // 97: chatfleet.chat.v1.ChatService.History:input_type -> chatfleet.chat.v1.HistoryRequest
+	36, // 98: chatfleet.chat.v1.ChatService.Create:output_type -> chatfleet.chat.v1.CreateResponse
+	38, // 99: chatfleet.chat.v1.ChatService.Join:output_type -> chatfleet.chat.v1.JoinResponse
+	40, // 100: chatfleet.chat.v1.ChatService.Leave:output_type -> chatfleet.chat.v1.LeaveResponse
+	42, // 101: chatfleet.chat.v1.ChatService.SetRole:output_type -> chatfleet.chat.v1.SetRoleResponse
+	44, // 102: chatfleet.chat.v1.ChatService.SetPolicy:output_type -> chatfleet.chat.v1.SetPolicyResponse
+	46, // 103: chatfleet.chat.v1.ChatService.SetName:output_type -> chatfleet.chat.v1.SetNameResponse
+	48, // 104: chatfleet.chat.v1.ChatService.Resolve:output_type -> chatfleet.chat.v1.ResolveResponse
+	50, // 105: chatfleet.chat.v1.ChatService.CreateInvitation:output_type -> chatfleet.chat.v1.CreateInvitationResponse
+	52, // 106: chatfleet.chat.v1.ChatService.RevokeInvitation:output_type -> chatfleet.chat.v1.RevokeInvitationResponse
+	54, // 107: chatfleet.chat.v1.ChatService.ListInvitations:output_type -> chatfleet.chat.v1.ListInvitationsResponse
+	56, // 108: chatfleet.chat.v1.ChatService.Post:output_type -> chatfleet.chat.v1.PostResponse
+	58, // 109: chatfleet.chat.v1.ChatService.Difference:output_type -> chatfleet.chat.v1.DifferenceResponse
+	60, // 110: chatfleet.chat.v1.ChatService.History:output_type -> chatfleet.chat.v1.HistoryResponse
+	98, // [98:111] is the sub-list for method output_type
+	85, // [85:98] is the sub-list for method input_type
 	85, // [85:85] is the sub-list for extension type_name
 	85, // [85:85] is the sub-list for extension extendee
 	0,  // [0:85] is the sub-list for field type_name

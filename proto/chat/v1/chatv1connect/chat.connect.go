@@ -49,6 +49,19 @@ const (
 	ChatServiceSetRoleProcedure = "/chatfleet.chat.v1.ChatService/SetRole"
 	// ChatServiceSetPolicyProcedure is the fully-qualified name of the ChatService's SetPolicy RPC.
 	ChatServiceSetPolicyProcedure = "/chatfleet.chat.v1.ChatService/SetPolicy"
+	// ChatServiceSetNameProcedure is the fully-qualified name of the ChatService's SetName RPC.
+	ChatServiceSetNameProcedure = "/chatfleet.chat.v1.ChatService/SetName"
+	// ChatServiceResolveProcedure is the fully-qualified name of the ChatService's Resolve RPC.
+	ChatServiceResolveProcedure = "/chatfleet.chat.v1.ChatService/Resolve"
+	// ChatServiceCreateInvitationProcedure is the fully-qualified name of the ChatService's
+	// CreateInvitation RPC.
+	ChatServiceCreateInvitationProcedure = "/chatfleet.chat.v1.ChatService/CreateInvitation"
+	// ChatServiceRevokeInvitationProcedure is the fully-qualified name of the ChatService's
+	// RevokeInvitation RPC.
+	ChatServiceRevokeInvitationProcedure = "/chatfleet.chat.v1.ChatService/RevokeInvitation"
+	// ChatServiceListInvitationsProcedure is the fully-qualified name of the ChatService's
+	// ListInvitations RPC.
+	ChatServiceListInvitationsProcedure = "/chatfleet.chat.v1.ChatService/ListInvitations"
 	// ChatServicePostProcedure is the fully-qualified name of the ChatService's Post RPC.
 	ChatServicePostProcedure = "/chatfleet.chat.v1.ChatService/Post"
 	// ChatServiceDifferenceProcedure is the fully-qualified name of the ChatService's Difference RPC.
@@ -69,6 +82,16 @@ type ChatServiceClient interface {
 	SetRole(context.Context, *connect.Request[v1.SetRoleRequest]) (*connect.Response[v1.SetRoleResponse], error)
 	// SetPolicy changes who may post in a log, and how often: for its owner and admins.
 	SetPolicy(context.Context, *connect.Request[v1.SetPolicyRequest]) (*connect.Response[v1.SetPolicyResponse], error)
+	// SetName gives a log a public name, or takes it away: for its owner.
+	SetName(context.Context, *connect.Request[v1.SetNameRequest]) (*connect.Response[v1.SetNameResponse], error)
+	// Resolve says which log a name or an invitation is for.
+	Resolve(context.Context, *connect.Request[v1.ResolveRequest]) (*connect.Response[v1.ResolveResponse], error)
+	// CreateInvitation makes an invitation to a log: for its owner and admins.
+	CreateInvitation(context.Context, *connect.Request[v1.CreateInvitationRequest]) (*connect.Response[v1.CreateInvitationResponse], error)
+	// RevokeInvitation ends one. Who has joined by it stays.
+	RevokeInvitation(context.Context, *connect.Request[v1.RevokeInvitationRequest]) (*connect.Response[v1.RevokeInvitationResponse], error)
+	// ListInvitations lists those of a log that are good.
+	ListInvitations(context.Context, *connect.Request[v1.ListInvitationsRequest]) (*connect.Response[v1.ListInvitationsResponse], error)
 	// Post appends a message to a log. The same random_id again is the same message.
 	Post(context.Context, *connect.Request[v1.PostRequest]) (*connect.Response[v1.PostResponse], error)
 	// Difference returns the events after a cursor.
@@ -118,6 +141,36 @@ func NewChatServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(chatServiceMethods.ByName("SetPolicy")),
 			connect.WithClientOptions(opts...),
 		),
+		setName: connect.NewClient[v1.SetNameRequest, v1.SetNameResponse](
+			httpClient,
+			baseURL+ChatServiceSetNameProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("SetName")),
+			connect.WithClientOptions(opts...),
+		),
+		resolve: connect.NewClient[v1.ResolveRequest, v1.ResolveResponse](
+			httpClient,
+			baseURL+ChatServiceResolveProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("Resolve")),
+			connect.WithClientOptions(opts...),
+		),
+		createInvitation: connect.NewClient[v1.CreateInvitationRequest, v1.CreateInvitationResponse](
+			httpClient,
+			baseURL+ChatServiceCreateInvitationProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("CreateInvitation")),
+			connect.WithClientOptions(opts...),
+		),
+		revokeInvitation: connect.NewClient[v1.RevokeInvitationRequest, v1.RevokeInvitationResponse](
+			httpClient,
+			baseURL+ChatServiceRevokeInvitationProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("RevokeInvitation")),
+			connect.WithClientOptions(opts...),
+		),
+		listInvitations: connect.NewClient[v1.ListInvitationsRequest, v1.ListInvitationsResponse](
+			httpClient,
+			baseURL+ChatServiceListInvitationsProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("ListInvitations")),
+			connect.WithClientOptions(opts...),
+		),
 		post: connect.NewClient[v1.PostRequest, v1.PostResponse](
 			httpClient,
 			baseURL+ChatServicePostProcedure,
@@ -141,14 +194,19 @@ func NewChatServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 
 // chatServiceClient implements ChatServiceClient.
 type chatServiceClient struct {
-	create     *connect.Client[v1.CreateRequest, v1.CreateResponse]
-	join       *connect.Client[v1.JoinRequest, v1.JoinResponse]
-	leave      *connect.Client[v1.LeaveRequest, v1.LeaveResponse]
-	setRole    *connect.Client[v1.SetRoleRequest, v1.SetRoleResponse]
-	setPolicy  *connect.Client[v1.SetPolicyRequest, v1.SetPolicyResponse]
-	post       *connect.Client[v1.PostRequest, v1.PostResponse]
-	difference *connect.Client[v1.DifferenceRequest, v1.DifferenceResponse]
-	history    *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
+	create           *connect.Client[v1.CreateRequest, v1.CreateResponse]
+	join             *connect.Client[v1.JoinRequest, v1.JoinResponse]
+	leave            *connect.Client[v1.LeaveRequest, v1.LeaveResponse]
+	setRole          *connect.Client[v1.SetRoleRequest, v1.SetRoleResponse]
+	setPolicy        *connect.Client[v1.SetPolicyRequest, v1.SetPolicyResponse]
+	setName          *connect.Client[v1.SetNameRequest, v1.SetNameResponse]
+	resolve          *connect.Client[v1.ResolveRequest, v1.ResolveResponse]
+	createInvitation *connect.Client[v1.CreateInvitationRequest, v1.CreateInvitationResponse]
+	revokeInvitation *connect.Client[v1.RevokeInvitationRequest, v1.RevokeInvitationResponse]
+	listInvitations  *connect.Client[v1.ListInvitationsRequest, v1.ListInvitationsResponse]
+	post             *connect.Client[v1.PostRequest, v1.PostResponse]
+	difference       *connect.Client[v1.DifferenceRequest, v1.DifferenceResponse]
+	history          *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
 }
 
 // Create calls chatfleet.chat.v1.ChatService.Create.
@@ -174,6 +232,31 @@ func (c *chatServiceClient) SetRole(ctx context.Context, req *connect.Request[v1
 // SetPolicy calls chatfleet.chat.v1.ChatService.SetPolicy.
 func (c *chatServiceClient) SetPolicy(ctx context.Context, req *connect.Request[v1.SetPolicyRequest]) (*connect.Response[v1.SetPolicyResponse], error) {
 	return c.setPolicy.CallUnary(ctx, req)
+}
+
+// SetName calls chatfleet.chat.v1.ChatService.SetName.
+func (c *chatServiceClient) SetName(ctx context.Context, req *connect.Request[v1.SetNameRequest]) (*connect.Response[v1.SetNameResponse], error) {
+	return c.setName.CallUnary(ctx, req)
+}
+
+// Resolve calls chatfleet.chat.v1.ChatService.Resolve.
+func (c *chatServiceClient) Resolve(ctx context.Context, req *connect.Request[v1.ResolveRequest]) (*connect.Response[v1.ResolveResponse], error) {
+	return c.resolve.CallUnary(ctx, req)
+}
+
+// CreateInvitation calls chatfleet.chat.v1.ChatService.CreateInvitation.
+func (c *chatServiceClient) CreateInvitation(ctx context.Context, req *connect.Request[v1.CreateInvitationRequest]) (*connect.Response[v1.CreateInvitationResponse], error) {
+	return c.createInvitation.CallUnary(ctx, req)
+}
+
+// RevokeInvitation calls chatfleet.chat.v1.ChatService.RevokeInvitation.
+func (c *chatServiceClient) RevokeInvitation(ctx context.Context, req *connect.Request[v1.RevokeInvitationRequest]) (*connect.Response[v1.RevokeInvitationResponse], error) {
+	return c.revokeInvitation.CallUnary(ctx, req)
+}
+
+// ListInvitations calls chatfleet.chat.v1.ChatService.ListInvitations.
+func (c *chatServiceClient) ListInvitations(ctx context.Context, req *connect.Request[v1.ListInvitationsRequest]) (*connect.Response[v1.ListInvitationsResponse], error) {
+	return c.listInvitations.CallUnary(ctx, req)
 }
 
 // Post calls chatfleet.chat.v1.ChatService.Post.
@@ -203,6 +286,16 @@ type ChatServiceHandler interface {
 	SetRole(context.Context, *connect.Request[v1.SetRoleRequest]) (*connect.Response[v1.SetRoleResponse], error)
 	// SetPolicy changes who may post in a log, and how often: for its owner and admins.
 	SetPolicy(context.Context, *connect.Request[v1.SetPolicyRequest]) (*connect.Response[v1.SetPolicyResponse], error)
+	// SetName gives a log a public name, or takes it away: for its owner.
+	SetName(context.Context, *connect.Request[v1.SetNameRequest]) (*connect.Response[v1.SetNameResponse], error)
+	// Resolve says which log a name or an invitation is for.
+	Resolve(context.Context, *connect.Request[v1.ResolveRequest]) (*connect.Response[v1.ResolveResponse], error)
+	// CreateInvitation makes an invitation to a log: for its owner and admins.
+	CreateInvitation(context.Context, *connect.Request[v1.CreateInvitationRequest]) (*connect.Response[v1.CreateInvitationResponse], error)
+	// RevokeInvitation ends one. Who has joined by it stays.
+	RevokeInvitation(context.Context, *connect.Request[v1.RevokeInvitationRequest]) (*connect.Response[v1.RevokeInvitationResponse], error)
+	// ListInvitations lists those of a log that are good.
+	ListInvitations(context.Context, *connect.Request[v1.ListInvitationsRequest]) (*connect.Response[v1.ListInvitationsResponse], error)
 	// Post appends a message to a log. The same random_id again is the same message.
 	Post(context.Context, *connect.Request[v1.PostRequest]) (*connect.Response[v1.PostResponse], error)
 	// Difference returns the events after a cursor.
@@ -248,6 +341,36 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(chatServiceMethods.ByName("SetPolicy")),
 		connect.WithHandlerOptions(opts...),
 	)
+	chatServiceSetNameHandler := connect.NewUnaryHandler(
+		ChatServiceSetNameProcedure,
+		svc.SetName,
+		connect.WithSchema(chatServiceMethods.ByName("SetName")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceResolveHandler := connect.NewUnaryHandler(
+		ChatServiceResolveProcedure,
+		svc.Resolve,
+		connect.WithSchema(chatServiceMethods.ByName("Resolve")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceCreateInvitationHandler := connect.NewUnaryHandler(
+		ChatServiceCreateInvitationProcedure,
+		svc.CreateInvitation,
+		connect.WithSchema(chatServiceMethods.ByName("CreateInvitation")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceRevokeInvitationHandler := connect.NewUnaryHandler(
+		ChatServiceRevokeInvitationProcedure,
+		svc.RevokeInvitation,
+		connect.WithSchema(chatServiceMethods.ByName("RevokeInvitation")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceListInvitationsHandler := connect.NewUnaryHandler(
+		ChatServiceListInvitationsProcedure,
+		svc.ListInvitations,
+		connect.WithSchema(chatServiceMethods.ByName("ListInvitations")),
+		connect.WithHandlerOptions(opts...),
+	)
 	chatServicePostHandler := connect.NewUnaryHandler(
 		ChatServicePostProcedure,
 		svc.Post,
@@ -278,6 +401,16 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 			chatServiceSetRoleHandler.ServeHTTP(w, r)
 		case ChatServiceSetPolicyProcedure:
 			chatServiceSetPolicyHandler.ServeHTTP(w, r)
+		case ChatServiceSetNameProcedure:
+			chatServiceSetNameHandler.ServeHTTP(w, r)
+		case ChatServiceResolveProcedure:
+			chatServiceResolveHandler.ServeHTTP(w, r)
+		case ChatServiceCreateInvitationProcedure:
+			chatServiceCreateInvitationHandler.ServeHTTP(w, r)
+		case ChatServiceRevokeInvitationProcedure:
+			chatServiceRevokeInvitationHandler.ServeHTTP(w, r)
+		case ChatServiceListInvitationsProcedure:
+			chatServiceListInvitationsHandler.ServeHTTP(w, r)
 		case ChatServicePostProcedure:
 			chatServicePostHandler.ServeHTTP(w, r)
 		case ChatServiceDifferenceProcedure:
@@ -311,6 +444,26 @@ func (UnimplementedChatServiceHandler) SetRole(context.Context, *connect.Request
 
 func (UnimplementedChatServiceHandler) SetPolicy(context.Context, *connect.Request[v1.SetPolicyRequest]) (*connect.Response[v1.SetPolicyResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.chat.v1.ChatService.SetPolicy is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) SetName(context.Context, *connect.Request[v1.SetNameRequest]) (*connect.Response[v1.SetNameResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.chat.v1.ChatService.SetName is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) Resolve(context.Context, *connect.Request[v1.ResolveRequest]) (*connect.Response[v1.ResolveResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.chat.v1.ChatService.Resolve is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) CreateInvitation(context.Context, *connect.Request[v1.CreateInvitationRequest]) (*connect.Response[v1.CreateInvitationResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.chat.v1.ChatService.CreateInvitation is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) RevokeInvitation(context.Context, *connect.Request[v1.RevokeInvitationRequest]) (*connect.Response[v1.RevokeInvitationResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.chat.v1.ChatService.RevokeInvitation is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) ListInvitations(context.Context, *connect.Request[v1.ListInvitationsRequest]) (*connect.Response[v1.ListInvitationsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.chat.v1.ChatService.ListInvitations is not implemented"))
 }
 
 func (UnimplementedChatServiceHandler) Post(context.Context, *connect.Request[v1.PostRequest]) (*connect.Response[v1.PostResponse], error) {
