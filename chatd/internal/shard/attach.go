@@ -150,7 +150,7 @@ func (s *session) open(ctx context.Context, w *want) {
 
 // servesAtOnce reports whether nothing need be asked to attach a cursor.
 func (f *feed) servesAtOnce(user string, cursor *chatv1.Cursor) bool {
-	if f.group != nil && !f.knows(user) || f.failBanned(user) != nil || f.kind == chatv1.LogKind_LOG_KIND_USER && user != f.opener {
+	if f.group != nil && !f.knows(user) || f.failBanned(user) != nil || f.keepsOut(user) || f.kind == chatv1.LogKind_LOG_KIND_USER && user != f.opener {
 		return false
 	}
 	return cursor.GetEpoch() != f.fanout.Epoch() || cursor.GetPts() <= f.fanout.Head()
@@ -203,6 +203,9 @@ func (f *feed) attach(s *session, c *chatv1.Cursor) *chatv1.LogState {
 	defer f.mu.Unlock()
 	if flt := f.failBannedLocked(s.user); flt != nil {
 		return refusedState(f.id, flt)
+	}
+	if f.keepsOutLocked(s.user) {
+		return refusedState(f.id, notInvitedTo(f.id))
 	}
 	if f.group != nil {
 		if _, ok := f.group.members[s.user]; !ok {

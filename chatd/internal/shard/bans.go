@@ -38,6 +38,10 @@ func (f *feed) setBannedLocked(users []string) {
 
 // followBansLocked keeps the list exact as the channel's events pass.
 func (f *feed) followBansLocked(event *chatv1.Event) {
+	if policy := event.GetPolicyChanged(); policy != nil {
+		f.roles = event.GetPts()
+		f.setPrivateLocked(policy.GetByInvitation())
+	}
 	change := event.GetRoleChanged()
 	if change == nil {
 		return
@@ -62,12 +66,7 @@ func (f *feed) expelLocked(user string) {
 			return // he is back before he was sent away
 		}
 		for _, s := range his {
-			if !s.forget(f) {
-				continue
-			}
-			f.fanout.Detach(s.conn)
-			s.conn.Send(f.tooLong(f.fanout.Head()))
-			f.sh.release(f)
+			f.sendAwayLocked(s)
 		}
 	})
 }
@@ -82,6 +81,7 @@ func (f *feed) recheckBansLocked() {
 				stale = reply.GetEpoch() < f.epoch || reply.GetEpoch() == f.epoch && reply.GetPts() < f.roles
 				if !stale {
 					f.setBannedLocked(reply.GetBanned())
+					f.setPrivateLocked(reply.GetInfo().GetPolicy().GetByInvitation())
 				}
 			})
 			if !stale {

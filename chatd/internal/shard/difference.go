@@ -183,6 +183,11 @@ func (sh *Shard) fetchFor(ctx context.Context, q question, what *wire.Fetch, sha
 	if flt := bannedFrom(q.log, q.user, got.reply); flt != nil {
 		return fetched{}, flt
 	}
+	if q.kind == chatv1.LogKind_LOG_KIND_CHANNEL && got.reply.GetInfo().GetPolicy().GetByInvitation() {
+		if flt := sh.readsPrivate(ctx, q.user, q.log); flt != nil {
+			return fetched{}, flt
+		}
+	}
 	return got, nil
 }
 

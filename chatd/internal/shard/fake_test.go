@@ -35,6 +35,7 @@ type stores struct {
 	delay time.Duration                     // of requests on their way to the owner
 	back  time.Duration                     // of answers on their way back
 	down  bool                              // no owner answers
+	dies  *death                            // what becomes of who asks; nil: nothing
 	limit int                               // most events in the answer to a fetch; 0: no limit
 	close time.Duration                     // how long Unfollow takes
 
@@ -123,8 +124,16 @@ func (s *stores) Ask(ctx context.Context, partition int, req *wire.OwnerRequest)
 			return nil, errors.New("no owner answers")
 		}
 	}
+	if s.dies.before() {
+		s.mu.Unlock()
+		return nil, errors.New("the shard has died")
+	}
 	reply := s.answer(partition, req)
+	dead := s.dies.after()
 	s.mu.Unlock()
+	if dead {
+		return nil, errors.New("the shard has died")
+	}
 	if !sleep(ctx, back) {
 		return nil, errors.New("no answer in time")
 	}
@@ -165,6 +174,21 @@ func (s *stores) answer(partition int, req *wire.OwnerRequest) *wire.OwnerReply 
 		return s.decide(partition, body.SetRole.GetLog(), chatlog.Command{User: req.GetUser(), NowMs: now, SetRole: body.SetRole})
 	case *wire.OwnerRequest_SetPolicy:
 		return s.decide(partition, body.SetPolicy.GetLog(), chatlog.Command{User: req.GetUser(), NowMs: now, SetPolicy: body.SetPolicy})
+	case *wire.OwnerRequest_SetName:
+		return s.decide(partition, body.SetName.GetLog(), chatlog.Command{User: req.GetUser(), NowMs: now, SetName: body.SetName})
+	case *wire.OwnerRequest_ClaimName:
+		return s.decide(partition, body.ClaimName.GetNameLog(), chatlog.Command{User: req.GetUser(), NowMs: now, ClaimName: body.ClaimName})
+	case *wire.OwnerRequest_NoteName:
+		return s.decide(partition, body.NoteName.GetUserLog(), chatlog.Command{User: req.GetUser(), NowMs: now, NoteName: body.NoteName})
+	case *wire.OwnerRequest_Invite:
+		return s.decide(partition, body.Invite.GetLog(), chatlog.Command{User: req.GetUser(), NowMs: now, Invite: body.Invite})
+	case *wire.OwnerRequest_RevokeInvitation:
+		return s.decide(partition, body.RevokeInvitation.GetLog(), chatlog.Command{User: req.GetUser(), NowMs: now, RevokeInvitation: body.RevokeInvitation})
+	case *wire.OwnerRequest_LookUp:
+		s.asks["look_up"]++
+		reply := s.log(body.LookUp.GetLog()).state.LookUp(req.GetUser(), body.LookUp, now)
+		reply.Epoch = s.epoch
+		return reply
 	case *wire.OwnerRequest_Heads:
 		s.asks["heads"]++
 		reply := &wire.OwnerReply{Epoch: s.epoch}
@@ -179,6 +203,22 @@ func (s *stores) answer(partition int, req *wire.OwnerRequest) *wire.OwnerReply 
 	}
 	panic("a request that no owner knows")
 }
+
+// death ends a shard at one of its requests: before it, or, with answerLost, when it has been carried out.
+type death struct {
+	in         int
+	answerLost bool
+}
+
+func (d *death) before() bool {
+	if d == nil {
+		return false
+	}
+	d.in--
+	return d.in < 0 || d.in == 0 && !d.answerLost
+}
+
+func (d *death) after() bool { return d != nil && d.in <= 0 }
 
 func (s *stores) log(id string) *storedLog {
 	l := s.logs[id]
@@ -201,7 +241,7 @@ func (s *stores) decide(partition int, id string, c chatlog.Command) *wire.Owner
 	if d.Event != nil {
 		s.append(partition, l, d)
 	}
-	return &wire.OwnerReply{Epoch: s.epoch, Pts: d.Pts, Repeated: d.Repeated, Info: l.state.Info()}
+	return &wire.OwnerReply{Epoch: s.epoch, Pts: d.Pts, Repeated: d.Repeated, Info: l.state.Info(), Name: l.state.Claim()}
 }
 
 func (s *stores) append(partition int, l *storedLog, d chatlog.Decision) {

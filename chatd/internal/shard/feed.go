@@ -57,6 +57,8 @@ type feed struct {
 	// banned users, of channels only; roles is the position of the newest change of a role that has passed.
 	banned map[string]struct{}
 	roles  uint64
+	// private, of a channel: it is read by who has joined it.
+	private bool
 }
 
 func newFeed(sh *Shard, id, opener string) *feed {
@@ -128,6 +130,7 @@ func (f *feed) begin(reply *wire.OwnerReply, events []*chatv1.Event) {
 	f.fanout = f.sh.engine.OpenLog(f.id, f.epoch, base)
 	if f.banned != nil {
 		f.setBannedLocked(reply.GetBanned())
+		f.private = reply.GetInfo().GetPolicy().GetByInvitation()
 	}
 	for _, event := range events {
 		f.appendLocked(event)

@@ -46,7 +46,10 @@ func (f *feed) allowed(ctx context.Context, user string) *chatv1.Error {
 		if f.kind == chatv1.LogKind_LOG_KIND_USER && user != f.opener {
 			return f.notAllowed()
 		}
-		return f.failBanned(user)
+		if flt := f.failBanned(user); flt != nil || !f.keepsOut(user) {
+			return flt
+		}
+		return f.sh.readsPrivate(ctx, user, f.id)
 	}
 	for {
 		if f.knows(user) {

@@ -64,6 +64,7 @@ func (sh *Shard) Leave(ctx context.Context, user string, req *chatv1.LeaveReques
 	if flt := sh.note(ctx, user, req.GetLog(), logid.Kind(req.GetLog()), true); flt != nil {
 		return nil, flt
 	}
+	sh.readers.forget(user, req.GetLog())
 	return &chatv1.LeaveResponse{}, nil
 }
 

@@ -51,6 +51,7 @@ type Shard struct {
 	tokens  *token.Verifier
 	metrics *Metrics
 	users   *rates.Table[string]
+	readers readers
 
 	ctx    context.Context
 	cancel context.CancelFunc
