@@ -414,3 +414,45 @@ func TestRealFleetAnswers(t *testing.T) {
 		t.Errorf("a forged token: %v", err)
 	}
 }
+
+// Who types is told to the others, and who is online to who asks.
+func TestRealFleetTypingAndPresence(t *testing.T) {
+	s := newServer(t)
+	ctx := testContext(t)
+	heard := make(chan *chatv1.Typing, 16)
+	o := s.options("bob", "phone")
+	o.OnTyping = func(typing *chatv1.Typing) {
+		select {
+		case heard <- typing:
+		default:
+		}
+	}
+	alice, bob := open(t, s.options("alice", "phone")), open(t, o)
+	created, err := alice.Create(ctx, &chatv1.CreateRequest{Kind: chatv1.LogKind_LOG_KIND_GROUP, Title: "choir", RandomId: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bob.Join(ctx, created.Log); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*client.Client{alice, bob} {
+		ready(t, attach(t, c, created.Log, client.AttachOptions{Handler: newReader(t).handle}))
+	}
+	online, err := bob.Presence(ctx, created.Log)
+	if err != nil || online.Online != 2 || online.Shards != 1 || !slices.Equal(online.Users, []string{"alice", "bob"}) {
+		t.Errorf("online: %v, %v", online, err)
+	}
+	for { // it may be lost
+		alice.Typing(created.Log)
+		select {
+		case typing := <-heard:
+			if typing.Log != created.Log || !slices.Equal(typing.Users, []string{"alice"}) {
+				t.Errorf("bob hears %v", typing)
+			}
+			return
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatal("bob hears nothing")
+		}
+	}
+}

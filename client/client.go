@@ -14,6 +14,10 @@ import (
 // requestBackoffBase is Backoff.Base for requests that are repeated on a session that lives.
 const requestBackoffBase = 250 * time.Millisecond
 
+// typingEvery is how often it is said that the user types in a log: less often than the server passes over, more often than the 5 s that
+// it holds.
+const typingEvery = 4 * time.Second
+
 // maxCalls is how many requests of the application are under way at once, and keeps below what any server takes from a session.
 // Others wait their turn.
 const maxCalls = 16

@@ -66,6 +66,8 @@ type Log struct {
 	// queue are the updates that wait for the handler; draining says whether a goroutine is giving them to it.
 	queue    []logsync.Update
 	draining bool
+	// typed is when the server was told last that the user types here.
+	typed time.Time
 	// handled is the cursor to keep, acked the one that the server was told last.
 	handled, acked Cursor
 	ended          bool

@@ -72,6 +72,9 @@ type Options struct {
 	Logger *slog.Logger
 	// OnStatus is called when the device has signed in and when its connection is lost, in order. It must return at once.
 	OnStatus func(Status)
+	// OnTyping is called when others type in a log that is attached, at most once a second and log. It holds for 5 s. It must return at
+	// once, and call nothing of the Client.
+	OnTyping func(*chatv1.Typing)
 }
 
 // Backoff is exponential with full jitter: after n failures in a row the pause is uniform between 0 and

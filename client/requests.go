@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -132,6 +133,30 @@ func (c *Client) History(ctx context.Context, before Cursor, limit uint32) (*cha
 		return nil, err
 	}
 	return answerOf(frame.GetHistory(), "history")
+}
+
+// Typing says that the user is typing in a log that is attached; OnTyping of Options is what the others hear by. Call it while he types,
+// as often as a key is pressed: it is said once in some seconds. It may be lost, and never fails.
+func (c *Client) Typing(log string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.logs[log]
+	if l == nil || c.session == nil || l.on != c.session || time.Since(l.typed) < typingEvery {
+		return
+	}
+	l.typed = time.Now()
+	c.session.send(&chatv1.ClientFrame{Body: &chatv1.ClientFrame_Typing{Typing: &chatv1.TypingRequest{Log: log}}}, nil)
+}
+
+// Presence says who is online in a log that the user may read: in a small group by name, else how many sessions there are.
+func (c *Client) Presence(ctx context.Context, log string) (*chatv1.PresenceResponse, error) {
+	frame, _, err := c.do(ctx, func() *chatv1.ClientFrame {
+		return &chatv1.ClientFrame{Body: &chatv1.ClientFrame_Presence{Presence: &chatv1.PresenceRequest{Log: log}}}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answerOf(frame.GetPresence(), "presence")
 }
 
 // do sends a request, and sends it again until it has an answer that stands. request is called for each try, under mu. sent

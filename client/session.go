@@ -257,6 +257,10 @@ func (s *session) receive(frame *chatv1.ServerFrame) {
 		s.client.pushed(s, body.Event)
 	case *chatv1.ServerFrame_TooLong:
 		s.client.pushedTooLong(s, body.TooLong)
+	case *chatv1.ServerFrame_Typing:
+		if told := s.client.opt.OnTyping; told != nil {
+			told(body.Typing)
+		}
 	case *chatv1.ServerFrame_ComeBack:
 		after := time.Duration(body.ComeBack.GetAfterMs()) * time.Millisecond
 		s.endLocked(&comeBackError{after, body.ComeBack.GetReason()})

@@ -57,6 +57,8 @@ type Shard struct {
 	lastTry uint64
 	owners  map[int]ownerHeard // by partition; the pump's own
 
+	soft *Soft
+
 	revocations *revocationFollower // nil: nobody wants to know
 
 	cancel context.CancelFunc
@@ -91,13 +93,15 @@ func newShard(cfg Config, srv *server.Server, ownsSrv bool) (*Shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Shard{
+	s := &Shard{
 		cfg: cfg, subjects: subjects{cfg.Region}, srv: srv, ownsSrv: ownsSrv, nc: nc,
 		incoming: make(chan *nats.Msg, liveQueue), follows: make(map[string]*nats.Subscription), tries: make(map[uint64]waiting), owners: make(map[int]ownerHeard),
-	}, nil
+	}
+	s.soft = newSoft(s)
+	return s, nil
 }
 
-// Start brings what the stores send to r, until Stop.
+// Start brings what the stores send to r, until Stop, and what other shards say if r is a SoftReceiver.
 func (s *Shard) Start(r Receiver) error {
 	if _, err := s.nc.ChanSubscribe("digest."+s.cfg.Region+".*", s.incoming); err != nil {
 		return fmt.Errorf("subscribing to digests: %w", err)
@@ -105,6 +109,12 @@ func (s *Shard) Start(r Receiver) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.done.Go(func() { s.pump(ctx, r) })
+	if soft, ok := r.(SoftReceiver); ok {
+		if err := s.soft.start(); err != nil {
+			return err
+		}
+		s.done.Go(func() { s.soft.pump(ctx, soft) })
+	}
 	if s.revocations != nil {
 		s.done.Go(func() { s.followRevocations(ctx) })
 	}

@@ -55,7 +55,7 @@ type SoftReceiver interface {
 	Soft(log string, m *wire.Soft) *wire.SoftAnswer
 }
 
-// Soft is a shard's line to the others. Make it with Shard.Soft.
+// Soft is a shard's line to the others.
 type Soft struct {
 	shard    *Shard
 	me       string
@@ -67,25 +67,30 @@ type Soft struct {
 	lastAsk atomic.Uint64
 }
 
-// Soft makes the line, of which a shard has one.
-func (s *Shard) Soft() *Soft {
+// Soft is the line to the other shards.
+func (s *Shard) Soft() *Soft { return s.soft }
+
+func newSoft(s *Shard) *Soft {
 	return &Soft{shard: s, me: nuid.Next(), incoming: make(chan *nats.Msg, softQueue),
 		hears: make(map[string]*nats.Subscription), asks: make(map[uint64]func(*wire.SoftAnswer))}
 }
 
-// Run brings what is said to r until ctx ends.
-func (s *Soft) Run(ctx context.Context, r SoftReceiver) error {
-	answers, err := s.shard.nc.ChanSubscribe(s.shard.subjects.soft(softAnswers+"."+s.me), s.incoming)
+func (s *Soft) start() error {
+	_, err := s.shard.nc.ChanSubscribe(s.shard.subjects.soft(softAnswers+"."+s.me), s.incoming)
 	if err != nil {
 		return fmt.Errorf("subscribing to answers: %w", err)
 	}
-	defer func() { _ = answers.Unsubscribe() }() // fails only with the connection
+	return nil
+}
+
+// pump brings what is said to r until ctx ends.
+func (s *Soft) pump(ctx context.Context, r SoftReceiver) {
 	for {
 		select {
 		case m := <-s.incoming:
 			s.receive(m, r)
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }

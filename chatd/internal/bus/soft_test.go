@@ -16,6 +16,7 @@ import (
 
 // listener is a shard that notes what is said, and answers what is asked.
 type listener struct {
+	*seen
 	name string
 	soft *bus.Soft
 
@@ -37,31 +38,24 @@ func (l *listener) Soft(log string, m *wire.Soft) *wire.SoftAnswer {
 func TestShardsHearEachOther(t *testing.T) {
 	r := startRegion(t, 3, 2, nil)
 	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	t.Cleanup(running.Wait)
 	t.Cleanup(cancel)
 	var all []*listener
 	for i := range 3 {
-		link := r.shard
-		if i > 0 {
-			c := r.configs[0]
-			c.Name, c.Stores, c.Registerer, c.Dir, c.ClusterListen, c.LeafListen, c.Peers = fmt.Sprint("shard-", i), nil, prometheus.NewRegistry(), "", "", "", nil
-			for _, store := range r.configs {
-				c.Stores = append(c.Stores, store.LeafListen)
-			}
-			var err error
-			if link, err = bus.StartShard(c); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(link.Stop)
-			eventually(t, link.Ready)
+		c := r.configs[0]
+		c.Name, c.Stores, c.Registerer, c.Dir, c.ClusterListen, c.LeafListen, c.Peers = fmt.Sprint("shard-", i+1), nil, prometheus.NewRegistry(), "", "", "", nil
+		for _, store := range r.configs {
+			c.Stores = append(c.Stores, store.LeafListen)
 		}
-		l := &listener{name: fmt.Sprint("user-", i), soft: link.Soft()}
-		running.Go(func() {
-			if err := l.soft.Run(ctx, l); err != nil {
-				t.Error(err)
-			}
-		})
+		link, err := bus.StartShard(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(link.Stop)
+		l := &listener{seen: r.seen, name: fmt.Sprint("user-", i), soft: link.Soft()}
+		if err := link.Start(l); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, link.Ready)
 		all = append(all, l)
 	}
 	for _, l := range all[:2] {

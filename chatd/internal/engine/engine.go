@@ -78,6 +78,10 @@ type Session interface {
 	// that does not read its answers is closed (TOO_MANY). After Close it does nothing.
 	Send(f *chatv1.ServerFrame)
 
+	// SendIfIdle is Send for what may be lost: it does nothing while anything else waits to be sent to this session, so that what
+	// is of no weight neither delays nor closes a session that reads slowly.
+	SendIfIdle(f *chatv1.ServerFrame)
+
 	// Close sends what was queued by Send, then final (if not nil), then a WebSocket close frame, waits a little for the
 	// other side's close frame, and ends the connection. Events that are not yet sent stay unsent. It does not block.
 	Close(final *chatv1.ServerFrame, code CloseCode, reason string)

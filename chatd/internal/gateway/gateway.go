@@ -38,6 +38,7 @@ type Shard interface {
 	ListInvitations(ctx context.Context, user string, r *chatv1.ListInvitationsRequest) (*chatv1.ListInvitationsResponse, *chatv1.Error)
 	Post(ctx context.Context, user string, r *chatv1.PostRequest) (*chatv1.PostResponse, *chatv1.Error)
 	Difference(ctx context.Context, user string, r *chatv1.DifferenceRequest) (*chatv1.DifferenceResponse, *chatv1.Error)
+	Presence(ctx context.Context, user string, r *chatv1.PresenceRequest) (*chatv1.PresenceResponse, *chatv1.Error)
 	History(ctx context.Context, user string, r *chatv1.HistoryRequest) (*chatv1.HistoryResponse, *chatv1.Error)
 	// Accepting is nil while new sessions are taken, else why not, and when to come back.
 	Accepting() *chatv1.Error

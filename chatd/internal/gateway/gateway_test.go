@@ -85,6 +85,9 @@ func (d *door) Post(_ context.Context, user string, r *chatv1.PostRequest) (*cha
 func (d *door) Difference(context.Context, string, *chatv1.DifferenceRequest) (*chatv1.DifferenceResponse, *chatv1.Error) {
 	panic("a defect")
 }
+func (d *door) Presence(context.Context, string, *chatv1.PresenceRequest) (*chatv1.PresenceResponse, *chatv1.Error) {
+	return &chatv1.PresenceResponse{}, d.answer
+}
 func (d *door) History(context.Context, string, *chatv1.HistoryRequest) (*chatv1.HistoryResponse, *chatv1.Error) {
 	return &chatv1.HistoryResponse{}, d.answer
 }

@@ -80,6 +80,11 @@ func (m *methods) History(ctx context.Context, r *connect.Request[chatv1.History
 	return call(ctx, m, r, m.Shard.History)
 }
 
+// Presence implements chatv1connect.ChatServiceHandler.
+func (m *methods) Presence(ctx context.Context, r *connect.Request[chatv1.PresenceRequest]) (*connect.Response[chatv1.PresenceResponse], error) {
+	return call(ctx, m, r, m.Shard.Presence)
+}
+
 // call carries out one request of whom the guard has let in.
 func call[Req, Res any](ctx context.Context, m *methods, r *connect.Request[Req],
 	do func(context.Context, string, *Req) (*Res, *chatv1.Error)) (*connect.Response[Res], error) {

@@ -139,7 +139,7 @@ func (w *world) open(kind *doorKind) *door {
 		w.t.Fatal(err)
 	}
 	d := &door{world: w, kind: kind, link: link, resume: w.resumer(clusterSecret, 0), revoked: token.NewRevoked()}
-	cfg := shard.Config{Name: kind.name, Region: "test", Partitions: 2, Logger: quiet(), Resume: d.resume, Revoked: d.revoked, Revoke: link.Revoke}
+	cfg := shard.Config{Name: kind.name, Region: "test", Partitions: 2, Logger: quiet(), Resume: d.resume, Revoked: d.revoked, Revoke: link.Revoke, Soft: link.Soft()}
 	if kind.shard != nil {
 		kind.shard(&cfg)
 	}

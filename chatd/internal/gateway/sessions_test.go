@@ -83,6 +83,9 @@ func unmask(data []byte) []byte {
 	return payload
 }
 
+// chatty is for those who ask so much that nothing would be left for others who come under the same name.
+var chatty = &doorKind{name: "chatty"}
+
 func requests() section {
 	const (
 		invalid  = chatv1.Error_CODE_INVALID
@@ -151,7 +154,31 @@ func requests() section {
 		ask("History of another's user log", `"history":{"log":"`+logid.User("ann")+`"}`, refused(denied, "history.log", "another user's")),
 		ask("History before a position that there is not, four thousand million events of it",
 			`"history":{"log":"@channel","epoch":@epoch,"beforePts":"18446744073709551615","limit":4294967295}`, want{fine: true}),
-		{name: "A hundred pages of history at once", at: inBinary, want: want{code: tooMany, retry: true},
+		ask("Typing in no log", `"typing":{}`, refused(invalid, "typing.log", "missing")),
+		ask("Typing in what is no log's id", `"typing":{"log":"say.>"}`, refused(invalid, "typing.log", "no id of a log")),
+		ask("Typing in a group of others", `"typing":{"log":"@group"}`, refused(invalid, "typing.log", "not attached")),
+		{name: "Typing in another user's channel", at: inJSON, want: refused(denied, "", "only the owner"), send: func(d *door) []byte {
+			return append(textFrame(d.fill(`{"ref":2,"attach":{"cursors":[{"log":"@channel"}]}}`)), repeat(50, func(i int) []byte {
+				return textFrame(d.fill(fmt.Sprintf(`{"ref":%d,"typing":{"log":"@channel"}}`, i+3)))
+			})...)
+		}},
+		{name: "Typing a thousand times at once", at: inBinary, door: chatty, want: refused(invalid, "typing.log", "not attached"),
+			send: func(d *door) []byte {
+				return repeat(1000, func(i int) []byte {
+					return message(engine.Protobuf, &chatv1.ClientFrame{Ref: uint32(i + 2), Body: &chatv1.ClientFrame_Typing{Typing: &chatv1.TypingRequest{Log: d.his}}})
+				})
+			}},
+		ask("Presence in no log", `"presence":{}`, refused(invalid, "presence.log", "missing")),
+		ask("Presence in a group of others", `"presence":{"log":"@group"}`, refused(member, "", "")),
+		ask("Presence in a log that there is not", `"presence":{"log":"`+nowhere+`"}`, refused(notFound, "", "there is no log")),
+		ask("Presence in another's user log", `"presence":{"log":"`+logid.User("ann")+`"}`, refused(denied, "presence.log", "")),
+		{name: "A hundred questions for presence at once", at: inBinary, door: chatty, want: want{code: tooMany, retry: true},
+			send: func(d *door) []byte {
+				return repeat(100, func(i int) []byte {
+					return message(engine.Protobuf, &chatv1.ClientFrame{Ref: uint32(i + 2), Body: &chatv1.ClientFrame_Presence{Presence: &chatv1.PresenceRequest{Log: d.channel}}})
+				})
+			}},
+		{name: "A hundred pages of history at once", at: inBinary, door: chatty, want: want{code: tooMany, retry: true},
 			send: func(d *door) []byte {
 				return repeat(100, func(i int) []byte {
 					return message(engine.Protobuf, &chatv1.ClientFrame{Ref: uint32(i + 2), Body: &chatv1.ClientFrame_History{History: &chatv1.HistoryRequest{Log: d.channel}}})

@@ -84,6 +84,9 @@ type Config struct {
 	// Revoke has all shards know of a revocation. Default nobody is told.
 	Revoke func(context.Context, token.Revocation) error
 
+	// Soft is the line to the other shards. Default none: nobody hears who types, and only this shard's sessions are online.
+	Soft Soft
+
 	// Trace follows posts; nil follows none.
 	Trace *trace.Tracer
 	// Now is the clock. Default time.Now.

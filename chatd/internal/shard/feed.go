@@ -93,6 +93,9 @@ func (f *feed) tryOpen() *chatv1.Error {
 	if err := f.sh.stores.Follow(f.part.number, f.id); err != nil {
 		return unavailable(fmt.Errorf("follow the log: %w", err))
 	}
+	if err := f.hear(); err != nil {
+		return unavailable(err)
+	}
 	ctx, cancel := context.WithTimeout(f.sh.ctx, f.sh.cfg.AttachTimeout)
 	defer cancel()
 	reply, err := f.fetch(ctx, f.opener, &wire.Fetch{

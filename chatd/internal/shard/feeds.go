@@ -145,6 +145,7 @@ func (sh *Shard) closeIdlestLocked() bool {
 func (sh *Shard) end(f *feed) {
 	f.part.leave(f)
 	sh.stores.Unfollow(f.part.number, f.id)
+	f.unhear()
 	f.shut()
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

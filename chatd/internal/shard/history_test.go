@@ -98,4 +98,3 @@ func TestHistoryIsPaidFor(t *testing.T) {
 		}
 	})
 }
-

@@ -11,7 +11,9 @@ import (
 func (s *session) request(frame *chatv1.ClientFrame) {
 	ref := frame.GetRef()
 	if flt := s.pay(frame); flt != nil {
-		s.answerFault(ref, flt)
+		if frame.GetTyping() == nil { // of no weight: dropped
+			s.answerFault(ref, flt)
+		}
 		return
 	}
 	method := s.sh.metrics.requests
@@ -33,6 +35,9 @@ func (s *session) request(frame *chatv1.ClientFrame) {
 		s.answerFault(ref, fault(chatv1.Error_CODE_UNSUPPORTED, "the message has no request, or one that this server does not know"))
 	default:
 		if !s.begin() {
+			if frame.GetTyping() != nil {
+				return
+			}
 			s.answerFault(ref, tooMany(100, "%d requests wait for their answers, as many as may; wait for one of them", s.sh.cfg.MaxInFlight))
 			return
 		}
@@ -49,6 +54,9 @@ func (s *session) pay(frame *chatv1.ClientFrame) *chatv1.Error {
 	}
 	if frame.GetHistory() != nil {
 		price = historyPrice
+	}
+	if frame.GetPresence() != nil {
+		price = presencePrice
 	}
 	now := s.sh.cfg.Now()
 	if s.bucket.AllowN(now, min(price, s.sh.cfg.RequestBurst)) {
@@ -78,6 +86,19 @@ func (s *session) ask(frame *chatv1.ClientFrame) {
 			defer cancel()
 			resp, flt := s.sh.difference(ctx, s.user, body.Difference)
 			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Difference{Difference: resp}}, flt)
+		})
+	case *chatv1.ClientFrame_Typing:
+		method.WithLabelValues("typing").Inc()
+		s.run(func() {
+			defer cancel()
+			s.typing(ctx, ref, body.Typing)
+		})
+	case *chatv1.ClientFrame_Presence:
+		method.WithLabelValues("presence").Inc()
+		s.run(func() {
+			defer cancel()
+			resp, flt := s.sh.presence(ctx, s.user, body.Presence)
+			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Presence{Presence: resp}}, flt)
 		})
 	case *chatv1.ClientFrame_History:
 		method.WithLabelValues("history").Inc()

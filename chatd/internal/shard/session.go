@@ -54,6 +54,8 @@ type session struct {
 	inFlight int
 	// posts that wait for the one before them, by log: so they keep their order. A log is in it while one is under way.
 	posts map[string][]func()
+	// typed is when the session last said that it types, by log, while that matters.
+	typed map[string]time.Time
 	// idle, if not nil, is closed when no request is in flight any more.
 	idle chan struct{}
 }

@@ -69,6 +69,8 @@ type Shard struct {
 	sessionsOf map[string]int // by user, those that have signed in
 	drain      drain
 
+	soft *soft
+
 	// revoking tells that Config.Revoked has more.
 	revoking chan struct{}
 }
@@ -83,6 +85,7 @@ func New(cfg Config, eng engine.Engine, stores Stores, tokens *token.Verifier, m
 		cfg: cfg, engine: eng, stores: stores, tokens: tokens, metrics: metrics,
 		feeds: make(map[string]*feed), sessions: make(map[*session]struct{}), sessionsOf: make(map[string]int),
 		revoking: make(chan struct{}, 1),
+		soft:     newSoft(),
 		users:    rates.NewTable[string](cfg.UserRequestsPerSecond, cfg.UserRequestBurst),
 	}
 	sh.ctx, sh.cancel = context.WithCancel(context.Background())
@@ -97,6 +100,9 @@ func New(cfg Config, eng engine.Engine, stores Stores, tokens *token.Verifier, m
 func (sh *Shard) Start() {
 	sh.tasks.spawn(func() { sh.every(sh.cfg.CloseLogAfter/8, sh.sweep) })
 	sh.tasks.spawn(func() { sh.every(sh.cfg.SilenceAfter/8, sh.listen) })
+	if sh.cfg.Soft != nil {
+		sh.tasks.spawn(func() { sh.every(softTick, sh.tellSoft) })
+	}
 	if sh.cfg.Revoked != nil {
 		sh.tasks.spawn(sh.endRevoked)
 		sh.tasks.spawn(func() { sh.every(time.Minute, sh.cfg.Revoked.Forget) })

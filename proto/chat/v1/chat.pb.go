@@ -366,7 +366,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{61, 0}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{65, 0}
 }
 
 // ClientFrame is one message from a client on a session.
@@ -395,6 +395,8 @@ type ClientFrame struct {
 	//	*ClientFrame_ListInvitations
 	//	*ClientFrame_Renew
 	//	*ClientFrame_History
+	//	*ClientFrame_Typing
+	//	*ClientFrame_Presence
 	Body          isClientFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -615,6 +617,24 @@ func (x *ClientFrame) GetHistory() *HistoryRequest {
 	return nil
 }
 
+func (x *ClientFrame) GetTyping() *TypingRequest {
+	if x != nil {
+		if x, ok := x.Body.(*ClientFrame_Typing); ok {
+			return x.Typing
+		}
+	}
+	return nil
+}
+
+func (x *ClientFrame) GetPresence() *PresenceRequest {
+	if x != nil {
+		if x, ok := x.Body.(*ClientFrame_Presence); ok {
+			return x.Presence
+		}
+	}
+	return nil
+}
+
 type isClientFrame_Body interface {
 	isClientFrame_Body()
 }
@@ -695,6 +715,14 @@ type ClientFrame_History struct {
 	History *HistoryRequest `protobuf:"bytes,30,opt,name=history,proto3,oneof"`
 }
 
+type ClientFrame_Typing struct {
+	Typing *TypingRequest `protobuf:"bytes,31,opt,name=typing,proto3,oneof"`
+}
+
+type ClientFrame_Presence struct {
+	Presence *PresenceRequest `protobuf:"bytes,32,opt,name=presence,proto3,oneof"`
+}
+
 func (*ClientFrame_SignIn) isClientFrame_Body() {}
 
 func (*ClientFrame_Attach) isClientFrame_Body() {}
@@ -733,6 +761,10 @@ func (*ClientFrame_Renew) isClientFrame_Body() {}
 
 func (*ClientFrame_History) isClientFrame_Body() {}
 
+func (*ClientFrame_Typing) isClientFrame_Body() {}
+
+func (*ClientFrame_Presence) isClientFrame_Body() {}
+
 // ServerFrame is one message from a shard on a session.
 type ServerFrame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -760,6 +792,8 @@ type ServerFrame struct {
 	//	*ServerFrame_Invitations
 	//	*ServerFrame_Renewed
 	//	*ServerFrame_History
+	//	*ServerFrame_Typing
+	//	*ServerFrame_Presence
 	//	*ServerFrame_Event
 	//	*ServerFrame_TooLong
 	//	*ServerFrame_ComeBack
@@ -983,6 +1017,24 @@ func (x *ServerFrame) GetHistory() *HistoryResponse {
 	return nil
 }
 
+func (x *ServerFrame) GetTyping() *Typing {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_Typing); ok {
+			return x.Typing
+		}
+	}
+	return nil
+}
+
+func (x *ServerFrame) GetPresence() *PresenceResponse {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_Presence); ok {
+			return x.Presence
+		}
+	}
+	return nil
+}
+
 func (x *ServerFrame) GetEvent() *Event {
 	if x != nil {
 		if x, ok := x.Body.(*ServerFrame_Event); ok {
@@ -1090,6 +1142,14 @@ type ServerFrame_History struct {
 	History *HistoryResponse `protobuf:"bytes,30,opt,name=history,proto3,oneof"`
 }
 
+type ServerFrame_Typing struct {
+	Typing *Typing `protobuf:"bytes,31,opt,name=typing,proto3,oneof"`
+}
+
+type ServerFrame_Presence struct {
+	Presence *PresenceResponse `protobuf:"bytes,32,opt,name=presence,proto3,oneof"`
+}
+
 type ServerFrame_Event struct {
 	Event *Event `protobuf:"bytes,16,opt,name=event,proto3,oneof"`
 }
@@ -1139,6 +1199,10 @@ func (*ServerFrame_Invitations) isServerFrame_Body() {}
 func (*ServerFrame_Renewed) isServerFrame_Body() {}
 
 func (*ServerFrame_History) isServerFrame_Body() {}
+
+func (*ServerFrame_Typing) isServerFrame_Body() {}
+
+func (*ServerFrame_Presence) isServerFrame_Body() {}
 
 func (*ServerFrame_Event) isServerFrame_Body() {}
 
@@ -4506,6 +4570,231 @@ func (x *HistoryResponse) GetEpoch() uint32 {
 	return 0
 }
 
+// TypingRequest says that the user is typing in a log that the session has attached. It has no answer, unless it makes no sense. It is
+// never stored, and may be lost.
+type TypingRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TypingRequest) Reset() {
+	*x = TypingRequest{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TypingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TypingRequest) ProtoMessage() {}
+
+func (x *TypingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TypingRequest.ProtoReflect.Descriptor instead.
+func (*TypingRequest) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *TypingRequest) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+// Typing is pushed, at most once a second and log, to the others who may post there. It holds for 5 s.
+type Typing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Log   string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	// In a group of at most 200 members: who, sorted, without the user himself.
+	Users []string `protobuf:"bytes,2,rep,name=users,proto3" json:"users,omitempty"`
+	// How many. In a larger group nobody is named, and the user himself may be among them.
+	Count         uint32 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Typing) Reset() {
+	*x = Typing{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Typing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Typing) ProtoMessage() {}
+
+func (x *Typing) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Typing.ProtoReflect.Descriptor instead.
+func (*Typing) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *Typing) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *Typing) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *Typing) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type PresenceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PresenceRequest) Reset() {
+	*x = PresenceRequest{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PresenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PresenceRequest) ProtoMessage() {}
+
+func (x *PresenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PresenceRequest.ProtoReflect.Descriptor instead.
+func (*PresenceRequest) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *PresenceRequest) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+type PresenceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many are online: users in a group of at most 200 members, else sessions.
+	Online uint32 `protobuf:"varint,1,opt,name=online,proto3" json:"online,omitempty"`
+	// online counts sessions: a user on two devices counts twice.
+	Sessions bool `protobuf:"varint,2,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	// In a group of at most 200 members: who, sorted.
+	Users []string `protobuf:"bytes,3,rep,name=users,proto3" json:"users,omitempty"`
+	// How many shards have answered in time. One that did not, its sessions are missing.
+	Shards        uint32 `protobuf:"varint,4,opt,name=shards,proto3" json:"shards,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PresenceResponse) Reset() {
+	*x = PresenceResponse{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PresenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PresenceResponse) ProtoMessage() {}
+
+func (x *PresenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PresenceResponse.ProtoReflect.Descriptor instead.
+func (*PresenceResponse) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *PresenceResponse) GetOnline() uint32 {
+	if x != nil {
+		return x.Online
+	}
+	return 0
+}
+
+func (x *PresenceResponse) GetSessions() bool {
+	if x != nil {
+		return x.Sessions
+	}
+	return false
+}
+
+func (x *PresenceResponse) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *PresenceResponse) GetShards() uint32 {
+	if x != nil {
+		return x.Shards
+	}
+	return 0
+}
+
 // AckRequest tells how far the device has come. It has no answer. The cursors of shared logs live on the device: an
 // acknowledgement of them is for the server's statistics and its drain, changes nothing that is stored, and may be left out.
 type AckRequest struct {
@@ -4517,7 +4806,7 @@ type AckRequest struct {
 
 func (x *AckRequest) Reset() {
 	*x = AckRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[56]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4529,7 +4818,7 @@ func (x *AckRequest) String() string {
 func (*AckRequest) ProtoMessage() {}
 
 func (x *AckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[56]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4542,7 +4831,7 @@ func (x *AckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckRequest.ProtoReflect.Descriptor instead.
 func (*AckRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{56}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *AckRequest) GetCursors() []*Cursor {
@@ -4562,7 +4851,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[57]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4574,7 +4863,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[57]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4587,7 +4876,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{57}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PingRequest) GetNonce() uint64 {
@@ -4607,7 +4896,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[58]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4619,7 +4908,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[58]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4632,7 +4921,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{58}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PingResponse) GetNonce() uint64 {
@@ -4662,7 +4951,7 @@ type TooLong struct {
 
 func (x *TooLong) Reset() {
 	*x = TooLong{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[59]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4674,7 +4963,7 @@ func (x *TooLong) String() string {
 func (*TooLong) ProtoMessage() {}
 
 func (x *TooLong) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[59]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4687,7 +4976,7 @@ func (x *TooLong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TooLong.ProtoReflect.Descriptor instead.
 func (*TooLong) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{59}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *TooLong) GetLog() string {
@@ -4723,7 +5012,7 @@ type ComeBack struct {
 
 func (x *ComeBack) Reset() {
 	*x = ComeBack{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[60]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4735,7 +5024,7 @@ func (x *ComeBack) String() string {
 func (*ComeBack) ProtoMessage() {}
 
 func (x *ComeBack) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[60]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4748,7 +5037,7 @@ func (x *ComeBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComeBack.ProtoReflect.Descriptor instead.
 func (*ComeBack) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{60}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ComeBack) GetAfterMs() uint32 {
@@ -4780,7 +5069,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[61]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4792,7 +5081,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[61]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4805,7 +5094,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{61}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -4840,7 +5129,8 @@ var File_proto_chat_v1_chat_proto protoreflect.FileDescriptor
 
 const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\n" +
-	"\x18proto/chat/v1/chat.proto\x12\x11chatfleet.chat.v1\"\xf9\t\n" +
+	"\x18proto/chat/v1/chat.proto\x12\x11chatfleet.chat.v1\"\xf7\n" +
+	"\n" +
 	"\vClientFrame\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\rR\x03ref\x12;\n" +
 	"\asign_in\x18\x02 \x01(\v2 .chatfleet.chat.v1.SignInRequestH\x00R\x06signIn\x12:\n" +
@@ -4865,8 +5155,10 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x11revoke_invitation\x18\x19 \x01(\v2*.chatfleet.chat.v1.RevokeInvitationRequestH\x00R\x10revokeInvitation\x12V\n" +
 	"\x10list_invitations\x18\x1a \x01(\v2).chatfleet.chat.v1.ListInvitationsRequestH\x00R\x0flistInvitations\x127\n" +
 	"\x05renew\x18\x0f \x01(\v2\x1f.chatfleet.chat.v1.RenewRequestH\x00R\x05renew\x12=\n" +
-	"\ahistory\x18\x1e \x01(\v2!.chatfleet.chat.v1.HistoryRequestH\x00R\ahistoryB\x06\n" +
-	"\x04body\"\xc6\v\n" +
+	"\ahistory\x18\x1e \x01(\v2!.chatfleet.chat.v1.HistoryRequestH\x00R\ahistory\x12:\n" +
+	"\x06typing\x18\x1f \x01(\v2 .chatfleet.chat.v1.TypingRequestH\x00R\x06typing\x12@\n" +
+	"\bpresence\x18  \x01(\v2\".chatfleet.chat.v1.PresenceRequestH\x00R\bpresenceB\x06\n" +
+	"\x04body\"\xbe\f\n" +
 	"\vServerFrame\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\rR\x03ref\x12@\n" +
 	"\tsigned_in\x18\x02 \x01(\v2!.chatfleet.chat.v1.SignInResponseH\x00R\bsignedIn\x12?\n" +
@@ -4890,7 +5182,9 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x12invitation_revoked\x18\x19 \x01(\v2+.chatfleet.chat.v1.RevokeInvitationResponseH\x00R\x11invitationRevoked\x12N\n" +
 	"\vinvitations\x18\x1a \x01(\v2*.chatfleet.chat.v1.ListInvitationsResponseH\x00R\vinvitations\x12<\n" +
 	"\arenewed\x18\x0f \x01(\v2 .chatfleet.chat.v1.RenewResponseH\x00R\arenewed\x12>\n" +
-	"\ahistory\x18\x1e \x01(\v2\".chatfleet.chat.v1.HistoryResponseH\x00R\ahistory\x120\n" +
+	"\ahistory\x18\x1e \x01(\v2\".chatfleet.chat.v1.HistoryResponseH\x00R\ahistory\x123\n" +
+	"\x06typing\x18\x1f \x01(\v2\x19.chatfleet.chat.v1.TypingH\x00R\x06typing\x12A\n" +
+	"\bpresence\x18  \x01(\v2#.chatfleet.chat.v1.PresenceResponseH\x00R\bpresence\x120\n" +
 	"\x05event\x18\x10 \x01(\v2\x18.chatfleet.chat.v1.EventH\x00R\x05event\x127\n" +
 	"\btoo_long\x18\x11 \x01(\v2\x1a.chatfleet.chat.v1.TooLongH\x00R\atooLong\x12:\n" +
 	"\tcome_back\x18\x12 \x01(\v2\x1b.chatfleet.chat.v1.ComeBackH\x00R\bcomeBackB\x06\n" +
@@ -5136,7 +5430,20 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\"Y\n" +
 	"\x0fHistoryResponse\x120\n" +
 	"\x06events\x18\x01 \x03(\v2\x18.chatfleet.chat.v1.EventR\x06events\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\rR\x05epoch\"A\n" +
+	"\x05epoch\x18\x02 \x01(\rR\x05epoch\"!\n" +
+	"\rTypingRequest\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\"F\n" +
+	"\x06Typing\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12\x14\n" +
+	"\x05users\x18\x02 \x03(\tR\x05users\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\rR\x05count\"#\n" +
+	"\x0fPresenceRequest\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\"t\n" +
+	"\x10PresenceResponse\x12\x16\n" +
+	"\x06online\x18\x01 \x01(\rR\x06online\x12\x1a\n" +
+	"\bsessions\x18\x02 \x01(\bR\bsessions\x12\x14\n" +
+	"\x05users\x18\x03 \x03(\tR\x05users\x12\x16\n" +
+	"\x06shards\x18\x04 \x01(\rR\x06shards\"A\n" +
 	"\n" +
 	"AckRequest\x123\n" +
 	"\acursors\x18\x01 \x03(\v2\x19.chatfleet.chat.v1.CursorR\acursors\"#\n" +
@@ -5190,7 +5497,7 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\n" +
 	"ROLE_ADMIN\x10\x02\x12\x0f\n" +
 	"\vROLE_MEMBER\x10\x03\x12\x0f\n" +
-	"\vROLE_BANNED\x10\x042\xf9\b\n" +
+	"\vROLE_BANNED\x10\x042\xce\t\n" +
 	"\vChatService\x12M\n" +
 	"\x06Create\x12 .chatfleet.chat.v1.CreateRequest\x1a!.chatfleet.chat.v1.CreateResponse\x12G\n" +
 	"\x04Join\x12\x1e.chatfleet.chat.v1.JoinRequest\x1a\x1f.chatfleet.chat.v1.JoinResponse\x12J\n" +
@@ -5205,7 +5512,8 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x04Post\x12\x1e.chatfleet.chat.v1.PostRequest\x1a\x1f.chatfleet.chat.v1.PostResponse\x12Y\n" +
 	"\n" +
 	"Difference\x12$.chatfleet.chat.v1.DifferenceRequest\x1a%.chatfleet.chat.v1.DifferenceResponse\x12P\n" +
-	"\aHistory\x12!.chatfleet.chat.v1.HistoryRequest\x1a\".chatfleet.chat.v1.HistoryResponseB5Z3github.com/chatfleet/chatfleet/proto/chat/v1;chatv1b\x06proto3"
+	"\aHistory\x12!.chatfleet.chat.v1.HistoryRequest\x1a\".chatfleet.chat.v1.HistoryResponse\x12S\n" +
+	"\bPresence\x12\".chatfleet.chat.v1.PresenceRequest\x1a#.chatfleet.chat.v1.PresenceResponseB5Z3github.com/chatfleet/chatfleet/proto/chat/v1;chatv1b\x06proto3"
 
 var (
 	file_proto_chat_v1_chat_proto_rawDescOnce sync.Once
@@ -5220,7 +5528,7 @@ func file_proto_chat_v1_chat_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_chat_v1_chat_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_proto_chat_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_proto_chat_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_proto_chat_v1_chat_proto_goTypes = []any{
 	(LogKind)(0),                     // 0: chatfleet.chat.v1.LogKind
 	(Role)(0),                        // 1: chatfleet.chat.v1.Role
@@ -5283,130 +5591,140 @@ var file_proto_chat_v1_chat_proto_goTypes = []any{
 	(*DifferenceResponse)(nil),       // 58: chatfleet.chat.v1.DifferenceResponse
 	(*HistoryRequest)(nil),           // 59: chatfleet.chat.v1.HistoryRequest
 	(*HistoryResponse)(nil),          // 60: chatfleet.chat.v1.HistoryResponse
-	(*AckRequest)(nil),               // 61: chatfleet.chat.v1.AckRequest
-	(*PingRequest)(nil),              // 62: chatfleet.chat.v1.PingRequest
-	(*PingResponse)(nil),             // 63: chatfleet.chat.v1.PingResponse
-	(*TooLong)(nil),                  // 64: chatfleet.chat.v1.TooLong
-	(*ComeBack)(nil),                 // 65: chatfleet.chat.v1.ComeBack
-	(*Error)(nil),                    // 66: chatfleet.chat.v1.Error
+	(*TypingRequest)(nil),            // 61: chatfleet.chat.v1.TypingRequest
+	(*Typing)(nil),                   // 62: chatfleet.chat.v1.Typing
+	(*PresenceRequest)(nil),          // 63: chatfleet.chat.v1.PresenceRequest
+	(*PresenceResponse)(nil),         // 64: chatfleet.chat.v1.PresenceResponse
+	(*AckRequest)(nil),               // 65: chatfleet.chat.v1.AckRequest
+	(*PingRequest)(nil),              // 66: chatfleet.chat.v1.PingRequest
+	(*PingResponse)(nil),             // 67: chatfleet.chat.v1.PingResponse
+	(*TooLong)(nil),                  // 68: chatfleet.chat.v1.TooLong
+	(*ComeBack)(nil),                 // 69: chatfleet.chat.v1.ComeBack
+	(*Error)(nil),                    // 70: chatfleet.chat.v1.Error
 }
 var file_proto_chat_v1_chat_proto_depIdxs = []int32{
-	24, // 0: chatfleet.chat.v1.ClientFrame.sign_in:type_name -> chatfleet.chat.v1.SignInRequest
-	31, // 1: chatfleet.chat.v1.ClientFrame.attach:type_name -> chatfleet.chat.v1.AttachRequest
-	33, // 2: chatfleet.chat.v1.ClientFrame.detach:type_name -> chatfleet.chat.v1.DetachRequest
-	35, // 3: chatfleet.chat.v1.ClientFrame.create:type_name -> chatfleet.chat.v1.CreateRequest
-	37, // 4: chatfleet.chat.v1.ClientFrame.join:type_name -> chatfleet.chat.v1.JoinRequest
-	39, // 5: chatfleet.chat.v1.ClientFrame.leave:type_name -> chatfleet.chat.v1.LeaveRequest
-	55, // 6: chatfleet.chat.v1.ClientFrame.post:type_name -> chatfleet.chat.v1.PostRequest
-	57, // 7: chatfleet.chat.v1.ClientFrame.difference:type_name -> chatfleet.chat.v1.DifferenceRequest
-	61, // 8: chatfleet.chat.v1.ClientFrame.ack:type_name -> chatfleet.chat.v1.AckRequest
-	62, // 9: chatfleet.chat.v1.ClientFrame.ping:type_name -> chatfleet.chat.v1.PingRequest
-	41, // 10: chatfleet.chat.v1.ClientFrame.set_role:type_name -> chatfleet.chat.v1.SetRoleRequest
-	43, // 11: chatfleet.chat.v1.ClientFrame.set_policy:type_name -> chatfleet.chat.v1.SetPolicyRequest
-	45, // 12: chatfleet.chat.v1.ClientFrame.set_name:type_name -> chatfleet.chat.v1.SetNameRequest
-	47, // 13: chatfleet.chat.v1.ClientFrame.resolve:type_name -> chatfleet.chat.v1.ResolveRequest
-	49, // 14: chatfleet.chat.v1.ClientFrame.create_invitation:type_name -> chatfleet.chat.v1.CreateInvitationRequest
-	51, // 15: chatfleet.chat.v1.ClientFrame.revoke_invitation:type_name -> chatfleet.chat.v1.RevokeInvitationRequest
-	53, // 16: chatfleet.chat.v1.ClientFrame.list_invitations:type_name -> chatfleet.chat.v1.ListInvitationsRequest
-	27, // 17: chatfleet.chat.v1.ClientFrame.renew:type_name -> chatfleet.chat.v1.RenewRequest
-	59, // 18: chatfleet.chat.v1.ClientFrame.history:type_name -> chatfleet.chat.v1.HistoryRequest
-	25, // 19: chatfleet.chat.v1.ServerFrame.signed_in:type_name -> chatfleet.chat.v1.SignInResponse
-	32, // 20: chatfleet.chat.v1.ServerFrame.attached:type_name -> chatfleet.chat.v1.AttachResponse
-	34, // 21: chatfleet.chat.v1.ServerFrame.detached:type_name -> chatfleet.chat.v1.DetachResponse
-	36, // 22: chatfleet.chat.v1.ServerFrame.created:type_name -> chatfleet.chat.v1.CreateResponse
-	38, // 23: chatfleet.chat.v1.ServerFrame.joined:type_name -> chatfleet.chat.v1.JoinResponse
-	40, // 24: chatfleet.chat.v1.ServerFrame.left:type_name -> chatfleet.chat.v1.LeaveResponse
-	56, // 25: chatfleet.chat.v1.ServerFrame.posted:type_name -> chatfleet.chat.v1.PostResponse
-	58, // 26: chatfleet.chat.v1.ServerFrame.difference:type_name -> chatfleet.chat.v1.DifferenceResponse
-	63, // 27: chatfleet.chat.v1.ServerFrame.pong:type_name -> chatfleet.chat.v1.PingResponse
-	66, // 28: chatfleet.chat.v1.ServerFrame.error:type_name -> chatfleet.chat.v1.Error
-	42, // 29: chatfleet.chat.v1.ServerFrame.role_set:type_name -> chatfleet.chat.v1.SetRoleResponse
-	44, // 30: chatfleet.chat.v1.ServerFrame.policy_set:type_name -> chatfleet.chat.v1.SetPolicyResponse
-	46, // 31: chatfleet.chat.v1.ServerFrame.name_set:type_name -> chatfleet.chat.v1.SetNameResponse
-	48, // 32: chatfleet.chat.v1.ServerFrame.resolved:type_name -> chatfleet.chat.v1.ResolveResponse
-	50, // 33: chatfleet.chat.v1.ServerFrame.invitation_created:type_name -> chatfleet.chat.v1.CreateInvitationResponse
-	52, // 34: chatfleet.chat.v1.ServerFrame.invitation_revoked:type_name -> chatfleet.chat.v1.RevokeInvitationResponse
-	54, // 35: chatfleet.chat.v1.ServerFrame.invitations:type_name -> chatfleet.chat.v1.ListInvitationsResponse
-	28, // 36: chatfleet.chat.v1.ServerFrame.renewed:type_name -> chatfleet.chat.v1.RenewResponse
-	60, // 37: chatfleet.chat.v1.ServerFrame.history:type_name -> chatfleet.chat.v1.HistoryResponse
-	8,  // 38: chatfleet.chat.v1.ServerFrame.event:type_name -> chatfleet.chat.v1.Event
-	64, // 39: chatfleet.chat.v1.ServerFrame.too_long:type_name -> chatfleet.chat.v1.TooLong
-	65, // 40: chatfleet.chat.v1.ServerFrame.come_back:type_name -> chatfleet.chat.v1.ComeBack
-	9,  // 41: chatfleet.chat.v1.Event.message:type_name -> chatfleet.chat.v1.Message
-	10, // 42: chatfleet.chat.v1.Event.created:type_name -> chatfleet.chat.v1.LogCreated
-	11, // 43: chatfleet.chat.v1.Event.member_joined:type_name -> chatfleet.chat.v1.MemberJoined
-	12, // 44: chatfleet.chat.v1.Event.member_left:type_name -> chatfleet.chat.v1.MemberLeft
-	13, // 45: chatfleet.chat.v1.Event.log_joined:type_name -> chatfleet.chat.v1.LogJoined
-	14, // 46: chatfleet.chat.v1.Event.log_left:type_name -> chatfleet.chat.v1.LogLeft
-	15, // 47: chatfleet.chat.v1.Event.erased:type_name -> chatfleet.chat.v1.Erased
-	16, // 48: chatfleet.chat.v1.Event.role_changed:type_name -> chatfleet.chat.v1.RoleChanged
-	22, // 49: chatfleet.chat.v1.Event.policy_changed:type_name -> chatfleet.chat.v1.Policy
-	17, // 50: chatfleet.chat.v1.Event.name_changed:type_name -> chatfleet.chat.v1.NameChanged
-	20, // 51: chatfleet.chat.v1.Event.invitation_changed:type_name -> chatfleet.chat.v1.InvitationChanged
-	19, // 52: chatfleet.chat.v1.Event.name_slot:type_name -> chatfleet.chat.v1.NameSlot
-	18, // 53: chatfleet.chat.v1.Event.name_claimed:type_name -> chatfleet.chat.v1.NameClaimed
-	0,  // 54: chatfleet.chat.v1.LogCreated.kind:type_name -> chatfleet.chat.v1.LogKind
-	0,  // 55: chatfleet.chat.v1.LogJoined.kind:type_name -> chatfleet.chat.v1.LogKind
-	1,  // 56: chatfleet.chat.v1.RoleChanged.role:type_name -> chatfleet.chat.v1.Role
-	21, // 57: chatfleet.chat.v1.InvitationChanged.invitation:type_name -> chatfleet.chat.v1.Invitation
-	0,  // 58: chatfleet.chat.v1.LogInfo.kind:type_name -> chatfleet.chat.v1.LogKind
-	22, // 59: chatfleet.chat.v1.LogInfo.policy:type_name -> chatfleet.chat.v1.Policy
-	7,  // 60: chatfleet.chat.v1.SignInRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
-	30, // 61: chatfleet.chat.v1.SignInResponse.logs:type_name -> chatfleet.chat.v1.LogState
-	29, // 62: chatfleet.chat.v1.SignInResponse.limits:type_name -> chatfleet.chat.v1.Limits
-	26, // 63: chatfleet.chat.v1.SignInResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
-	26, // 64: chatfleet.chat.v1.RenewResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
-	2,  // 65: chatfleet.chat.v1.LogState.status:type_name -> chatfleet.chat.v1.LogState.Status
-	66, // 66: chatfleet.chat.v1.LogState.error:type_name -> chatfleet.chat.v1.Error
-	7,  // 67: chatfleet.chat.v1.AttachRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
-	30, // 68: chatfleet.chat.v1.AttachResponse.logs:type_name -> chatfleet.chat.v1.LogState
-	0,  // 69: chatfleet.chat.v1.CreateRequest.kind:type_name -> chatfleet.chat.v1.LogKind
-	23, // 70: chatfleet.chat.v1.JoinResponse.info:type_name -> chatfleet.chat.v1.LogInfo
-	1,  // 71: chatfleet.chat.v1.SetRoleRequest.role:type_name -> chatfleet.chat.v1.Role
-	22, // 72: chatfleet.chat.v1.SetPolicyRequest.policy:type_name -> chatfleet.chat.v1.Policy
-	23, // 73: chatfleet.chat.v1.ResolveResponse.info:type_name -> chatfleet.chat.v1.LogInfo
-	21, // 74: chatfleet.chat.v1.CreateInvitationResponse.invitation:type_name -> chatfleet.chat.v1.Invitation
-	21, // 75: chatfleet.chat.v1.ListInvitationsResponse.invitations:type_name -> chatfleet.chat.v1.Invitation
-	9,  // 76: chatfleet.chat.v1.PostRequest.message:type_name -> chatfleet.chat.v1.Message
-	7,  // 77: chatfleet.chat.v1.DifferenceRequest.cursor:type_name -> chatfleet.chat.v1.Cursor
-	3,  // 78: chatfleet.chat.v1.DifferenceResponse.kind:type_name -> chatfleet.chat.v1.DifferenceResponse.Kind
-	8,  // 79: chatfleet.chat.v1.DifferenceResponse.events:type_name -> chatfleet.chat.v1.Event
-	7,  // 80: chatfleet.chat.v1.DifferenceResponse.cursor:type_name -> chatfleet.chat.v1.Cursor
-	23, // 81: chatfleet.chat.v1.DifferenceResponse.info:type_name -> chatfleet.chat.v1.LogInfo
-	8,  // 82: chatfleet.chat.v1.HistoryResponse.events:type_name -> chatfleet.chat.v1.Event
-	7,  // 83: chatfleet.chat.v1.AckRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
-	4,  // 84: chatfleet.chat.v1.Error.code:type_name -> chatfleet.chat.v1.Error.Code
-	35, // 85: chatfleet.chat.v1.ChatService.Create:input_type -> chatfleet.chat.v1.CreateRequest
-	37, // 86: chatfleet.chat.v1.ChatService.Join:input_type -> chatfleet.chat.v1.JoinRequest
-	39, // 87: chatfleet.chat.v1.ChatService.Leave:input_type -> chatfleet.chat.v1.LeaveRequest
-	41, // 88: chatfleet.chat.v1.ChatService.SetRole:input_type -> chatfleet.chat.v1.SetRoleRequest
-	43, // 89: chatfleet.chat.v1.ChatService.SetPolicy:input_type -> chatfleet.chat.v1.SetPolicyRequest
-	45, // 90: chatfleet.chat.v1.ChatService.SetName:input_type -> chatfleet.chat.v1.SetNameRequest
-	47, // 91: chatfleet.chat.v1.ChatService.Resolve:input_type -> chatfleet.chat.v1.ResolveRequest
-	49, // 92: chatfleet.chat.v1.ChatService.CreateInvitation:input_type -> chatfleet.chat.v1.CreateInvitationRequest
-	51, // 93: chatfleet.chat.v1.ChatService.RevokeInvitation:input_type -> chatfleet.chat.v1.RevokeInvitationRequest
-	53, // 94: chatfleet.chat.v1.ChatService.ListInvitations:input_type -> chatfleet.chat.v1.ListInvitationsRequest
-	55, // 95: chatfleet.chat.v1.ChatService.Post:input_type -> chatfleet.chat.v1.PostRequest
-	57, // 96: chatfleet.chat.v1.ChatService.Difference:input_type -> chatfleet.chat.v1.DifferenceRequest
-	59, // 97: chatfleet.chat.v1.ChatService.History:input_type -> chatfleet.chat.v1.HistoryRequest
-	36, // 98: chatfleet.chat.v1.ChatService.Create:output_type -> chatfleet.chat.v1.CreateResponse
-	38, // 99: chatfleet.chat.v1.ChatService.Join:output_type -> chatfleet.chat.v1.JoinResponse
-	40, // 100: chatfleet.chat.v1.ChatService.Leave:output_type -> chatfleet.chat.v1.LeaveResponse
-	42, // 101: chatfleet.chat.v1.ChatService.SetRole:output_type -> chatfleet.chat.v1.SetRoleResponse
-	44, // 102: chatfleet.chat.v1.ChatService.SetPolicy:output_type -> chatfleet.chat.v1.SetPolicyResponse
-	46, // 103: chatfleet.chat.v1.ChatService.SetName:output_type -> chatfleet.chat.v1.SetNameResponse
-	48, // 104: chatfleet.chat.v1.ChatService.Resolve:output_type -> chatfleet.chat.v1.ResolveResponse
-	50, // 105: chatfleet.chat.v1.ChatService.CreateInvitation:output_type -> chatfleet.chat.v1.CreateInvitationResponse
-	52, // 106: chatfleet.chat.v1.ChatService.RevokeInvitation:output_type -> chatfleet.chat.v1.RevokeInvitationResponse
-	54, // 107: chatfleet.chat.v1.ChatService.ListInvitations:output_type -> chatfleet.chat.v1.ListInvitationsResponse
-	56, // 108: chatfleet.chat.v1.ChatService.Post:output_type -> chatfleet.chat.v1.PostResponse
-	58, // 109: chatfleet.chat.v1.ChatService.Difference:output_type -> chatfleet.chat.v1.DifferenceResponse
-	60, // 110: chatfleet.chat.v1.ChatService.History:output_type -> chatfleet.chat.v1.HistoryResponse
-	98, // [98:111] is the sub-list for method output_type
-	85, // [85:98] is the sub-list for method input_type
-	85, // [85:85] is the sub-list for extension type_name
-	85, // [85:85] is the sub-list for extension extendee
-	0,  // [0:85] is the sub-list for field type_name
+	24,  // 0: chatfleet.chat.v1.ClientFrame.sign_in:type_name -> chatfleet.chat.v1.SignInRequest
+	31,  // 1: chatfleet.chat.v1.ClientFrame.attach:type_name -> chatfleet.chat.v1.AttachRequest
+	33,  // 2: chatfleet.chat.v1.ClientFrame.detach:type_name -> chatfleet.chat.v1.DetachRequest
+	35,  // 3: chatfleet.chat.v1.ClientFrame.create:type_name -> chatfleet.chat.v1.CreateRequest
+	37,  // 4: chatfleet.chat.v1.ClientFrame.join:type_name -> chatfleet.chat.v1.JoinRequest
+	39,  // 5: chatfleet.chat.v1.ClientFrame.leave:type_name -> chatfleet.chat.v1.LeaveRequest
+	55,  // 6: chatfleet.chat.v1.ClientFrame.post:type_name -> chatfleet.chat.v1.PostRequest
+	57,  // 7: chatfleet.chat.v1.ClientFrame.difference:type_name -> chatfleet.chat.v1.DifferenceRequest
+	65,  // 8: chatfleet.chat.v1.ClientFrame.ack:type_name -> chatfleet.chat.v1.AckRequest
+	66,  // 9: chatfleet.chat.v1.ClientFrame.ping:type_name -> chatfleet.chat.v1.PingRequest
+	41,  // 10: chatfleet.chat.v1.ClientFrame.set_role:type_name -> chatfleet.chat.v1.SetRoleRequest
+	43,  // 11: chatfleet.chat.v1.ClientFrame.set_policy:type_name -> chatfleet.chat.v1.SetPolicyRequest
+	45,  // 12: chatfleet.chat.v1.ClientFrame.set_name:type_name -> chatfleet.chat.v1.SetNameRequest
+	47,  // 13: chatfleet.chat.v1.ClientFrame.resolve:type_name -> chatfleet.chat.v1.ResolveRequest
+	49,  // 14: chatfleet.chat.v1.ClientFrame.create_invitation:type_name -> chatfleet.chat.v1.CreateInvitationRequest
+	51,  // 15: chatfleet.chat.v1.ClientFrame.revoke_invitation:type_name -> chatfleet.chat.v1.RevokeInvitationRequest
+	53,  // 16: chatfleet.chat.v1.ClientFrame.list_invitations:type_name -> chatfleet.chat.v1.ListInvitationsRequest
+	27,  // 17: chatfleet.chat.v1.ClientFrame.renew:type_name -> chatfleet.chat.v1.RenewRequest
+	59,  // 18: chatfleet.chat.v1.ClientFrame.history:type_name -> chatfleet.chat.v1.HistoryRequest
+	61,  // 19: chatfleet.chat.v1.ClientFrame.typing:type_name -> chatfleet.chat.v1.TypingRequest
+	63,  // 20: chatfleet.chat.v1.ClientFrame.presence:type_name -> chatfleet.chat.v1.PresenceRequest
+	25,  // 21: chatfleet.chat.v1.ServerFrame.signed_in:type_name -> chatfleet.chat.v1.SignInResponse
+	32,  // 22: chatfleet.chat.v1.ServerFrame.attached:type_name -> chatfleet.chat.v1.AttachResponse
+	34,  // 23: chatfleet.chat.v1.ServerFrame.detached:type_name -> chatfleet.chat.v1.DetachResponse
+	36,  // 24: chatfleet.chat.v1.ServerFrame.created:type_name -> chatfleet.chat.v1.CreateResponse
+	38,  // 25: chatfleet.chat.v1.ServerFrame.joined:type_name -> chatfleet.chat.v1.JoinResponse
+	40,  // 26: chatfleet.chat.v1.ServerFrame.left:type_name -> chatfleet.chat.v1.LeaveResponse
+	56,  // 27: chatfleet.chat.v1.ServerFrame.posted:type_name -> chatfleet.chat.v1.PostResponse
+	58,  // 28: chatfleet.chat.v1.ServerFrame.difference:type_name -> chatfleet.chat.v1.DifferenceResponse
+	67,  // 29: chatfleet.chat.v1.ServerFrame.pong:type_name -> chatfleet.chat.v1.PingResponse
+	70,  // 30: chatfleet.chat.v1.ServerFrame.error:type_name -> chatfleet.chat.v1.Error
+	42,  // 31: chatfleet.chat.v1.ServerFrame.role_set:type_name -> chatfleet.chat.v1.SetRoleResponse
+	44,  // 32: chatfleet.chat.v1.ServerFrame.policy_set:type_name -> chatfleet.chat.v1.SetPolicyResponse
+	46,  // 33: chatfleet.chat.v1.ServerFrame.name_set:type_name -> chatfleet.chat.v1.SetNameResponse
+	48,  // 34: chatfleet.chat.v1.ServerFrame.resolved:type_name -> chatfleet.chat.v1.ResolveResponse
+	50,  // 35: chatfleet.chat.v1.ServerFrame.invitation_created:type_name -> chatfleet.chat.v1.CreateInvitationResponse
+	52,  // 36: chatfleet.chat.v1.ServerFrame.invitation_revoked:type_name -> chatfleet.chat.v1.RevokeInvitationResponse
+	54,  // 37: chatfleet.chat.v1.ServerFrame.invitations:type_name -> chatfleet.chat.v1.ListInvitationsResponse
+	28,  // 38: chatfleet.chat.v1.ServerFrame.renewed:type_name -> chatfleet.chat.v1.RenewResponse
+	60,  // 39: chatfleet.chat.v1.ServerFrame.history:type_name -> chatfleet.chat.v1.HistoryResponse
+	62,  // 40: chatfleet.chat.v1.ServerFrame.typing:type_name -> chatfleet.chat.v1.Typing
+	64,  // 41: chatfleet.chat.v1.ServerFrame.presence:type_name -> chatfleet.chat.v1.PresenceResponse
+	8,   // 42: chatfleet.chat.v1.ServerFrame.event:type_name -> chatfleet.chat.v1.Event
+	68,  // 43: chatfleet.chat.v1.ServerFrame.too_long:type_name -> chatfleet.chat.v1.TooLong
+	69,  // 44: chatfleet.chat.v1.ServerFrame.come_back:type_name -> chatfleet.chat.v1.ComeBack
+	9,   // 45: chatfleet.chat.v1.Event.message:type_name -> chatfleet.chat.v1.Message
+	10,  // 46: chatfleet.chat.v1.Event.created:type_name -> chatfleet.chat.v1.LogCreated
+	11,  // 47: chatfleet.chat.v1.Event.member_joined:type_name -> chatfleet.chat.v1.MemberJoined
+	12,  // 48: chatfleet.chat.v1.Event.member_left:type_name -> chatfleet.chat.v1.MemberLeft
+	13,  // 49: chatfleet.chat.v1.Event.log_joined:type_name -> chatfleet.chat.v1.LogJoined
+	14,  // 50: chatfleet.chat.v1.Event.log_left:type_name -> chatfleet.chat.v1.LogLeft
+	15,  // 51: chatfleet.chat.v1.Event.erased:type_name -> chatfleet.chat.v1.Erased
+	16,  // 52: chatfleet.chat.v1.Event.role_changed:type_name -> chatfleet.chat.v1.RoleChanged
+	22,  // 53: chatfleet.chat.v1.Event.policy_changed:type_name -> chatfleet.chat.v1.Policy
+	17,  // 54: chatfleet.chat.v1.Event.name_changed:type_name -> chatfleet.chat.v1.NameChanged
+	20,  // 55: chatfleet.chat.v1.Event.invitation_changed:type_name -> chatfleet.chat.v1.InvitationChanged
+	19,  // 56: chatfleet.chat.v1.Event.name_slot:type_name -> chatfleet.chat.v1.NameSlot
+	18,  // 57: chatfleet.chat.v1.Event.name_claimed:type_name -> chatfleet.chat.v1.NameClaimed
+	0,   // 58: chatfleet.chat.v1.LogCreated.kind:type_name -> chatfleet.chat.v1.LogKind
+	0,   // 59: chatfleet.chat.v1.LogJoined.kind:type_name -> chatfleet.chat.v1.LogKind
+	1,   // 60: chatfleet.chat.v1.RoleChanged.role:type_name -> chatfleet.chat.v1.Role
+	21,  // 61: chatfleet.chat.v1.InvitationChanged.invitation:type_name -> chatfleet.chat.v1.Invitation
+	0,   // 62: chatfleet.chat.v1.LogInfo.kind:type_name -> chatfleet.chat.v1.LogKind
+	22,  // 63: chatfleet.chat.v1.LogInfo.policy:type_name -> chatfleet.chat.v1.Policy
+	7,   // 64: chatfleet.chat.v1.SignInRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
+	30,  // 65: chatfleet.chat.v1.SignInResponse.logs:type_name -> chatfleet.chat.v1.LogState
+	29,  // 66: chatfleet.chat.v1.SignInResponse.limits:type_name -> chatfleet.chat.v1.Limits
+	26,  // 67: chatfleet.chat.v1.SignInResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
+	26,  // 68: chatfleet.chat.v1.RenewResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
+	2,   // 69: chatfleet.chat.v1.LogState.status:type_name -> chatfleet.chat.v1.LogState.Status
+	70,  // 70: chatfleet.chat.v1.LogState.error:type_name -> chatfleet.chat.v1.Error
+	7,   // 71: chatfleet.chat.v1.AttachRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
+	30,  // 72: chatfleet.chat.v1.AttachResponse.logs:type_name -> chatfleet.chat.v1.LogState
+	0,   // 73: chatfleet.chat.v1.CreateRequest.kind:type_name -> chatfleet.chat.v1.LogKind
+	23,  // 74: chatfleet.chat.v1.JoinResponse.info:type_name -> chatfleet.chat.v1.LogInfo
+	1,   // 75: chatfleet.chat.v1.SetRoleRequest.role:type_name -> chatfleet.chat.v1.Role
+	22,  // 76: chatfleet.chat.v1.SetPolicyRequest.policy:type_name -> chatfleet.chat.v1.Policy
+	23,  // 77: chatfleet.chat.v1.ResolveResponse.info:type_name -> chatfleet.chat.v1.LogInfo
+	21,  // 78: chatfleet.chat.v1.CreateInvitationResponse.invitation:type_name -> chatfleet.chat.v1.Invitation
+	21,  // 79: chatfleet.chat.v1.ListInvitationsResponse.invitations:type_name -> chatfleet.chat.v1.Invitation
+	9,   // 80: chatfleet.chat.v1.PostRequest.message:type_name -> chatfleet.chat.v1.Message
+	7,   // 81: chatfleet.chat.v1.DifferenceRequest.cursor:type_name -> chatfleet.chat.v1.Cursor
+	3,   // 82: chatfleet.chat.v1.DifferenceResponse.kind:type_name -> chatfleet.chat.v1.DifferenceResponse.Kind
+	8,   // 83: chatfleet.chat.v1.DifferenceResponse.events:type_name -> chatfleet.chat.v1.Event
+	7,   // 84: chatfleet.chat.v1.DifferenceResponse.cursor:type_name -> chatfleet.chat.v1.Cursor
+	23,  // 85: chatfleet.chat.v1.DifferenceResponse.info:type_name -> chatfleet.chat.v1.LogInfo
+	8,   // 86: chatfleet.chat.v1.HistoryResponse.events:type_name -> chatfleet.chat.v1.Event
+	7,   // 87: chatfleet.chat.v1.AckRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
+	4,   // 88: chatfleet.chat.v1.Error.code:type_name -> chatfleet.chat.v1.Error.Code
+	35,  // 89: chatfleet.chat.v1.ChatService.Create:input_type -> chatfleet.chat.v1.CreateRequest
+	37,  // 90: chatfleet.chat.v1.ChatService.Join:input_type -> chatfleet.chat.v1.JoinRequest
+	39,  // 91: chatfleet.chat.v1.ChatService.Leave:input_type -> chatfleet.chat.v1.LeaveRequest
+	41,  // 92: chatfleet.chat.v1.ChatService.SetRole:input_type -> chatfleet.chat.v1.SetRoleRequest
+	43,  // 93: chatfleet.chat.v1.ChatService.SetPolicy:input_type -> chatfleet.chat.v1.SetPolicyRequest
+	45,  // 94: chatfleet.chat.v1.ChatService.SetName:input_type -> chatfleet.chat.v1.SetNameRequest
+	47,  // 95: chatfleet.chat.v1.ChatService.Resolve:input_type -> chatfleet.chat.v1.ResolveRequest
+	49,  // 96: chatfleet.chat.v1.ChatService.CreateInvitation:input_type -> chatfleet.chat.v1.CreateInvitationRequest
+	51,  // 97: chatfleet.chat.v1.ChatService.RevokeInvitation:input_type -> chatfleet.chat.v1.RevokeInvitationRequest
+	53,  // 98: chatfleet.chat.v1.ChatService.ListInvitations:input_type -> chatfleet.chat.v1.ListInvitationsRequest
+	55,  // 99: chatfleet.chat.v1.ChatService.Post:input_type -> chatfleet.chat.v1.PostRequest
+	57,  // 100: chatfleet.chat.v1.ChatService.Difference:input_type -> chatfleet.chat.v1.DifferenceRequest
+	59,  // 101: chatfleet.chat.v1.ChatService.History:input_type -> chatfleet.chat.v1.HistoryRequest
+	63,  // 102: chatfleet.chat.v1.ChatService.Presence:input_type -> chatfleet.chat.v1.PresenceRequest
+	36,  // 103: chatfleet.chat.v1.ChatService.Create:output_type -> chatfleet.chat.v1.CreateResponse
+	38,  // 104: chatfleet.chat.v1.ChatService.Join:output_type -> chatfleet.chat.v1.JoinResponse
+	40,  // 105: chatfleet.chat.v1.ChatService.Leave:output_type -> chatfleet.chat.v1.LeaveResponse
+	42,  // 106: chatfleet.chat.v1.ChatService.SetRole:output_type -> chatfleet.chat.v1.SetRoleResponse
+	44,  // 107: chatfleet.chat.v1.ChatService.SetPolicy:output_type -> chatfleet.chat.v1.SetPolicyResponse
+	46,  // 108: chatfleet.chat.v1.ChatService.SetName:output_type -> chatfleet.chat.v1.SetNameResponse
+	48,  // 109: chatfleet.chat.v1.ChatService.Resolve:output_type -> chatfleet.chat.v1.ResolveResponse
+	50,  // 110: chatfleet.chat.v1.ChatService.CreateInvitation:output_type -> chatfleet.chat.v1.CreateInvitationResponse
+	52,  // 111: chatfleet.chat.v1.ChatService.RevokeInvitation:output_type -> chatfleet.chat.v1.RevokeInvitationResponse
+	54,  // 112: chatfleet.chat.v1.ChatService.ListInvitations:output_type -> chatfleet.chat.v1.ListInvitationsResponse
+	56,  // 113: chatfleet.chat.v1.ChatService.Post:output_type -> chatfleet.chat.v1.PostResponse
+	58,  // 114: chatfleet.chat.v1.ChatService.Difference:output_type -> chatfleet.chat.v1.DifferenceResponse
+	60,  // 115: chatfleet.chat.v1.ChatService.History:output_type -> chatfleet.chat.v1.HistoryResponse
+	64,  // 116: chatfleet.chat.v1.ChatService.Presence:output_type -> chatfleet.chat.v1.PresenceResponse
+	103, // [103:117] is the sub-list for method output_type
+	89,  // [89:103] is the sub-list for method input_type
+	89,  // [89:89] is the sub-list for extension type_name
+	89,  // [89:89] is the sub-list for extension extendee
+	0,   // [0:89] is the sub-list for field type_name
 }
 
 func init() { file_proto_chat_v1_chat_proto_init() }
@@ -5434,6 +5752,8 @@ func file_proto_chat_v1_chat_proto_init() {
 		(*ClientFrame_ListInvitations)(nil),
 		(*ClientFrame_Renew)(nil),
 		(*ClientFrame_History)(nil),
+		(*ClientFrame_Typing)(nil),
+		(*ClientFrame_Presence)(nil),
 	}
 	file_proto_chat_v1_chat_proto_msgTypes[1].OneofWrappers = []any{
 		(*ServerFrame_SignedIn)(nil),
@@ -5455,6 +5775,8 @@ func file_proto_chat_v1_chat_proto_init() {
 		(*ServerFrame_Invitations)(nil),
 		(*ServerFrame_Renewed)(nil),
 		(*ServerFrame_History)(nil),
+		(*ServerFrame_Typing)(nil),
+		(*ServerFrame_Presence)(nil),
 		(*ServerFrame_Event)(nil),
 		(*ServerFrame_TooLong)(nil),
 		(*ServerFrame_ComeBack)(nil),
@@ -5480,7 +5802,7 @@ func file_proto_chat_v1_chat_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_chat_v1_chat_proto_rawDesc), len(file_proto_chat_v1_chat_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   62,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -95,6 +95,32 @@ func (s *session) Send(f *chatv1.ServerFrame) {
 	}
 }
 
+func (s *session) SendIfIdle(f *chatv1.ServerFrame) {
+	if !s.idle() {
+		return // and nothing need be encoded
+	}
+	data, err := engine.Encode(f, s.enc)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.idleLocked() {
+		s.queueLocked(outgoing{data: data})
+	}
+}
+
+func (s *session) idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.idleLocked()
+}
+
+// idleLocked reports whether the session is open and nothing waits to be sent to it.
+func (s *session) idleLocked() bool {
+	return s.phase == open && !s.busy && len(s.out) == 0 && len(s.rest) == 0 && s.dirty == nil
+}
+
 func (s *session) Close(final *chatv1.ServerFrame, code engine.CloseCode, reason string) {
 	s.close(engine.ErrClosed, final, code, reason)
 }

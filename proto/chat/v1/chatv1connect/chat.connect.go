@@ -68,6 +68,8 @@ const (
 	ChatServiceDifferenceProcedure = "/chatfleet.chat.v1.ChatService/Difference"
 	// ChatServiceHistoryProcedure is the fully-qualified name of the ChatService's History RPC.
 	ChatServiceHistoryProcedure = "/chatfleet.chat.v1.ChatService/History"
+	// ChatServicePresenceProcedure is the fully-qualified name of the ChatService's Presence RPC.
+	ChatServicePresenceProcedure = "/chatfleet.chat.v1.ChatService/Presence"
 )
 
 // ChatServiceClient is a client for the chatfleet.chat.v1.ChatService service.
@@ -98,6 +100,8 @@ type ChatServiceClient interface {
 	Difference(context.Context, *connect.Request[v1.DifferenceRequest]) (*connect.Response[v1.DifferenceResponse], error)
 	// History returns the events before a position: for paging backwards, as far as the log goes.
 	History(context.Context, *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error)
+	// Presence says who is online in a log. It takes a quarter of a second.
+	Presence(context.Context, *connect.Request[v1.PresenceRequest]) (*connect.Response[v1.PresenceResponse], error)
 }
 
 // NewChatServiceClient constructs a client for the chatfleet.chat.v1.ChatService service. By
@@ -189,6 +193,12 @@ func NewChatServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(chatServiceMethods.ByName("History")),
 			connect.WithClientOptions(opts...),
 		),
+		presence: connect.NewClient[v1.PresenceRequest, v1.PresenceResponse](
+			httpClient,
+			baseURL+ChatServicePresenceProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("Presence")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -207,6 +217,7 @@ type chatServiceClient struct {
 	post             *connect.Client[v1.PostRequest, v1.PostResponse]
 	difference       *connect.Client[v1.DifferenceRequest, v1.DifferenceResponse]
 	history          *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
+	presence         *connect.Client[v1.PresenceRequest, v1.PresenceResponse]
 }
 
 // Create calls chatfleet.chat.v1.ChatService.Create.
@@ -274,6 +285,11 @@ func (c *chatServiceClient) History(ctx context.Context, req *connect.Request[v1
 	return c.history.CallUnary(ctx, req)
 }
 
+// Presence calls chatfleet.chat.v1.ChatService.Presence.
+func (c *chatServiceClient) Presence(ctx context.Context, req *connect.Request[v1.PresenceRequest]) (*connect.Response[v1.PresenceResponse], error) {
+	return c.presence.CallUnary(ctx, req)
+}
+
 // ChatServiceHandler is an implementation of the chatfleet.chat.v1.ChatService service.
 type ChatServiceHandler interface {
 	// Create makes a channel or a group, owned by the caller.
@@ -302,6 +318,8 @@ type ChatServiceHandler interface {
 	Difference(context.Context, *connect.Request[v1.DifferenceRequest]) (*connect.Response[v1.DifferenceResponse], error)
 	// History returns the events before a position: for paging backwards, as far as the log goes.
 	History(context.Context, *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error)
+	// Presence says who is online in a log. It takes a quarter of a second.
+	Presence(context.Context, *connect.Request[v1.PresenceRequest]) (*connect.Response[v1.PresenceResponse], error)
 }
 
 // NewChatServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -389,6 +407,12 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(chatServiceMethods.ByName("History")),
 		connect.WithHandlerOptions(opts...),
 	)
+	chatServicePresenceHandler := connect.NewUnaryHandler(
+		ChatServicePresenceProcedure,
+		svc.Presence,
+		connect.WithSchema(chatServiceMethods.ByName("Presence")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/chatfleet.chat.v1.ChatService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ChatServiceCreateProcedure:
@@ -417,6 +441,8 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 			chatServiceDifferenceHandler.ServeHTTP(w, r)
 		case ChatServiceHistoryProcedure:
 			chatServiceHistoryHandler.ServeHTTP(w, r)
+		case ChatServicePresenceProcedure:
+			chatServicePresenceHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -476,4 +502,8 @@ func (UnimplementedChatServiceHandler) Difference(context.Context, *connect.Requ
 
 func (UnimplementedChatServiceHandler) History(context.Context, *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.chat.v1.ChatService.History is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) Presence(context.Context, *connect.Request[v1.PresenceRequest]) (*connect.Response[v1.PresenceResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.chat.v1.ChatService.Presence is not implemented"))
 }
