@@ -34,6 +34,9 @@ type Scenario struct {
 	Faults []Fault `json:"faults,omitempty" jsonschema:"maxItems=1000"`
 	// What must hold. Unless they are given another bound, lost, duplicate, unordered and missingAcknowledged must be 0.
 	Thresholds []Threshold `json:"thresholds" jsonschema:"required,minItems=1,maxItems=200"`
+	// When memoryGrowth, goroutineGrowth and openFileGrowth look at what the fleet's processes hold. Default: in the second fifth of the
+	// measure phase and in the last one.
+	Growth *Growth `json:"growth,omitempty"`
 	// The processes that hold the sessions.
 	Workers Workers `json:"workers,omitzero"`
 	// The files to write beside report.json. Default: all of them.
@@ -84,6 +87,10 @@ type SlowReaders struct {
 	Share float64 `json:"share" jsonschema:"required,exclusiveMinimum=0,maximum=1"`
 	// What each of them reads: 0, nothing at all (default), or 10 and more.
 	ReadBytesPerSecond int `json:"readBytesPerSecond,omitempty" jsonschema:"minimum=0,maximum=1048576"`
+	// Cuts the measure phase into blocks of this length, in which they read like everybody and slowly in turn: reading, slow, slow,
+	// reading, and so on. Two blocks are a pair; the metrics slowReaderEffect compare the others' time to the last of the broadcasts in
+	// the second half of each. Default: they are slow all the time, and nothing is compared.
+	Alternate Duration `json:"alternate,omitempty"`
 }
 
 // Phases is how long each part of the run takes, in this order. What is thresholded is what was posted in measure.
@@ -207,6 +214,14 @@ type Threshold struct {
 	// broadcast and shard. Only for percentiles of delivery. Default: the bound is for this run, of which every delivery
 	// was counted.
 	Confidence float64 `json:"confidence,omitempty" jsonschema:"minimum=0.5,maximum=0.9999"`
+}
+
+// Growth is two moments of the measure phase. What a process holds at one is the middle of what it held in the minute around it.
+type Growth struct {
+	// The moment that it is compared with, after which nothing should grow.
+	From Duration `json:"from" jsonschema:"required"`
+	// The moment that is compared with it.
+	To Duration `json:"to" jsonschema:"required"`
 }
 
 // Workers is the processes that hold the sessions.

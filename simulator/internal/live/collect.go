@@ -14,7 +14,7 @@ import (
 
 // collect puts everything that was found out into the form that it is judged and reported in.
 func (e *engine) collect(end ended) report.Run {
-	_, grown := e.usage.trend.growth(e.Scenario.Phases.Measure.Std())
+	_, grown := e.usage.trend.growth(spans(e.Scenario))
 	run := report.Run{
 		Scenario: e.Scenario, Label: report.Measured, StartedAt: e.started, Duration: e.now(),
 		Measurements: verdict.Measurements{
@@ -56,7 +56,7 @@ func (e *engine) describeFleet() report.Fleet {
 	spec := e.Local.Spec
 	return report.Fleet{
 		Where: "local", Stores: spec.Stores, Shards: spec.Shards, Partitions: spec.Partitions, Replicas: spec.Replicas,
-		Durability: string(spec.Durability), Processes: e.usage.processes(e.fleet, e.Scenario.Phases.Measure.Std()),
+		Durability: string(spec.Durability), Processes: e.usage.processes(e.fleet, e.Scenario),
 	}
 }
 
@@ -148,6 +148,26 @@ func (e *engine) collectDeliveries(run *report.Run) {
 		e.note("%s", example)
 	}
 	m.Broadcasts = e.collectBroadcasts()
+	if e.alternates() {
+		m.Slow.Pairs = e.slowPairs(e.moments())
+	}
+}
+
+// moments are the broadcasts that were sent, to be compared with each other.
+func (e *engine) moments() []moment {
+	var out []moment
+	for n, p := range e.posts {
+		if p.Broadcast == poster.NoBroadcast || e.poster.Outcomes()[n].SentNs == 0 {
+			continue
+		}
+		group := e.grouping.broadcasts[p.Broadcast]
+		g, lost := e.result.Groups[group], e.result.Verification.Groups[group].Lost
+		if g.Arrived == 0 {
+			continue
+		}
+		out = append(out, moment{p.Due - e.Scenario.Phases.Warmup.Std(), g.Latency.PercentileWithLost(100, lost)})
+	}
+	return out
 }
 
 // collectBroadcasts takes the broadcasts that were sent. One that is not in its log reached nobody.

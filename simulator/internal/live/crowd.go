@@ -15,6 +15,8 @@ type Crowd interface {
 	Progress() swarm.Progress
 	// Cut breaks the connections of a share of all sessions at once and returns how many were signed in.
 	Cut(ctx context.Context, order int, share float64) (sessions int64, err error)
+	// Wake lets the slow readers read like everybody, or slowly again.
+	Wake(awake bool) error
 	// Settle waits until all sessions have what the logs hold, at most until ctx ends, and returns how many are behind.
 	Settle(ctx context.Context, heads map[string]uint64) (behind int64, err error)
 	// Finish closes the sessions and holds what they got against what the logs hold.

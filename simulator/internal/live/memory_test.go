@@ -169,6 +169,8 @@ func (o *ownProcess) Progress() swarm.Progress { return o.swarm.Progress() }
 func (o *ownProcess) Lost() []string           { return nil }
 func (o *ownProcess) Pids() []int              { return nil }
 
+func (o *ownProcess) Wake(awake bool) error { o.swarm.Wake(awake); return nil }
+
 func (o *ownProcess) Cut(ctx context.Context, order int, share float64) (int64, error) {
 	return o.swarm.Cut(ctx, order, share)
 }

@@ -163,10 +163,13 @@ func (e *engine) load(ctx, running context.Context) error {
 	along, stopAlong := context.WithCancel(running)
 	load.Go(func() { e.reader.Along(along) })
 	defer stopAlong()
-	var posting error
+	var posting, alternating error
 	load.Go(func() { posting = e.poster.Run(ctx) })
 	if len(s.Faults) > 0 {
 		load.Go(func() { e.faults = fault.Run(ctx, e.breaks(measureNs)) })
+	}
+	if e.alternates() {
+		load.Go(func() { alternating = e.alternate(ctx, measureNs) })
 	}
 	if s.Phases.Warmup > 0 {
 		_ = e.phase("warm-up", e.loadStatus, func() error { untilNs(ctx, measureNs); return nil })
@@ -188,6 +191,9 @@ func (e *engine) load(ctx, running context.Context) error {
 	return e.phase("settle", e.loadStatus, func() error {
 		stopAlong()
 		load.Wait()
+		if alternating != nil {
+			e.note("not all slow readers could be told when to read, so the comparison is of fewer: %v", alternating)
+		}
 		return posting
 	})
 }

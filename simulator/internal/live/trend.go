@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/fleet"
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
 )
@@ -87,23 +88,41 @@ func (t *trend) add(to *map[string][]holding, whose string, h holding) {
 	(*to)[whose] = append((*to)[whose], h)
 }
 
-// growth compares, for each process and for each role, the middle of what was held in the last fifth of the measure phase with that in the second fifth.
-// The first is left out: buffers find their size and heaps their level then.
-func (t *trend) growth(measure time.Duration) (processes, roles map[string]verdict.Growth) {
+// growth compares, for each process and for each role, the middle of what was held in a late part of the measure phase with that in an
+// early one. The beginning is left out: buffers find their size and heaps their level then.
+func (t *trend) growth(early, late span) (processes, roles map[string]verdict.Growth) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return growthOf(t.held, measure), growthOf(t.together, measure)
+	return growthOf(t.held, early, late), growthOf(t.together, early, late)
 }
 
-func growthOf(all map[string][]holding, measure time.Duration) map[string]verdict.Growth {
+// span is a part of the measure phase: from a moment to before another.
+type span struct{ from, to time.Duration }
+
+func (s span) holds(at time.Duration) bool { return at >= s.from && at < s.to }
+
+// growthWindow is how long what is held at a moment is looked at.
+const growthWindow = time.Minute
+
+// spans says which parts of the measure phase a scenario compares.
+func spans(s *v1alpha1.Scenario) (early, late span) {
+	measure := s.Phases.Measure.Std()
+	if g := s.Growth; g != nil {
+		around := func(at v1alpha1.Duration) span { return span{at.Std() - growthWindow/2, at.Std() + growthWindow/2} }
+		return around(g.From), around(g.To)
+	}
+	return span{measure / 5, measure * 2 / 5}, span{measure * 4 / 5, measure * 2}
+}
+
+func growthOf(all map[string][]holding, first, last span) map[string]verdict.Growth {
 	out := map[string]verdict.Growth{}
 	for name, held := range all {
 		var early, late []holding
 		for _, h := range held {
 			switch {
-			case h.at >= measure/5 && h.at < measure*2/5:
+			case first.holds(h.at):
 				early = append(early, h)
-			case h.at >= measure*4/5:
+			case last.holds(h.at):
 				late = append(late, h)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/procfs"
 
+	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/fleet"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
 )
@@ -149,14 +150,14 @@ func (u *usage) cpuPerDelivery() time.Duration {
 	return sum / time.Duration(u.delivered)
 }
 
-// processes describes those of a local fleet after a measure phase of that length.
-func (u *usage) processes(f *fleet.Fleet, measure time.Duration) []report.Process {
+// processes describes those of a local fleet after a scenario.
+func (u *usage) processes(f *fleet.Fleet, s *v1alpha1.Scenario) []report.Process {
 	if f == nil {
 		return nil
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	grown, _ := u.trend.growth(measure)
+	grown, _ := u.trend.growth(spans(s))
 	var out []report.Process
 	for _, p := range f.Processes() {
 		process := report.Process{Name: p.Name, Role: string(p.Role), RSSBytes: u.largest[p.Name], CPUSeconds: u.usedCPU[p.Name].Seconds()}

@@ -31,7 +31,7 @@ type Run struct {
 	WorkerRSSBytesPerSession float64
 	// What a session holds in its worker, by count; and the part of it that its resume token takes.
 	BytesPerSubscriber, ResumeBytesPerSubscriber int
-	Simulator                Simulator
+	Simulator                                    Simulator
 }
 
 // MakePhase is the phase from one moment of the run to another.
@@ -61,7 +61,7 @@ func New(run Run) Report {
 		Series: run.Series, Spec: run.Scenario, Simulator: run.Simulator,
 	}
 	if s := m.Slow; s.Sessions > 0 {
-		r.SlowReaders = &SlowReaders{s.Sessions, s.Expected, s.Delivered, s.Told, s.Lost, s.Dropped, s.TooLong}
+		r.SlowReaders = &SlowReaders{s.Sessions, s.Expected, s.Delivered, s.Told, s.Lost, s.Dropped, s.TooLong, slowEffect(s)}
 	}
 	r.Fleet.RSSBytesPerSession, r.Fleet.Exits = m.Fleet.RSSBytesPerSession, m.Fleet.Exits
 	r.Fleet.CPUMicrosPerDelivery = float64(m.Fleet.CPUPerDelivery) / float64(time.Microsecond)
@@ -79,6 +79,18 @@ func New(run Run) Report {
 		r.Faults = append(r.Faults, fault(f))
 	}
 	return r
+}
+
+func slowEffect(s verdict.Slow) *Effect {
+	if len(s.Pairs) == 0 {
+		return nil
+	}
+	e := s.Effect()
+	out := &Effect{Pairs: e.Pairs, Change: e.Change, Low: e.Low, High: e.High}
+	for _, p := range s.Pairs {
+		out.PairsMs = append(out.PairsMs, [2]Millis{millis(p.Reading), millis(p.Slow)})
+	}
+	return out
 }
 
 func threshold(r verdict.Result) Threshold {

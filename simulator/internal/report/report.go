@@ -163,6 +163,18 @@ type SlowReaders struct {
 	// Times that one of them lost its connection, and that one was told to be too far behind.
 	Dropped int64 `json:"dropped"`
 	TooLong int64 `json:"tooLong"`
+	// What they do to the others' time to the last; absent where they were slow all the time.
+	Effect *Effect `json:"effect,omitempty"`
+}
+
+// Effect is how much one thing changes another: 0.02 is 2 % more. Low to High is the 95 % interval over the pairs.
+type Effect struct {
+	Pairs  int     `json:"pairs"`
+	Change float64 `json:"change"`
+	Low    float64 `json:"low"`
+	High   float64 `json:"high"`
+	// Each pair: the time to the last while they read like everybody, and while they did not.
+	PairsMs [][2]Millis `json:"pairsMs,omitempty"`
 }
 
 // Posts counts posts of the measure phase.

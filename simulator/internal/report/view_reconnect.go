@@ -1,6 +1,10 @@
 package report
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
+)
 
 // worstCut is the cut whose sessions took longest to come back.
 func worstCut(faults []Fault) (worst Fault, ok bool) {
@@ -40,9 +44,13 @@ func slowFacts(s *SlowReaders) []group {
 	if s == nil {
 		return nil
 	}
-	return []group{{"Slow readers", []fact{
+	facts := []fact{
 		{"sessions", countText(s.Sessions)}, {"events for them", countText(s.Expected)}, {"delivered", countText(s.Delivered)},
 		{"told that they are left out", countText(s.Told)}, {"lost without a word", countText(s.Lost)},
 		{"told to be too far behind", countText(s.TooLong) + " times"}, {"connections lost", countText(s.Dropped)},
-	}}}
+	}
+	if e := s.Effect; e != nil {
+		facts = append(facts, fact{"others’ time to the last", verdict.Effect{Pairs: e.Pairs, Change: e.Change, Low: e.Low, High: e.High}.String()})
+	}
+	return []group{{"Slow readers", facts}}
 }

@@ -22,6 +22,10 @@ const (
 
 	// Slow readers have a turn ten times a second, and read at least a byte then.
 	minSlowBytes = 10
+	// Less does not fill a buffer.
+	minAlternate = time.Second
+	// What is held at a moment is looked at for so long.
+	growthWindow = time.Minute
 )
 
 // rules finds what fields may not say together. The structure is known to be right.
@@ -63,6 +67,7 @@ func (r *rules) check() {
 		r.broadcast(i)
 	}
 	r.faults()
+	r.growth()
 	r.thresholds()
 	r.workers()
 }
@@ -95,6 +100,52 @@ func (r *rules) population() {
 		if s.ReadBytesPerSecond > 0 && s.ReadBytesPerSecond < minSlowBytes {
 			r.report("population.slowReaders.readBytesPerSecond", "%d is too few; read nothing, which is 0, or at least %d", s.ReadBytesPerSecond, minSlowBytes)
 		}
+		r.alternate(*s)
+	}
+}
+
+// alternate finds blocks in which there is nothing to compare.
+func (r *rules) alternate(s v1alpha1.SlowReaders) {
+	const path = "population.slowReaders.alternate"
+	if s.Alternate == 0 {
+		return
+	}
+	if s.Alternate.Std() < minAlternate {
+		r.report(path, "%s is too short for buffers to fill; at least %s", s.Alternate.Std(), minAlternate)
+		return
+	}
+	pairs := s.Pairs(r.s.Phases.Measure.Std())
+	if pairs == 0 {
+		r.report(path, "a measure phase of %s has no two blocks of %s", r.s.Phases.Measure.Std(), s.Alternate.Std())
+		return
+	}
+	compared := map[int]bool{}
+	for _, b := range r.s.Broadcasts {
+		for _, at := range b.Moments() {
+			if block, settled := s.Block(at); settled {
+				compared[block] = true
+			}
+		}
+	}
+	for block := range 2 * pairs {
+		if !compared[block] {
+			from := time.Duration(block) * s.Alternate.Std()
+			r.report(path, "no broadcast is in the second half of the block from %s to %s, so it cannot be compared; have broadcasts at least every %s",
+				from, from+s.Alternate.Std(), s.Alternate.Std()/2)
+			return
+		}
+	}
+}
+
+// growth finds moments that cannot be looked at.
+func (r *rules) growth() {
+	g := r.s.Growth
+	switch {
+	case g == nil:
+	case g.To.Std()-g.From.Std() < growthWindow:
+		r.report("growth.to", "%s is less than %s after from, %s", g.To.Std(), growthWindow, g.From.Std())
+	case g.To > r.s.Phases.Measure:
+		r.report("growth.to", "%s is after the end of the measure phase, which is %s long", g.To.Std(), r.s.Phases.Measure.Std())
 	}
 }
 

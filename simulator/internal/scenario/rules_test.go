@@ -87,6 +87,14 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"a cut of more than all", "", "faults: [{action: cut, target: sessions, share: 1.5}]\n", `faults[0].share: 1.5 is too large; it must be at most 1`},
 		{"a share of a process", "", "faults: [{action: kill, target: shard, share: 0.5}]\n", `faults[0].share: it belongs to cut, not to kill`},
 
+		// Slow readers, and what grows.
+		{"blocks too short", "subscribers: 10\n", "subscribers: 10\n  slowReaders: {share: 0.5, alternate: 10ms}\n", `10ms is too short for buffers to fill; at least 1s`},
+		{"blocks too long", "subscribers: 10\n", "subscribers: 10\n  slowReaders: {share: 0.5, alternate: 6s}\n", `a measure phase of 10s has no two blocks of 6s`},
+		{"blocks without broadcasts", "subscribers: 10\n", "subscribers: 10\n  slowReaders: {share: 0.5, alternate: 2s}\n", `no broadcast is in the second half of the block from`},
+		{"an effect of nothing", "", "  - {metric: slowReaderEffect, bound: 0.02}\n", `it has no pairs of blocks (population.slowReaders.alternate)`},
+		{"growth in no time", "", "growth: {from: 2s, to: 5s}\n", `growth.to: 5s is less than 1m0s after from, 2s`},
+		{"growth after the end", "", "growth: {from: 2s, to: 10m}\n", `growth.to: 10m0s is after the end of the measure phase, which is 10s long`},
+
 		// Thresholds.
 		{"an unknown metric", "metric: delivery", "metric: delivrey", `13:13: thresholds[0].metric: there is no metric "delivrey"; did you mean delivery?`},
 		{"a number for a time", "bound: 1s", "bound: 1", `thresholds[0].bound: delivery wants a time, such as 1s, not 1`},

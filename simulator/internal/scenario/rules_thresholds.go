@@ -151,7 +151,12 @@ func (r *rules) yields(t v1alpha1.Threshold, e Expected) (n int64, of string) {
 		return e.Deliveries, "deliveries"
 	case strings.HasSuffix(t.Metric, "Growth"):
 		return 2, "roles in a local fleet"
-	case t.Metric == "reconnect" && len(r.s.Faults) > 0:
+	case strings.HasPrefix(t.Metric, "slowReaderEffect"):
+		if s := r.s.Population.SlowReaders; s != nil {
+			n = int64(s.Pairs(r.s.Phases.Measure.Std()))
+		}
+		return n, "pairs of blocks (population.slowReaders.alternate)"
+	case t.Metric == "notResumed", t.Metric == "reconnect" && len(r.s.Faults) > 0:
 		return 0, "" // How many, only the run shows.
 	case strings.HasPrefix(t.Metric, "fault"), t.Metric == "reconnect":
 		if t.Fault != "" {

@@ -87,6 +87,7 @@ type loop struct {
 
 	control struct {
 		start, stop atomic.Bool
+		awake       atomic.Bool              // slow readers read like everybody
 		heads       atomic.Pointer[[]uint64] // by log; asks for shared.behind
 		cut         atomic.Pointer[cutOrder]
 	}

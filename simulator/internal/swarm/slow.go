@@ -12,7 +12,7 @@ import (
 // program that hangs. A server may tell them that they are too far behind, or close them; then they come back, and read as slowly.
 // They go on with their pings, so that it is their reading that the server has to judge them by.
 //
-// From Settle on they read like everybody, and must come to the head of their logs by the same rule.
+// While they are awake, and from Settle on, they read like everybody, and must come to the head of their logs by the same rule.
 
 const (
 	// slowBufferBytes keeps the kernel from reading for them: with buffers of the usual size a server notices after megabytes.
@@ -47,14 +47,13 @@ func (l *loop) interest(s *session) uint32 {
 
 // readSlowly lets the slow readers whose turn it is read, or all of them without bounds once the swarm settles.
 func (l *loop) readSlowly(now int64) {
-	if l.awake || len(l.slow) == 0 {
+	if len(l.slow) == 0 {
 		return
 	}
-	if l.control.heads.Load() != nil {
-		l.wake(now)
-		return
+	if awake := l.control.awake.Load() || l.control.heads.Load() != nil; awake != l.awake {
+		l.turn(awake, now)
 	}
-	if l.slowRate == 0 || now < l.slowNext {
+	if l.awake || l.slowRate == 0 || now < l.slowNext {
 		return
 	}
 	// After a delay the turns go on from here: a slow reader has nothing to catch up on.
@@ -68,9 +67,16 @@ func (l *loop) readSlowly(now int64) {
 	l.slowTurn = (l.slowTurn + 1) % slowTurns
 }
 
-// wake lets the slow readers read like everybody.
-func (l *loop) wake(now int64) {
-	l.awake = true
+// Wake lets the slow readers read like everybody, or slowly again. It is so within some milliseconds.
+func (s *Swarm) Wake(awake bool) {
+	for _, l := range s.loops {
+		l.control.awake.Store(awake)
+	}
+}
+
+// turn lets the slow readers read like everybody, or slowly again.
+func (l *loop) turn(awake bool, now int64) {
+	l.awake = awake
 	for _, i := range l.slow {
 		s := &l.sessions[i]
 		if s.fd < 0 || s.state != signedIn {

@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"testing"
+	"time"
 
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 	"github.com/chatfleet/chatfleet/simulator/internal/swarm/chattest"
@@ -144,5 +145,26 @@ func TestCutForGood(t *testing.T) {
 	r.until("all are away", func(c Counters) bool { return c.AwayNow == 10 })
 	if res := r.finish(false); res.LostForGood.Total() != 10 || res.Counters.AwayNow != 10 || res.Returns.Count() != 0 {
 		t.Errorf("%d for good, %+v", res.LostForGood.Total(), res.Counters)
+	}
+}
+
+// A slow reader that is woken has everything, and one that is let sleep again gets nothing more until the end.
+func TestSlowReadersWake(t *testing.T) {
+	r, _ := slowRig(t)
+	r.start()
+	r.post(5)
+	r.until("all others have it", func(c Counters) bool { return c.Delivered == 9*5 })
+	r.swarm.Wake(true)
+	r.until("the slow one has it too", func(c Counters) bool { return c.Delivered == 10*5 })
+	r.swarm.Wake(false)
+	for awake := true; awake; time.Sleep(time.Millisecond) { // until a loop has noticed
+		reads := r.swarm.Progress().Counters.Delivered
+		r.post(1)
+		r.until("the others have it", func(c Counters) bool { return c.Delivered >= reads+9 })
+		time.Sleep(2 * publishEvery)
+		awake = r.swarm.Progress().Counters.Delivered > reads+9
+	}
+	if res := r.finish(true); res.Verification.Slow.Delivered != int64(r.posts) || res.Verification.Lost != 0 {
+		t.Errorf("%+v of %d posts", res.Verification.Slow, r.posts)
 	}
 }

@@ -226,8 +226,8 @@ type Result struct {
 	CPU                time.Duration `json:"cpu"`
 	BytesPerSubscriber int           `json:"bytesPerSubscriber"`
 	// ResumeBytesPerSubscriber is the part of BytesPerSubscriber that the resume tokens take.
-	ResumeBytesPerSubscriber int `json:"resumeBytesPerSubscriber"`
-	Verification       Verification  `json:"verification"`
+	ResumeBytesPerSubscriber int          `json:"resumeBytesPerSubscriber"`
+	Verification             Verification `json:"verification"`
 }
 
 // GroupResult is what was measured of one group's posts.

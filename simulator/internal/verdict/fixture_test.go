@@ -46,6 +46,9 @@ func goodRun() Measurements {
 			LongestAckWait: wait, LongestDeliveryWait: wait, Posts: 100, Deliveries: 1000, Sessions: 200, LongestReturn: wait,
 		})
 	}
+	for range 30 {
+		m.Slow.Pairs = append(m.Slow.Pairs, SlowPair{Reading: 50 * time.Millisecond, Slow: 50 * time.Millisecond})
+	}
 	return m
 }
 

@@ -211,6 +211,13 @@ func judgeThreshold(m *Measurements, h Health, t v1alpha1.Threshold) Result {
 	r.Value = in.value(aggregation)
 	r.Error = errorOf(metric, m, h)
 	r.compare(m, metric, aggregation)
+	if in.note != "" {
+		if r.Reason != "" {
+			r.Reason += " (" + in.note + ")"
+		} else {
+			r.Reason = in.note
+		}
+	}
 	return r
 }
 

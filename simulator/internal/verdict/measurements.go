@@ -63,7 +63,13 @@ type Slow struct {
 	Told int64
 	// Times that one of them lost its connection, and was told that it is too far behind.
 	Dropped, TooLong int64
+	// The others' times to the last, where slow readers read like everybody in half of the run.
+	Pairs []SlowPair
 }
+
+// SlowPair is the others' time to the last of a broadcast in two blocks next to each other: while the slow readers read like everybody,
+// and while they did not.
+type SlowPair struct{ Reading, Slow time.Duration }
 
 // Deliveries accounts for every event that a session that signed in should have got in the measure phase and after.
 type Deliveries struct {

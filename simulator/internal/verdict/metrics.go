@@ -50,6 +50,8 @@ type reading struct {
 	latency *measure.Histogram
 	lost    int64
 	list    []time.Duration
+	// What to say beside the figure.
+	note string
 }
 
 func number(value float64, samples int64) reading { return reading{number: value, samples: samples} }
@@ -181,6 +183,10 @@ func runMetrics() []Metric {
 				back := m.Sessions.Return.Count()
 				return number(1-float64(m.Sessions.ReturnsResumed)/float64(max(back, 1)), back)
 			}},
+		{Name: "slowReaderEffect", Help: "how much slow readers change the others' time to the last, up or down: 0.02 is 2 %",
+			Unit: v1alpha1.UnitNumber, read: slowEffect(func(e Effect) float64 { return math.Abs(e.Change) })},
+		{Name: "slowReaderEffectUpper", Help: "the upper end of its 95 % interval: it is no larger, but for one time in forty",
+			Unit: v1alpha1.UnitNumber, read: slowEffect(func(e Effect) float64 { return e.High })},
 		{Name: "missingSessions", Help: "sessions wanted that never signed in",
 			Unit: v1alpha1.UnitNumber,
 			read: func(m *Measurements, _ string) reading {
@@ -196,7 +202,7 @@ func runMetrics() []Metric {
 			read: func(m *Measurements, _ string) reading {
 				return number(m.Fleet.RSSBytesPerSession, samplesIf(m.Fleet.RSSBytesPerSession > 0, m.Sessions.SignedIn))
 			}},
-		{Name: "memoryGrowth", Help: "resident memory of all stores or all shards in the last fifth of measure to that in the second",
+		{Name: "memoryGrowth", Help: "resident memory of all stores or all shards in the last fifth of measure to that in the second, or at the moments of growth",
 			Unit: v1alpha1.UnitNumber, read: worstGrowth(func(g Growth) float64 { return g.Memory })},
 		{Name: "goroutineGrowth", Help: "likewise their goroutines",
 			Unit: v1alpha1.UnitNumber, read: worstGrowth(func(g Growth) float64 { return g.Goroutines })},
@@ -207,6 +213,17 @@ func runMetrics() []Metric {
 			read: func(m *Measurements, _ string) reading {
 				return number(float64(m.Fleet.CPUPerDelivery), samplesIf(m.Fleet.CPUPerDelivery > 0, m.Deliveries.Delivered))
 			}},
+	}
+}
+
+func slowEffect(of func(e Effect) float64) func(m *Measurements, _ string) reading {
+	return func(m *Measurements, _ string) reading {
+		e := m.Slow.Effect()
+		r := number(of(e), int64(e.Pairs))
+		if e.Pairs > 0 {
+			r.note = e.String()
+		}
+		return r
 	}
 }
 

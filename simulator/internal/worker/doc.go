@@ -6,7 +6,7 @@
 // told. Messages are JSON with a length before them, bounded and versioned (message.go):
 //
 //	worker → coordinator   hello · ready · progress … · severed … · settled · result, or failed
-//	coordinator → worker   plan · start · cut … · settle · finish
+//	coordinator → worker   plan · start · cut … · wake … · settle · finish
 //
 // Nothing outlives its coordinator: a worker ends when the connection does, and the kernel kills it when the coordinator dies.
 // Nothing hangs: each stage has a deadline, and a worker that is lost is reported while the others go on.

@@ -14,7 +14,7 @@ import (
 
 const (
 	// version of the messages. Coordinator and worker are normally the same executable; in a cluster, two images may meet.
-	version = 2
+	version = 3
 	// maxMessageBytes bounds every message but the first: the lists of a long run, or the figures of one.
 	maxMessageBytes = 256 << 20
 	// maxHelloBytes bounds what somebody may send who has not shown the secret yet.
@@ -38,6 +38,7 @@ type message struct {
 	Start  *start  `json:"start,omitempty"`
 	Settle *settle `json:"settle,omitempty"`
 	Cut    *cut    `json:"cut,omitempty"`
+	Wake   *wake   `json:"wake,omitempty"`
 	Finish *finish `json:"finish,omitempty"`
 }
 
@@ -78,6 +79,11 @@ type cut struct {
 
 type severed struct {
 	Sessions int64 `json:"sessions"`
+}
+
+// wake lets slow readers read like everybody, or slowly again. Nothing answers it.
+type wake struct {
+	Awake bool `json:"awake"`
 }
 
 // finish asks for the result, which is the worker's last message.

@@ -70,7 +70,7 @@ func SocketsPerWorker(limit uint64) int {
 }
 
 // Pool is a swarm in worker processes. Its methods may be called from any goroutine, but each stage once: Start, Settle
-// (as often as wanted), Cut (likewise), Finish, Close.
+// (as often as wanted), Cut and Wake (likewise), Finish, Close.
 type Pool struct {
 	cfg     Config
 	peers   []*peer
@@ -250,6 +250,17 @@ func (p *Pool) Cut(ctx context.Context, order int, share float64) (sessions int6
 		}
 	}
 	return sessions, errors.Join(errs...)
+}
+
+// Wake lets the slow readers read like everybody, or slowly again (see swarm.Swarm.Wake).
+func (p *Pool) Wake(awake bool) error {
+	var errs []error
+	for _, w := range p.alive() {
+		if err := w.send(message{Wake: &wake{awake}}); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", w, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Finish closes all sessions, has them judged by what the logs really hold, and returns the sum. What a lost worker knew is not
