@@ -21,8 +21,10 @@ const (
 // Command is what a user asks of a log. Exactly one of the pointers is set.
 type Command struct {
 	User string
-	// NowMs is the owner's clock, milliseconds since 1970.
+	// NowMs is the owner's clock, milliseconds since 1970. It never goes back.
 	NowMs int64
+	// SlowMs is when it ran slow last, by a sixteenth: 0 is never.
+	SlowMs int64
 
 	Create *wire.Create
 	Join   *chatv1.JoinRequest
@@ -167,7 +169,7 @@ func (s *State) decidePost(c Command) (Decision, *chatv1.Error) {
 			return Decision{LookBackMs: sent}, nil
 		}
 	}
-	if failed := s.tooSoon(c.User, c.NowMs); failed != nil {
+	if failed := s.tooSoon(c); failed != nil {
 		return Decision{}, failed
 	}
 	if failed := s.tooFast(c.NowMs); failed != nil {

@@ -146,13 +146,18 @@ func (s *State) failBanned(user string) *chatv1.Error {
 	return fail(chatv1.Error_CODE_DENIED, "%s is banned from the log %s", user, s.ID)
 }
 
-// tooSoon says how long user has to wait before he posts again, if so.
-func (s *State) tooSoon(user string, nowMs int64) *chatv1.Error {
-	last, ok := s.lastPostMs[user]
-	if !ok || s.leads(user) {
+// tooSoon says how long a user has to wait before he posts again, if so. By a clock that ran slow meanwhile he waits for less of its time,
+// and so no longer than by another.
+func (s *State) tooSoon(c Command) *chatv1.Error {
+	last, ok := s.lastPostMs[c.User]
+	if !ok || s.leads(c.User) {
 		return nil
 	}
-	wait := last + s.slowModeMs() - nowMs
+	pause := s.slowModeMs()
+	if c.SlowMs > last {
+		pause -= pause / 16
+	}
+	wait := last + pause - c.NowMs
 	if wait <= 0 {
 		return nil
 	}

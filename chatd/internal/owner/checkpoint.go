@@ -95,7 +95,7 @@ func (t *term) take() bool {
 	}
 	c := &t.cp
 	c.taken, c.events, c.targetBytes = taken, 0, c.bytes
-	c.target = &wire.Checkpoint{Seq: t.lastSeq, Term: t.id}
+	c.target = &wire.Checkpoint{Seq: t.lastSeq, Term: t.id, TimeMs: t.clock.lastMs()}
 	if !t.begun {
 		c.target.Term, c.target.Void = t.prev.term, t.prev.void
 	}

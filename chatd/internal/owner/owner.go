@@ -81,6 +81,8 @@ type Config struct {
 	Trace *trace.Tracer
 	// Now is the clock that stamps events. Default time.Now.
 	Now func() time.Time
+	// Steady is a clock that nobody sets; only its differences count. Default one that began with the process.
+	Steady func() time.Duration
 
 	// Full names a store whose volume has no room, empty if none is full: then what makes a log grow is refused. Default nobody is.
 	Full func() string
@@ -115,6 +117,10 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Steady == nil {
+		began := time.Now()
+		c.Steady = func() time.Duration { return time.Since(began) }
+	}
 	if c.Full == nil {
 		c.Full = func() string { return "" }
 	}
@@ -142,12 +148,14 @@ func orDefault[T int | time.Duration](v, d T) T {
 
 // Owner writes a partition while its store leads it.
 type Owner struct {
-	cfg Config
+	cfg   Config
+	clock clock
 }
 
 // New makes an owner, which does nothing before Lead.
 func New(cfg Config) *Owner {
-	return &Owner{cfg: cfg.withDefaults()}
+	cfg = cfg.withDefaults()
+	return &Owner{cfg: cfg, clock: clock{now: cfg.Now, steady: cfg.Steady}}
 }
 
 // Lead owns the partition until ctx ends: term after term. It returns when everything that it started has ended.

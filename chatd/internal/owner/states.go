@@ -58,6 +58,7 @@ func (t *term) touch(e *entry) { e.dirty, e.used = true, true }
 
 // inherit takes an event of the tail.
 func (t *term) inherit(s stored) {
+	t.clock.notBefore(s.event.TimeMs)
 	e := t.entry(s.event.Log)
 	if len(e.inherited) == 0 {
 		t.inherited = append(t.inherited, e)

@@ -43,6 +43,7 @@ func (o *Owner) takeOver(ctx context.Context, id uint64) (*term, error) {
 		return nil, wrap(err, "the checkpoint of partition %d is damaged", o.cfg.Partition)
 	}
 	t := newTerm(o, id, base, checkpoint.Number)
+	t.clock.notBefore(base.TimeMs)
 	links := chain{base.Term, base.Void}
 	last, err := o.cfg.Journal.Tail(ctx, base.Seq, func(seq uint64, data []byte) error {
 		e := new(wire.StoredEvent)

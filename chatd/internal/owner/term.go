@@ -176,7 +176,7 @@ func (t *term) handle(r request) {
 
 // command decides what becomes of a request that may append.
 func (t *term) command(r request, e *entry) {
-	d, failed := e.state.Decide(commandOf(r.OwnerRequest, t.cfg.Now().UnixMilli()))
+	d, failed := e.state.Decide(commandOf(r.OwnerRequest, &t.clock))
 	switch {
 	case failed != nil:
 		t.reply(r, &wire.OwnerReply{Error: failed})
@@ -297,8 +297,9 @@ func (t *term) sendDigest() {
 	clear(t.moved)
 }
 
-func commandOf(r *wire.OwnerRequest, nowMs int64) chatlog.Command {
-	return chatlog.Command{User: r.User, NowMs: nowMs, Create: r.GetCreate(), Join: r.GetJoin(), Leave: r.GetLeave(), Post: r.GetPost(), Note: r.GetNote(),
+func commandOf(r *wire.OwnerRequest, c *clock) chatlog.Command {
+	nowMs, slowMs := c.read()
+	return chatlog.Command{User: r.User, NowMs: nowMs, SlowMs: slowMs, Create: r.GetCreate(), Join: r.GetJoin(), Leave: r.GetLeave(), Post: r.GetPost(), Note: r.GetNote(),
 		SetRole: r.GetSetRole(), SetPolicy: r.GetSetPolicy(),
 		SetName: r.GetSetName(), ClaimName: r.GetClaimName(), NoteName: r.GetNoteName(),
 		Invite: r.GetInvite(), RevokeInvitation: r.GetRevokeInvitation()}

@@ -579,8 +579,10 @@ type Checkpoint struct {
 	// What other partitions may still have to be told of events up to seq: channels whose tally has changed, and bans.
 	UntoldChannels []string   `protobuf:"bytes,60,rep,name=untold_channels,json=untoldChannels,proto3" json:"untold_channels,omitempty"`
 	UntoldBans     []*BanNote `protobuf:"bytes,61,rep,name=untold_bans,json=untoldBans,proto3" json:"untold_bans,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The owner's time then, milliseconds since 1970: events after it are stamped no earlier.
+	TimeMs        int64 `protobuf:"varint,90,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Checkpoint) Reset() {
@@ -646,6 +648,13 @@ func (x *Checkpoint) GetUntoldBans() []*BanNote {
 		return x.UntoldBans
 	}
 	return nil
+}
+
+func (x *Checkpoint) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
 }
 
 // Tally is how many of the users whose own logs stand in a partition have joined a channel, as of a sequence of that partition's stream of
@@ -2536,7 +2545,7 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\vcontent_sum\x18\x03 \x01(\x06R\n" +
 	"contentSum\x12\x10\n" +
 	"\x03pts\x18\x04 \x01(\x04R\x03pts\x12\x17\n" +
-	"\atime_ms\x18\x05 \x01(\x03R\x06timeMs\"\xb0\x01\n" +
+	"\atime_ms\x18\x05 \x01(\x03R\x06timeMs\"\xc9\x01\n" +
 	"\n" +
 	"Checkpoint\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
@@ -2544,7 +2553,8 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x04void\x18\x03 \x01(\bR\x04void\x12'\n" +
 	"\x0funtold_channels\x18< \x03(\tR\x0euntoldChannels\x12?\n" +
 	"\vuntold_bans\x18= \x03(\v2\x1e.chatfleet.internal.v1.BanNoteR\n" +
-	"untoldBans\"\x7f\n" +
+	"untoldBans\x12\x17\n" +
+	"\atime_ms\x18Z \x01(\x03R\x06timeMs\"\x7f\n" +
 	"\x05Tally\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x14\n" +
