@@ -48,6 +48,8 @@ type visitor struct {
 	heard atomic.Bool
 	known atomic.Bool
 	gone  atomic.Bool
+	// excused: that it comes to nothing is the server's own doing.
+	excused atomic.Bool
 }
 
 // enter counts a new connection, or says why it cannot stay.
@@ -102,6 +104,23 @@ func (v *visitor) SignedIn() {
 	}
 }
 
+// Excuse notes that it was the server that failed: unavailable, leaving, or by a defect. That counts against nobody.
+func (v *visitor) Excuse() {
+	if v != nil {
+		v.excused.Store(true)
+	}
+}
+
+// blamed notes a refusal of a token, unless it is the server's own failure.
+func (v *visitor) blamed(failed *chatv1.Error) {
+	switch failed.GetCode() {
+	case chatv1.Error_CODE_UNAVAILABLE, chatv1.Error_CODE_INTERNAL, chatv1.Error_CODE_DRAINING:
+		v.Excuse()
+	default:
+		v.fail()
+	}
+}
+
 // leave ends the count of a connection. One that ends unknown counts as a failure of its address.
 func (v *visitor) leave() {
 	a := v.admission
@@ -116,7 +135,7 @@ func (v *visitor) leave() {
 		a.forgetLocked(v)
 	}
 	a.mu.Unlock()
-	if failed {
+	if failed && !v.excused.Load() {
 		v.fail()
 	}
 }

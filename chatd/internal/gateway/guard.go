@@ -76,9 +76,7 @@ func (g *guard) letIn(r *http.Request) (user string, failed *chatv1.Error) {
 	}
 	user, failed = g.Shard.Authenticate(bearer(r.Header))
 	if failed != nil {
-		if failed.Code != chatv1.Error_CODE_UNAVAILABLE { // which is no fault of his
-			v.fail()
-		}
+		v.blamed(failed)
 		return "", failed
 	}
 	if v != nil {

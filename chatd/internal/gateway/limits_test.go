@@ -62,6 +62,7 @@ func limits() section {
 	}
 	join := func(d *door) []byte { return call(d, "Join", d.fill(`{"log":"@his"}`)) }
 	ack := &chatv1.ClientFrame_Ack{Ack: &chatv1.AckRequest{}}
+	ping := &chatv1.ClientFrame_Ping{Ping: &chatv1.PingRequest{}}
 	few := func(c *gateway.Config) { c.FailureBurst, c.FailuresPerSecond = 3, 0.01 }
 	return section{"More than may be", "With small limits, so that few are many. Their usual values are in [the protocol](protocol.md#16-limits).", []refusal{
 		{name: "More connections than a shard holds", door: at("full", func(c *gateway.Config) { c.MaxConnections, c.MaxUnknown = 4, 4 }),
@@ -86,8 +87,16 @@ func limits() section {
 		}}, at: inBinary, want: want{code: chatv1.Error_CODE_TOO_MANY, says: "of one user", retry: true},
 			send: func(*door) []byte {
 				return repeat(80, func(i int) []byte {
-					return message(engine.Protobuf, &chatv1.ClientFrame{Ref: uint32(i + 2), Body: ack})
+					return message(engine.Protobuf, &chatv1.ClientFrame{Ref: uint32(i + 2), Body: ping})
 				})
+			}},
+		{name: "More acknowledgements than a user may make requests, which are dropped", door: &doorKind{name: "acknowledgements", shard: func(c *shard.Config) {
+			c.UserRequestBurst, c.UserRequestsPerSecond = 30, 1000
+		}}, at: inBinary, want: want{fine: true},
+			send: func(*door) []byte {
+				return append(repeat(300, func(i int) []byte {
+					return message(engine.Protobuf, &chatv1.ClientFrame{Ref: uint32(i + 2), Body: ack})
+				}), frame(fin|pinged, nil)...)
 			}},
 		{name: "More sessions than a user may have", door: &doorKind{name: "sessions of a user", shard: func(c *shard.Config) { c.MaxUserSessions = 2 }},
 			crowd: crowd{n: 2, at: inJSON}, at: openedJSON, send: signsIn(`"device":"d"`),

@@ -39,6 +39,7 @@ func (s *sessions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if failed := s.Shard.Accepting(); failed != nil {
+		visitorOf(r).Excuse()
 		refuse(w, http.StatusServiceUnavailable, failed)
 		return
 	}

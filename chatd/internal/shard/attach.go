@@ -16,6 +16,7 @@ const openAtOnce = 16
 // signIn makes a session of a connection, or ends it.
 func (s *session) signIn(ref uint32, req *chatv1.SignInRequest) {
 	if s.sh.isDraining() {
+		s.excuse()
 		s.sayComeBack()
 		return
 	}
@@ -24,13 +25,13 @@ func (s *session) signIn(ref uint32, req *chatv1.SignInRequest) {
 		flt = s.sh.checkSignIn(req)
 	}
 	if flt != nil {
-		refuse(s.conn, flt)
+		s.refuseSignIn(flt)
 		return
 	}
 	s.user, s.id = grant.User, grant.Session
 	s.hold(grant)
 	if flt := s.admit(); flt != nil {
-		refuse(s.conn, flt)
+		s.refuseSignIn(flt)
 		return
 	}
 	wanted := s.resolve("sign_in", req.GetCursors())

@@ -20,8 +20,27 @@ func (sh *Shard) charge(user string, price int) *chatv1.Error {
 
 func retryAfterMs(wait time.Duration) uint32 { return uint32(max(wait.Milliseconds(), 10)) }
 
-// guest is a connection whose listener wants to know when it has signed in.
-type guest interface{ SignedIn() }
+// guest is a connection whose listener wants to know when it has signed in, or could not and is not to blame for it.
+type guest interface {
+	SignedIn()
+	Excuse()
+}
+
+// refuseSignIn ends a session that has not signed in.
+func (s *session) refuseSignIn(flt *chatv1.Error) {
+	switch flt.GetCode() {
+	case chatv1.Error_CODE_UNAVAILABLE, chatv1.Error_CODE_INTERNAL, chatv1.Error_CODE_DRAINING:
+		s.excuse()
+	}
+	refuse(s.conn, flt)
+}
+
+// excuse keeps a failure that is the server's own from being counted against the connection's address.
+func (s *session) excuse() {
+	if s.guest != nil {
+		s.guest.Excuse()
+	}
+}
 
 // admit counts a session among its user's, from its sign-in until depart.
 func (s *session) admit() *chatv1.Error {

@@ -11,6 +11,9 @@ import (
 func (s *session) request(frame *chatv1.ClientFrame) {
 	ref := frame.GetRef()
 	if flt := s.pay(frame); flt != nil {
+		if frame.GetAck() != nil {
+			return // it has no answer, and nothing is lost with it
+		}
 		if frame.GetTyping() == nil { // of no weight: dropped
 			s.answerFault(ref, flt)
 		}
