@@ -60,6 +60,7 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 	if n.identity, err = startIdentity(n.cfg); err != nil {
 		return err
 	}
+	registry.MustRegister(n.identity)
 	if n.store != nil {
 		n.link, err = n.store.Shard()
 	} else {

@@ -99,6 +99,17 @@ func (v *Verifier) Run(ctx context.Context) {
 	all.Wait()
 }
 
+// KeysRead says when each issuer's keys were last read, by the issuer's name. One whose keys could never be read has the zero time.
+func (v *Verifier) KeysRead() map[string]time.Time {
+	read := make(map[string]time.Time, len(v.issuers))
+	for name, a := range v.issuers {
+		a.source.mu.Lock()
+		read[name] = a.source.good
+		a.source.mu.Unlock()
+	}
+	return read
+}
+
 // Verify says who the bearer of a token is. Its error is an *Error. It waits, for some seconds at most, only when the token names a key
 // that may be new.
 func (v *Verifier) Verify(ctx context.Context, raw string) (Identity, error) {
