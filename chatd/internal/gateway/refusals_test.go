@@ -85,7 +85,7 @@ type section struct {
 
 func table() []section {
 	return []section{
-		handshakes(), frames(), sessions(), requests(), rights(), overHTTP(), tokens(), resumption(), slow(), limits(),
+		handshakes(), frames(), sessions(), requests(), rights(), namesAndInvitations(), overHTTP(), tokens(), resumption(), slow(), limits(),
 	}
 }
 
