@@ -191,7 +191,7 @@ func (s *Store) begin(ctx context.Context, partition int) *leading {
 		defer close(l.done)
 		defer cancel()
 		owner.New(owner.Config{
-			Partition: partition, Epoch: s.epochs[partition],
+			Partition: partition, Partitions: s.cfg.Partitions, Epoch: s.epochs[partition],
 			Journal: newJournal(s.subjects, partition, s.appends, s.loads, s.fetches),
 			Link:    &link{s.subjects, partition, s.appends},
 			Logger:  s.cfg.Logger, Metrics: s.metrics, Trace: s.cfg.Trace, Full: s.room.Full, Limits: s.cfg.Limits,
@@ -375,6 +375,20 @@ func (l *link) Digest(d *wire.Digest) {
 	if data, err := proto.Marshal(d); err == nil {
 		_ = l.nc.Publish(l.digest(l.partition), data)
 	}
+}
+
+// Ask implements owner.Link.
+func (l *link) Ask(ctx context.Context, partition int, req *wire.OwnerRequest) (*wire.OwnerReply, error) {
+	body, err := proto.Marshal(req)
+	if err != nil {
+		return nil, err
+	}
+	m, err := l.nc.RequestWithContext(ctx, l.owner(partition), body)
+	if err != nil {
+		return nil, fmt.Errorf("asking the owner of partition %d: %w", partition, err)
+	}
+	reply := new(wire.OwnerReply)
+	return reply, proto.Unmarshal(m.Data, reply)
 }
 
 // Listen implements owner.Link.

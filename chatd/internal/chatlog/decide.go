@@ -188,15 +188,23 @@ func (s *State) decideNote(c Command) (Decision, *chatv1.Error) {
 	}
 	_, joined := s.members[n.GetLog()]
 	switch {
-	case n.GetLeft() != joined:
+	case n.GetLeft() && !joined, !n.GetLeft() && joined && n.GetAsOf() <= s.joinedAsOf[n.GetLog()]:
 		// Left what was not joined, or joined what is: nothing to note.
+		return Decision{Pts: s.Pts, Repeated: true}, nil
+	case n.GetLeft() && n.GetAsOf() != 0 && s.joinedAsOf[n.GetLog()] >= n.GetAsOf():
+		// He was let in again since.
 		return Decision{Pts: s.Pts, Repeated: true}, nil
 	case n.GetLeft():
 		return s.event(c, 0, 0, &chatv1.Event{Content: &chatv1.Event_LogLeft{LogLeft: &chatv1.LogLeft{Log: n.GetLog()}}})
-	case len(s.members) >= MaxJoinedLogs:
+	case !joined && len(s.members) >= MaxJoinedLogs:
 		return Decision{}, fail(chatv1.Error_CODE_TOO_MANY, "you have joined %d logs, the most that a user may; leave one first", MaxJoinedLogs)
 	}
-	return s.event(c, 0, 0, &chatv1.Event{Content: &chatv1.Event_LogJoined{LogJoined: &chatv1.LogJoined{Log: n.GetLog(), Kind: n.GetKind(), Made: n.GetMade()}}})
+	d, failed := s.event(c, 0, 0, &chatv1.Event{Content: &chatv1.Event_LogJoined{LogJoined: &chatv1.LogJoined{Log: n.GetLog(), Kind: n.GetKind(), Made: n.GetMade()}}})
+	if failed == nil {
+		// Of who is let in anew it is noted, so that an older ban that is still on its way is not taken for a newer one.
+		d.Event.AsOf, d.Event.JoinedAgain = n.GetAsOf(), joined
+	}
+	return d, failed
 }
 
 // event makes the log's next event.

@@ -34,6 +34,10 @@ type State struct {
 	// members of a group; of a user log, the logs that the user has joined. Nil for channels, whose readers are not listed.
 	members map[string]chatv1.LogKind
 	recent  recentIDs
+	// joinedAsOf is, of a user log, as of which position of each of them.
+	joinedAsOf map[string]uint64
+	// tallies of a channel's members.
+	tallies Tallies
 
 	roles  roles
 	policy *chatv1.Policy
@@ -69,6 +73,9 @@ func (s *State) Info() *chatv1.LogInfo {
 	if s.Kind == chatv1.LogKind_LOG_KIND_GROUP {
 		info.Members = uint32(len(s.members))
 	}
+	if s.Kind == chatv1.LogKind_LOG_KIND_CHANNEL {
+		info.Members = s.tallies.Members()
+	}
 	if s.Kind != chatv1.LogKind_LOG_KIND_USER {
 		info.Admins, info.Policy = slices.Sorted(maps.Keys(s.roles.admins)), s.policyInForce()
 		info.Name = s.naming.name
@@ -94,10 +101,16 @@ func (s *State) Snapshot() *wire.LogState {
 		for i, m := range w.Members {
 			w.MemberKinds[i] = s.members[m]
 		}
+		w.JoinedAsOf = make([]uint64, len(w.Members))
+		for i, m := range w.Members {
+			w.JoinedAsOf[i] = s.joinedAsOf[m]
+		}
 	}
 	w.Made = s.made.sorted()
 	s.snapshotNaming(w)
 	s.snapshotInvitations(w)
+	w.Tallies = s.tallies
+	w.Made = s.made.sorted()
 	w.Recent, w.ForgottenBeforeMs = s.recent.snapshot()
 	return w
 }
@@ -115,12 +128,19 @@ func Restore(w *wire.LogState) *State {
 			kind = w.MemberKinds[i]
 		}
 		s.setMember(m, kind)
+		if i < len(w.JoinedAsOf) {
+			s.setJoinedAsOf(m, w.JoinedAsOf[i])
+		}
 	}
 	for _, log := range w.Made {
 		s.made.add(log)
 	}
+	s.tallies = s.tallies.Merge(w.Tallies...)
 	s.restoreNaming(w)
 	s.restoreInvitations(w)
+	for _, log := range w.Made {
+		s.made.add(log)
+	}
 	s.recent.restore(w.Recent, w.ForgottenBeforeMs)
 	return s
 }
@@ -130,6 +150,13 @@ func (s *State) setMember(name string, kind chatv1.LogKind) {
 		s.members = make(map[string]chatv1.LogKind)
 	}
 	s.members[name] = kind
+}
+
+func (s *State) setJoinedAsOf(log string, pts uint64) {
+	if s.joinedAsOf == nil {
+		s.joinedAsOf = make(map[string]uint64)
+	}
+	s.joinedAsOf[log] = pts
 }
 
 // Apply folds in the log's next event, which stands at the stream sequence seq. content is what the event's envelope holds.
@@ -170,8 +197,10 @@ func (s *State) Apply(e *wire.StoredEvent, content *chatv1.Event, seq uint64) {
 		if c.LogJoined.Made {
 			s.made.add(c.LogJoined.Log)
 		}
+		s.setJoinedAsOf(c.LogJoined.Log, e.AsOf)
 	case *chatv1.Event_LogLeft:
 		delete(s.members, c.LogLeft.Log)
+		delete(s.joinedAsOf, c.LogLeft.Log)
 	case *chatv1.Event_NameChanged, *chatv1.Event_NameClaimed, *chatv1.Event_NameSlot:
 		s.applyNaming(e, content)
 	case *chatv1.Event_InvitationChanged:

@@ -56,5 +56,8 @@ var metricsTable = map[string]documented{
 	"chatd_owner_loads_total":            {"store", "states", "its rate nears that of posts: more logs are in use than the 65,536 that fit for each partition"},
 	"chatd_owner_reads_total":            {"store", "events", "its rate is high for long: devices come back from far behind"},
 	"chatd_owner_checkpoints_total":      {"store", "checkpoints", "it stands still while events are appended: the next take-over gets longer"},
+	"chatd_owner_relays_total":           {"store", "requests", "`unanswered` rises for long: another partition has no owner"},
+	"chatd_owner_untold":                 {"store", "channels and bans", "it nears 16,384: joins, leaves and bans wait from there on"},
+	"chatd_owner_untold_seconds":         {"store", "seconds", "above 60: another partition has no owner, or makes no checkpoints; counts of members are behind"},
 	"chatd_owner_snapshots_total":        {"store", "snapshots", ""},
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
 	"github.com/chatfleet/chatfleet/chatd/internal/wire"
 )
 
@@ -19,7 +20,12 @@ const snapshotsPerSecond = 1000
 type checkpointer struct {
 	// base is the sequence of the newest checkpoint, revision its revision.
 	base, revision uint64
-	last           time.Time
+	// data is the newest checkpoint itself. claimed, if not 0, is the revision under which this term has replaced it without a change: see
+	// doc.go, on tallies.
+	data     []byte
+	claimed  uint64
+	claiming bool
+	last     time.Time
 	// events since base.
 	events int
 	// bytes of events that this term has inherited or appended; of them, those up to target and those up to base.
@@ -32,8 +38,14 @@ type checkpointer struct {
 }
 
 type snapshot struct {
-	entry    *entry
-	pts      uint64
+	key string // in the state stream
+	// Of a log: its state, with so many events and these tallies.
+	entry   *entry
+	pts     uint64
+	tallies chatlog.Tallies
+	// Of a tally.
+	tally    *tally
+	value    *wire.Tally
 	revision uint64
 	data     []byte
 	stored   bool
@@ -50,9 +62,14 @@ func (t *term) checkpoint() {
 		}
 	}
 	// A snapshot may hold events that were on their way when it was taken: it is stored only once they are.
-	if !c.saving && t.settledSeq >= c.target.Seq {
+	if !c.saving && !c.claiming && t.settledSeq >= c.target.Seq && t.takeTallies() {
 		c.saving = true
-		cp, taken, revision := c.target, c.taken, c.revision
+		taken, revision := c.taken, c.revision
+		data, err := proto.Marshal(c.target)
+		if err != nil {
+			t.err = wrap(err, "making the checkpoint")
+			return
+		}
 		// Spread out, since posts share disks and stores with them; but never slower than logs move, and as fast as they go once
 		// posts are about to wait for them.
 		pace := rate.NewLimiter(rate.Limit(max(snapshotsPerSecond, len(taken)/2)), 32)
@@ -60,8 +77,18 @@ func (t *term) checkpoint() {
 			pace.SetLimit(rate.Inf)
 		}
 		t.read(func() func() {
-			revision, err := t.save(taken, cp, revision, pace)
-			return func() { t.saved(revision, err) }
+			if err := t.save(taken, pace); err != nil {
+				return func() { t.saved(0, err) }
+			}
+			revision, err := t.cfg.Journal.PutState(t.ctx, "", revision, data)
+			return func() {
+				if err != nil {
+					c.claimed = 0 // perhaps another owner has replaced the checkpoint
+				} else {
+					c.data = data
+				}
+				t.saved(revision, wrap(err, "storing the checkpoint"))
+			}
 		})
 	}
 }
@@ -88,7 +115,7 @@ func (t *term) take() bool {
 			t.err = wrap(err, "making a snapshot of log %s", e.log)
 			return false
 		}
-		taken = append(taken, &snapshot{entry: e, pts: e.state.Pts, revision: e.revision, data: data})
+		taken = append(taken, &snapshot{key: e.log, entry: e, pts: e.state.Pts, tallies: e.state.Tallies(), revision: e.revision, data: data})
 	}
 	for _, s := range taken {
 		s.entry.dirty, s.entry.saving = false, true
@@ -102,8 +129,8 @@ func (t *term) take() bool {
 	return true
 }
 
-// save stores the snapshots, then the checkpoint that speaks of them. It runs on a reader's goroutine.
-func (t *term) save(taken []*snapshot, cp *wire.Checkpoint, revision uint64, pace *rate.Limiter) (uint64, error) {
+// save stores the snapshots. It runs on a reader's goroutine.
+func (t *term) save(taken []*snapshot, pace *rate.Limiter) error {
 	var group errgroup.Group // that goes on after an error: what is stored need not be stored again
 	group.SetLimit(max(t.cfg.Readers/2, 1))
 	for _, s := range taken {
@@ -112,59 +139,79 @@ func (t *term) save(taken []*snapshot, cp *wire.Checkpoint, revision uint64, pac
 		}
 		group.Go(func() error { return t.saveOne(t.ctx, s) })
 	}
-	if err := errors.Join(group.Wait(), t.ctx.Err()); err != nil {
-		return 0, wrap(err, "storing snapshots")
-	}
-	data, err := proto.Marshal(cp)
-	if err != nil {
-		return 0, err
-	}
-	revision, err = t.cfg.Journal.PutState(t.ctx, "", revision, data)
-	return revision, wrap(err, "storing the checkpoint")
+	return wrap(errors.Join(group.Wait(), t.ctx.Err()), "storing snapshots")
 }
 
 // saveOne stores a snapshot, unless a newer one of the same log is there.
 func (t *term) saveOne(ctx context.Context, s *snapshot) error {
 	for {
-		revision, err := t.cfg.Journal.PutState(ctx, s.entry.log, s.revision, s.data)
+		revision, err := t.cfg.Journal.PutState(ctx, s.key, s.revision, s.data)
 		if err == nil {
 			s.revision, s.stored = revision, true
 			t.cfg.Metrics.snapshots.Inc()
 			return nil
 		}
 		if !errors.Is(err, ErrRevision) {
-			return wrap(err, "storing the snapshot of log %s", s.entry.log)
+			return wrap(err, "storing the snapshot of %s", s.key)
 		}
 		// Another owner stored one since this one was loaded: one that was stopped, before this term, an older one; or, if this
 		// term is over and does not know it yet, a newer one.
-		there, _, err := t.cfg.Journal.State(ctx, s.entry.log)
+		there, _, err := t.cfg.Journal.State(ctx, s.key)
 		if err != nil {
-			return wrap(err, "reading the snapshot of log %s", s.entry.log)
+			return wrap(err, "reading the snapshot of %s", s.key)
 		}
-		w := new(wire.LogState)
-		if err := proto.Unmarshal(there.Data, w); err != nil {
-			return wrap(err, "the snapshot of log %s is damaged", s.entry.log)
+		if there.Number <= s.revision {
+			return ErrRevision // the replica is behind: try again with the next checkpoint
 		}
-		if there.Number <= s.revision || w.Pts > s.pts {
-			return ErrRevision // the replica is behind, or we are: try again with the next checkpoint
+		if err := s.over(there.Data); err != nil {
+			return wrap(err, "the snapshot of %s that is there", s.key)
 		}
 		s.revision = there.Number
 	}
+}
+
+// over prepares a snapshot to replace another one, of whose tallies it keeps the newer ones; ErrRevision if that one has more events.
+func (s *snapshot) over(there []byte) error {
+	if s.tally != nil {
+		other := new(wire.Tally)
+		err := proto.Unmarshal(there, other)
+		if err == nil && other.Epoch == s.value.Epoch && other.Seq > s.value.Seq {
+			err = ErrRevision
+		}
+		return err
+	}
+	other := new(wire.LogState)
+	if err := proto.Unmarshal(there, other); err != nil {
+		return err
+	}
+	if other.Pts > s.pts {
+		return ErrRevision
+	}
+	if len(other.Tallies) == 0 {
+		return nil
+	}
+	state := new(wire.LogState)
+	err := proto.Unmarshal(s.data, state)
+	if err == nil {
+		s.tallies = s.tallies.Merge(other.Tallies...)
+		state.Tallies = s.tallies
+		s.data, err = proto.Marshal(state)
+	}
+	return err
 }
 
 // saved ends a checkpoint.
 func (t *term) saved(revision uint64, err error) {
 	c := &t.cp
 	for _, s := range c.taken {
-		s.entry.saving = false
-		s.entry.revision = max(s.entry.revision, s.revision)
-		if !s.stored {
-			s.entry.dirty = true
-		}
+		s.ended(err == nil)
 	}
 	events := c.events
 	if err == nil {
 		c.base, c.revision, c.baseBytes = c.target.Seq, revision, c.targetBytes
+		if c.claimed == 0 {
+			t.claimedAs(revision)
+		}
 		t.cfg.Metrics.checkpoints.Inc()
 	} else {
 		events += len(c.taken)
@@ -180,13 +227,55 @@ func (t *term) saved(revision uint64, err error) {
 	}
 }
 
+// ended notes what has become of a snapshot; made says that there is a checkpoint behind it.
+func (s *snapshot) ended(made bool) {
+	if c := s.tally; c != nil {
+		c.saving, c.revision, c.dirty = false, max(c.revision, s.revision), c.dirty || !s.stored
+		return
+	}
+	e := s.entry
+	e.saving, e.revision, e.dirty = false, max(e.revision, s.revision), e.dirty || !s.stored
+	e.state.Count(s.tallies...)
+	if made {
+		e.kept = e.kept.Merge(s.tallies...)
+	}
+}
+
+// claim replaces the newest checkpoint by itself, once a term. After that no other owner makes a checkpoint, and what it has stored is
+// there for this one to read. Where there is no checkpoint yet, the first one is as good.
+func (t *term) claim() {
+	c := &t.cp
+	if c.claimed != 0 || c.claiming || c.saving || c.revision == 0 {
+		return
+	}
+	c.claiming = true
+	before, data := c.revision, c.data
+	t.read(func() func() {
+		revision, err := t.cfg.Journal.PutState(t.ctx, "", before, data)
+		return func() {
+			c.claiming = false
+			if err != nil {
+				t.refreshRevision()
+				return
+			}
+			c.revision = revision
+			t.claimedAs(revision)
+		}
+	})
+}
+
+func (t *term) claimedAs(revision uint64) {
+	t.cp.claimed = revision
+	t.recountAll()
+}
+
 // refreshRevision learns the revision of the checkpoint that is there, which a stopped owner may have stored after this term began.
 func (t *term) refreshRevision() {
 	t.read(func() func() {
 		_, checkpoint, err := t.cfg.Journal.State(t.ctx, "")
 		return func() {
-			if err == nil && !t.cp.saving {
-				t.cp.revision = max(t.cp.revision, checkpoint.Number)
+			if err == nil && !t.cp.saving && checkpoint.Number > t.cp.revision {
+				t.cp.revision, t.cp.data = checkpoint.Number, checkpoint.Data
 			}
 		}
 	})

@@ -28,6 +28,22 @@
 // began with; an older checkpoint is as good, its tail is longer. Snapshots and checkpoints carry the revision that they replace, so a
 // stopped owner that goes on cannot put an old one over a new one.
 //
+// # What one partition tells another
+//
+// Who has joined a channel stands in the users' own logs, and the channel has a count. Each partition keeps a tally for each channel: how many
+// of its users have joined, as of a sequence of its stream. A tally is a fold of acknowledged events, kept by snapshots like a log's state,
+// so a crash neither doubles nor loses anything in it. It is told to the channel's owner as a whole, not as a difference: of two tallies of a
+// partition the newer is true, so repeats, delays and disorder change nothing. The channel's state keeps one tally a partition, and no
+// event says so. A ban is told to the banned user's own log in the same way, which notes that he has left, unless he was let in again at a later
+// position.
+//
+// What is to be told stands in the checkpoint, else in the tail behind it, until the other side says that it is kept for good: that a
+// snapshot with it stands before a checkpoint which that owner has written. A term replaces the newest checkpoint by itself (the
+// claim) and then reads tallies only from replicas that have the claim: whatever was kept before is there. A stopped owner that goes on cannot
+// write a checkpoint after that. If it stores a snapshot, who replaces it takes over the newer tallies in it, so none is ever replaced by an
+// older one. Of a partition that is restored to an earlier state (a newer epoch) a tally replaces the old epoch's with the next join
+// or leave; until then the channel counts what it was told before.
+//
 // # Reading
 //
 // Each event points back to the log's event before it, and to its last event at a multiple of chatlog.SkipEvery: a difference

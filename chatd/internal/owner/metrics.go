@@ -21,6 +21,7 @@ type Metrics struct {
 	checkpoints prometheus.Counter
 	snapshots   prometheus.Counter
 	dropped     prometheus.Counter
+	relays      *prometheus.CounterVec
 
 	// What is read off the terms when somebody asks.
 	mu    sync.Mutex
@@ -47,7 +48,17 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		dropped:     counter("requests_dropped_total", "Requests not taken because too many waited; shards repeat them."),
 	}
 	r.MustRegister(m.requests, m.takeOvers, m.termsEnded, m.voids, m.events, m.loads, m.reads, m.checkpoints, m.snapshots, m.dropped)
+	m.relays = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "chatd", Subsystem: "owner", Name: "relays_total",
+		Help: "Requests by which an owner told another one of tallies and bans, by outcome: answered or unanswered."}, []string{"outcome"})
+	r.MustRegister(m.relays)
+	for _, outcome := range []string{"answered", "unanswered"} {
+		m.relays.WithLabelValues(outcome)
+	}
 	m.terms = make(map[*term]struct{})
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "chatd", Subsystem: "owner", Name: "untold",
+		Help: "Channels and bans that wait to be told to other partitions, or to be kept there for good, at the owner for whom most do."}, m.mostUntold))
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "chatd", Subsystem: "owner", Name: "untold_seconds",
+		Help: "Since when the oldest of them waits."}, m.longestUntold))
 	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "chatd", Subsystem: "owner", Name: "queue_length",
 		Help: "Requests that wait for the owner for whom most do; 4,096 fit, and what does not is dropped and repeated by the shard."}, m.longestQueue))
 	return m
@@ -73,6 +84,24 @@ func (m *Metrics) longestQueue() (longest float64) {
 		longest = max(longest, float64(len(t.requests)))
 	}
 	return longest
+}
+
+// of is the largest figure of the terms.
+func (m *Metrics) of(figure func(*term) float64) (most float64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for t := range m.terms {
+		most = max(most, figure(t))
+	}
+	return most
+}
+
+func (m *Metrics) mostUntold() float64 {
+	return m.of(func(t *term) float64 { return float64(t.untold.Load()) })
+}
+
+func (m *Metrics) longestUntold() float64 {
+	return m.of(func(t *term) float64 { return time.Duration(t.untoldFor.Load()).Seconds() })
 }
 
 func (m *Metrics) takeOver(d time.Duration) { m.takeOvers.Observe(d.Seconds()) }

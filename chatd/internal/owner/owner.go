@@ -67,16 +67,20 @@ type Link interface {
 	Digest(*wire.Digest)
 	// Listen brings requests to ask until stop is called. Each reply may be called once, from any goroutine, or never.
 	Listen(ask func(req *wire.OwnerRequest, reply func(*wire.OwnerReply))) (stop func(), err error)
+	// Ask asks the owner of a partition once.
+	Ask(ctx context.Context, partition int, req *wire.OwnerRequest) (*wire.OwnerReply, error)
 }
 
 // Config of an Owner. All but the fields with a default are required.
 type Config struct {
 	Partition int
-	Epoch     uint32
-	Journal   Journal
-	Link      Link
-	Logger    *slog.Logger
-	Metrics   *Metrics
+	// Partitions is how many the region has.
+	Partitions int
+	Epoch      uint32
+	Journal    Journal
+	Link       Link
+	Logger     *slog.Logger
+	Metrics    *Metrics
 	// Trace follows posts; nil follows none.
 	Trace *trace.Tracer
 	// Now is the clock that stamps events. Default time.Now.
@@ -105,6 +109,10 @@ type Config struct {
 	MaxTailEvents, MaxTailBytes int
 	// MaxStates is how many logs' states are kept in memory. Default 65,536.
 	MaxStates int
+	// MaxUntold is how many channels and bans may wait for other partitions to be told of them; what would add to them waits. Default 16,384.
+	MaxUntold int
+	// TellAgain is the time after which what another partition does not keep yet is told again. Default 5 s.
+	TellAgain time.Duration
 	// RecentBytes of the newest events are kept in memory for fetches. Default 8 MiB.
 	RecentBytes int
 	// MaxFetchEvents and MaxFetchBytes bound the answer to one fetch. Defaults 500 and 512 KiB.
@@ -132,6 +140,9 @@ func (c Config) withDefaults() Config {
 	c.MaxTailEvents = orDefault(c.MaxTailEvents, 65_536)
 	c.MaxTailBytes = orDefault(c.MaxTailBytes, 64<<20)
 	c.MaxStates = orDefault(c.MaxStates, 65_536)
+	c.Partitions = orDefault(c.Partitions, 1)
+	c.MaxUntold = orDefault(c.MaxUntold, 16_384)
+	c.TellAgain = orDefault(c.TellAgain, tellAgain)
 	c.RecentBytes = orDefault(c.RecentBytes, 8<<20)
 	c.MaxFetchEvents = orDefault(c.MaxFetchEvents, 500)
 	c.MaxFetchBytes = orDefault(c.MaxFetchBytes, 512<<10)

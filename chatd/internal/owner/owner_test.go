@@ -199,6 +199,7 @@ type shard struct {
 	mu      sync.Mutex
 	live    map[string][]uint64
 	digests []*wire.Digest
+	others  func(context.Context, int, *wire.OwnerRequest) (*wire.OwnerReply, error)
 	ask     func(*wire.OwnerRequest, func(*wire.OwnerReply))
 }
 
@@ -218,6 +219,13 @@ func (s *shard) Digest(d *wire.Digest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.digests = append(s.digests, d)
+}
+
+func (s *shard) Ask(ctx context.Context, partition int, req *wire.OwnerRequest) (*wire.OwnerReply, error) {
+	if s.others == nil {
+		return nil, errors.New("there is no other partition")
+	}
+	return s.others(ctx, partition, req)
 }
 
 func (s *shard) Listen(ask func(*wire.OwnerRequest, func(*wire.OwnerReply))) (func(), error) {

@@ -36,6 +36,12 @@ type entry struct {
 	// inherited events are in the tail that the term took over, and not yet in state.
 	inherited []stored
 	parked    []func(*entry)
+
+	// claim is that under which the tallies of a channel were read; kept are those that are known to be kept for good. counting:
+	// they are being read again.
+	claim    uint64
+	kept     chatlog.Tallies
+	counting bool
 }
 
 func (e *entry) info() *chatv1.LogInfo {
@@ -133,15 +139,15 @@ func (t *term) load(e *entry) {
 		return
 	}
 	e.loading = true
-	base := t.cp.base
+	base, revision, claim := t.cp.base, t.cp.revision, t.cp.claimed
 	t.read(func() func() {
-		snapshot, err := t.readState(e.log, base)
-		return func() { t.loaded(e, snapshot, err) }
+		snapshot, err := t.readState(e.log, base, revision)
+		return func() { t.loaded(e, claim, snapshot, err) }
 	})
 }
 
-// readState reads a log's snapshot from a replica that has the checkpoint.
-func (t *term) readState(log string, base uint64) (Revision, error) {
+// readState reads a log's snapshot from a replica that has the checkpoint: as far as that speaks of events, and the very one.
+func (t *term) readState(log string, base, revision uint64) (Revision, error) {
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		snapshot, checkpoint, err := t.cfg.Journal.State(t.ctx, log)
 		cp := new(wire.Checkpoint)
@@ -152,14 +158,14 @@ func (t *term) readState(log string, base uint64) (Revision, error) {
 			t.cfg.Logger.Debug("reading a snapshot; trying again", "log", log, "err", err)
 		case proto.Unmarshal(checkpoint.Data, cp) != nil:
 			return snapshot, errors.New("the checkpoint is damaged")
-		case cp.Seq >= base:
+		case cp.Seq >= base && checkpoint.Number >= revision:
 			return snapshot, nil
 		}
 		sleep(t.ctx, pause)
 	}
 }
 
-func (t *term) loaded(e *entry, snapshot Revision, err error) {
+func (t *term) loaded(e *entry, claim uint64, snapshot Revision, err error) {
 	t.cfg.Metrics.loads.Inc()
 	if e.inBackground {
 		e.inBackground = false
@@ -196,6 +202,7 @@ func (t *term) loaded(e *entry, snapshot Revision, err error) {
 	}
 	e.state, e.loading, e.inherited, e.revision = state, false, nil, snapshot.Number
 	e.settledPts, e.settledSeq, e.used = state.Pts, state.LastSeq, true
+	t.keep(e, claim, snapshot.Number, state.Tallies())
 	parked := e.parked
 	e.parked = nil
 	for _, use := range parked {
@@ -216,7 +223,7 @@ func (t *term) evict() {
 		switch {
 		case over <= 0:
 			return
-		case e.dirty || e.saving || e.loading || e.state == nil || e.settledPts != e.state.Pts:
+		case e.dirty || e.saving || e.counting || e.loading || e.state == nil || e.settledPts != e.state.Pts:
 		case e.used:
 			e.used = false
 		default:

@@ -43,6 +43,8 @@ func (o *Owner) takeOver(ctx context.Context, id uint64) (*term, error) {
 		return nil, wrap(err, "the checkpoint of partition %d is damaged", o.cfg.Partition)
 	}
 	t := newTerm(o, id, base, checkpoint.Number)
+	t.cp.data = checkpoint.Data
+	t.inheritUntold(base)
 	t.clock.notBefore(base.TimeMs)
 	links := chain{base.Term, base.Void}
 	last, err := o.cfg.Journal.Tail(ctx, base.Seq, func(seq uint64, data []byte) error {
@@ -56,6 +58,11 @@ func (o *Owner) takeOver(ctx context.Context, id uint64) (*term, error) {
 			return nil
 		}
 		t.inherit(stored{seq, e, data})
+		effect, err := inheritedEffect(e)
+		if err != nil {
+			return fmt.Errorf("the event at sequence %d is damaged: %w", seq, err)
+		}
+		t.effect(effect, seq)
 		return nil
 	})
 	if err != nil {

@@ -3,6 +3,8 @@ package owner
 import (
 	"context"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -49,6 +51,23 @@ type term struct {
 
 	cp checkpointer
 
+	// tallies of the channels that the partition's users have joined, by channel; unloaded are those to be loaded, besides loadingTallies.
+	tallies        map[string]*tally
+	unloaded       []*tally
+	loadingTallies int
+	// uncounted are channels whose tallies are to be read again, besides counting.
+	uncounted []*entry
+	counting  int
+	// news are for other partitions, by channel or ban; outboxes by partition; relays is how many requests are on the way, whose
+	// answers told brings.
+	news     map[string]*news
+	outboxes map[int]*outbox
+	relays   int
+	telling  sync.WaitGroup
+	told     chan func()
+	// For metrics, as of the last tick: how much is untold, and for how long at most.
+	untold, untoldFor atomic.Int64
+
 	requests chan request
 	// later brings what readers found back to the term's goroutine.
 	later   chan func()
@@ -68,6 +87,7 @@ type request struct {
 type pending struct {
 	stored
 	entry   *entry
+	effect  effect
 	sent    time.Time
 	waiting []waiting
 }
@@ -85,6 +105,10 @@ func newTerm(o *Owner, id uint64, base *wire.Checkpoint, revision uint64) *term 
 		recent:   newRecentEvents(o.cfg.RecentBytes),
 		moved:    make(map[string]uint64),
 		fetching: make(map[fetchKey][]request),
+		tallies:  make(map[string]*tally),
+		news:     make(map[string]*news),
+		outboxes: make(map[int]*outbox),
+		told:     make(chan func(), relaysAtOnce),
 		cp:       checkpointer{base: base.Seq, revision: revision, last: o.cfg.Now()},
 		requests: make(chan request, requestQueue),
 		later:    make(chan func(), 2*o.cfg.Readers),
@@ -97,6 +121,7 @@ func (t *term) run(ctx context.Context, active func(bool)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	t.ctx = ctx
 	defer t.appender.Close()
+	defer t.telling.Wait()
 	defer t.awaitReaders()
 	defer cancel()
 
@@ -111,7 +136,10 @@ func (t *term) run(ctx context.Context, active func(bool)) error {
 
 	// The first digest at once: it tells the shards that there is an owner again.
 	t.sendDigest()
+	t.claim()
 	t.loadInherited()
+	t.loadTallies()
+	t.relayOn()
 	digest := time.NewTicker(t.cfg.DigestEvery)
 	defer digest.Stop()
 	for t.err == nil {
@@ -129,6 +157,8 @@ func (t *term) run(ctx context.Context, active func(bool)) error {
 		case found := <-t.later:
 			t.reads--
 			found()
+		case answered := <-t.told:
+			answered()
 		case <-digest.C:
 			t.tick()
 		}
@@ -152,8 +182,11 @@ func (t *term) tick() {
 		return
 	}
 	t.sendDigest()
+	t.claim()
 	t.checkpoint()
+	t.relayAll(time.Now())
 	t.evict()
+	t.evictTallies()
 }
 
 func (t *term) handle(r request) {
@@ -162,6 +195,8 @@ func (t *term) handle(r request) {
 		t.heads(r, body.Heads)
 	case *wire.OwnerRequest_LookUp:
 		t.withState(body.LookUp.GetLog(), func(e *entry) { t.reply(r, e.state.LookUp(r.User, body.LookUp, t.cfg.Now().UnixMilli())) })
+	case *wire.OwnerRequest_Relay:
+		t.hear(r, body.Relay)
 	case *wire.OwnerRequest_Fetch:
 		t.withState(body.Fetch.GetLog(), func(e *entry) { t.fetch(r, e, body.Fetch) })
 	default:
@@ -186,6 +221,8 @@ func (t *term) command(r request, e *entry) {
 		t.reply(r, &wire.OwnerReply{Error: noRoom()})
 	case d.Event != nil && t.tailShare() >= 1:
 		t.cfg.Metrics.dropped.Inc() // until a checkpoint has caught up; the shard asks again
+	case d.Event != nil && t.untoldIsMuch() && !effectOf(d.Event, d.Content).none():
+		t.cfg.Metrics.dropped.Inc() // until other partitions have heard; the shard asks again
 	case d.Event != nil:
 		t.append(e, d, waiting{request: r})
 	case d.Pts > e.settledPts:
@@ -227,7 +264,7 @@ func (t *term) append(e *entry, d chatlog.Decision, w waiting) {
 	t.cp.bytes += len(data)
 	e.state.Apply(event, d.Content, t.lastSeq)
 	t.touch(e)
-	t.pending = append(t.pending, pending{stored{t.lastSeq, event, data}, e, time.Now(), []waiting{w}})
+	t.pending = append(t.pending, pending{stored{t.lastSeq, event, data}, e, effectOf(event, d.Content), time.Now(), []waiting{w}})
 }
 
 // settle takes the outcome of the oldest append that has none.
@@ -247,6 +284,7 @@ func (t *term) settle(out Outcome) {
 	}
 	t.settledSeq = p.seq
 	t.settled(p.entry, p.stored)
+	t.effect(p.effect, p.seq)
 	t.cfg.Metrics.events.Inc()
 	// The authors' answers last: who reads on hearing one finds the event announced.
 	t.cfg.Link.Live(p.event.Log, t.traced(p))
@@ -367,6 +405,8 @@ func kindOf(r *wire.OwnerRequest) string {
 		return "heads"
 	case *wire.OwnerRequest_Fetch:
 		return "fetch"
+	case *wire.OwnerRequest_Relay:
+		return "relay"
 	}
 	return "unknown"
 }

@@ -17,13 +17,7 @@ func (sh *Shard) Create(ctx context.Context, user string, req *chatv1.CreateRequ
 		return nil, flt
 	}
 	id := logid.Create(req.GetKind(), user, req.GetRandomId())
-	mine := logid.User(user)
-	made := func(ctx context.Context, n *wire.UserNote) *chatv1.Error {
-		n.UserLog, n.Log, n.Kind = mine, id, req.GetKind()
-		_, flt := sh.ask(ctx, mine, &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Note{Note: n}})
-		return flt
-	}
-	if flt := made(ctx, &wire.UserNote{AskMade: true}); flt != nil {
+	if flt := sh.note(ctx, user, &wire.UserNote{Log: id, Kind: req.GetKind(), AskMade: true}); flt != nil {
 		return nil, flt
 	}
 	reply, flt := sh.ask(ctx, id, &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Create{Create: &wire.Create{Log: id, Request: req}}})
@@ -31,7 +25,7 @@ func (sh *Shard) Create(ctx context.Context, user string, req *chatv1.CreateRequ
 		return nil, flt
 	}
 	// Also if the caller is gone meanwhile: what was made counts.
-	if flt := made(context.WithoutCancel(ctx), &wire.UserNote{Made: true}); flt != nil {
+	if flt := sh.note(context.WithoutCancel(ctx), user, &wire.UserNote{Log: id, Kind: req.GetKind(), AsOf: reply.GetPts(), Made: true}); flt != nil {
 		return nil, flt
 	}
 	return &chatv1.CreateResponse{Log: id, Epoch: reply.GetEpoch(), Pts: reply.GetPts()}, nil
@@ -47,7 +41,7 @@ func (sh *Shard) Join(ctx context.Context, user string, req *chatv1.JoinRequest)
 	if flt != nil {
 		return sh.notInvited(ctx, user, req, flt)
 	}
-	if flt := sh.note(ctx, user, req.GetLog(), logid.Kind(req.GetLog()), false); flt != nil {
+	if flt := sh.note(ctx, user, &wire.UserNote{Log: req.GetLog(), Kind: logid.Kind(req.GetLog()), AsOf: reply.GetPts()}); flt != nil {
 		return nil, flt
 	}
 	return &chatv1.JoinResponse{Info: reply.GetInfo(), Epoch: reply.GetEpoch()}, nil
@@ -61,7 +55,7 @@ func (sh *Shard) Leave(ctx context.Context, user string, req *chatv1.LeaveReques
 	if _, flt := sh.ask(ctx, req.GetLog(), &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Leave{Leave: req}}); flt != nil {
 		return nil, flt
 	}
-	if flt := sh.note(ctx, user, req.GetLog(), logid.Kind(req.GetLog()), true); flt != nil {
+	if flt := sh.note(ctx, user, &wire.UserNote{Log: req.GetLog(), Kind: logid.Kind(req.GetLog()), Left: true}); flt != nil {
 		return nil, flt
 	}
 	sh.readers.forget(user, req.GetLog())
@@ -93,10 +87,9 @@ func (sh *Shard) SetPolicy(ctx context.Context, user string, req *chatv1.SetPoli
 }
 
 // note has the user's own log say that he has joined, or left, another.
-func (sh *Shard) note(ctx context.Context, user, log string, kind chatv1.LogKind, left bool) *chatv1.Error {
-	mine := logid.User(user)
-	_, flt := sh.ask(ctx, mine, &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Note{Note: &wire.UserNote{
-		UserLog: mine, Log: log, Kind: kind, Left: left}}})
+func (sh *Shard) note(ctx context.Context, user string, note *wire.UserNote) *chatv1.Error {
+	note.UserLog = logid.User(user)
+	_, flt := sh.ask(ctx, note.UserLog, &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Note{Note: note}})
 	return flt
 }
 
