@@ -214,7 +214,7 @@ func (t *term) saved(revision uint64, err error) {
 		}
 		t.cfg.Metrics.checkpoints.Inc()
 	} else {
-		events += len(c.taken)
+		events += max(len(c.taken), 1) // a checkpoint whose snapshots are all stored is tried again too
 		if errors.Is(err, ErrRevision) {
 			t.refreshRevision()
 		}
