@@ -35,6 +35,13 @@ func note(user, log string, left bool) chatlog.Command {
 	return chatlog.Command{User: user, NowMs: now, Note: &wire.UserNote{Log: log, Kind: chatv1.LogKind_LOG_KIND_CHANNEL, Left: left}}
 }
 
+// joined notes that a user was let in at a position, when the newest ban of anybody stood at another one.
+func joined(user string, asOf, lastBan uint64) chatlog.Command {
+	c := note(user, "c1", false)
+	c.Note.AsOf, c.Note.LastBan = asOf, lastBan
+	return c
+}
+
 func role(by, user string, role chatv1.Role) chatlog.Command {
 	return chatlog.Command{User: by, NowMs: now, SetRole: &chatv1.SetRoleRequest{User: user, Role: role}}
 }
@@ -85,6 +92,10 @@ func TestDecide(t *testing.T) {
 		{name: "an id is a sender's own", before: []chatlog.Command{create("ann", group), join("bob"), post("ann", 1, "hi")}, ask: post("bob", 1, "ho"), pts: 4},
 		{name: "a user log begins with its first note", ask: note("ann", "c1", false), pts: 1},
 		{name: "noted twice is noted once", before: []chatlog.Command{note("ann", "c1", false)}, ask: note("ann", "c1", false), pts: 1, repeat: true},
+		{name: "and noted once though the log has moved, and others were banned before", before: []chatlog.Command{joined("ann", 9, 0)}, ask: joined("ann", 20, 9), pts: 1, repeat: true},
+		{name: "a ban that was perhaps his makes it be noted anew", before: []chatlog.Command{joined("ann", 9, 0)}, ask: joined("ann", 20, 10), pts: 2},
+		{name: "but not for a join that was on its way since before it", before: []chatlog.Command{joined("ann", 9, 0)}, ask: joined("ann", 8, 10), pts: 1, repeat: true},
+		{name: "once", before: []chatlog.Command{joined("ann", 9, 0), joined("ann", 20, 10)}, ask: joined("ann", 30, 10), pts: 2, repeat: true},
 		{name: "left is noted", before: []chatlog.Command{note("ann", "c1", false)}, ask: note("ann", "c1", true), pts: 2},
 		{name: "left without having joined is not", ask: note("ann", "c1", true), pts: 0, repeat: true},
 		{name: "a user log is its user's", before: []chatlog.Command{note("ann", "c1", false)}, ask: note("bob", "c2", false), code: chatv1.Error_CODE_DENIED},
@@ -222,7 +233,7 @@ func TestSnapshotIsTheFold(t *testing.T) {
 				}
 				restored.Apply(d2.Event, content, 10*d2.Event.Pts)
 			}
-			if !proto.Equal(straight.Info(), restored.Info()) || straight.LastSeq != restored.LastSeq || straight.SkipSeq != restored.SkipSeq {
+			if !proto.Equal(straight.Info(), restored.Info()) || straight.LastBan() != restored.LastBan() || straight.LastSeq != restored.LastSeq || straight.SkipSeq != restored.SkipSeq {
 				t.Fatalf("command %d: states differ: %+v and %+v", i, straight, restored)
 			}
 		}

@@ -60,6 +60,9 @@ func (t Tallies) Members() uint32 {
 	return uint32(min(max(sum, 0), math.MaxUint32))
 }
 
+// LastBan is the position of the newest ban of anybody: who was let in at or after it is not banned by what is on its way to his own log.
+func (s *State) LastBan() uint64 { return s.lastBan }
+
 // Tallies are what the channel knows of its members.
 func (s *State) Tallies() Tallies { return s.tallies }
 

@@ -188,8 +188,8 @@ func (s *State) decideNote(c Command) (Decision, *chatv1.Error) {
 	}
 	_, joined := s.members[n.GetLog()]
 	switch {
-	case n.GetLeft() && !joined, !n.GetLeft() && joined && n.GetAsOf() <= s.joinedAsOf[n.GetLog()]:
-		// Left what was not joined, or joined what is: nothing to note.
+	case n.GetLeft() && !joined, !n.GetLeft() && joined && s.joinedAsOf[n.GetLog()] >= min(n.GetAsOf(), n.GetLastBan()):
+		// Left what was not joined, or joined what is, with no ban since that could be his and on its way: nothing to note.
 		return Decision{Pts: s.Pts, Repeated: true}, nil
 	case n.GetLeft() && n.GetAsOf() != 0 && s.joinedAsOf[n.GetLog()] >= n.GetAsOf():
 		// He was let in again since.

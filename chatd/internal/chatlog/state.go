@@ -38,6 +38,8 @@ type State struct {
 	joinedAsOf map[string]uint64
 	// tallies of a channel's members.
 	tallies Tallies
+	// lastBan is the position of the newest ban of anybody.
+	lastBan uint64
 
 	roles  roles
 	policy *chatv1.Policy
@@ -109,7 +111,7 @@ func (s *State) Snapshot() *wire.LogState {
 	w.Made = s.made.sorted()
 	s.snapshotNaming(w)
 	s.snapshotInvitations(w)
-	w.Tallies = s.tallies
+	w.Tallies, w.LastBan = s.tallies, s.lastBan
 	w.Made = s.made.sorted()
 	w.Recent, w.ForgottenBeforeMs = s.recent.snapshot()
 	return w
@@ -135,7 +137,7 @@ func Restore(w *wire.LogState) *State {
 	for _, log := range w.Made {
 		s.made.add(log)
 	}
-	s.tallies = s.tallies.Merge(w.Tallies...)
+	s.tallies, s.lastBan = s.tallies.Merge(w.Tallies...), w.LastBan
 	s.restoreNaming(w)
 	s.restoreInvitations(w)
 	for _, log := range w.Made {
@@ -183,8 +185,11 @@ func (s *State) Apply(e *wire.StoredEvent, content *chatv1.Event, seq uint64) {
 		delete(s.roles.admins, c.MemberLeft.User)
 	case *chatv1.Event_RoleChanged:
 		s.roles.set(c.RoleChanged.User, c.RoleChanged.Role)
-		if c.RoleChanged.Role == chatv1.Role_ROLE_BANNED && s.Kind == chatv1.LogKind_LOG_KIND_GROUP {
-			delete(s.members, c.RoleChanged.User)
+		if c.RoleChanged.Role == chatv1.Role_ROLE_BANNED {
+			s.lastBan = e.Pts
+			if s.Kind == chatv1.LogKind_LOG_KIND_GROUP {
+				delete(s.members, c.RoleChanged.User)
+			}
 		}
 	case *chatv1.Event_PolicyChanged:
 		s.setPolicy(c.PolicyChanged)

@@ -83,3 +83,7 @@ func (t *term) noteBan(ban *wire.BanNote, noted func(bool)) {
 		t.command(request{note, func(reply *wire.OwnerReply) { noted(reply.Error == nil && !reply.Repeated) }}, e)
 	})
 }
+
+// bansNote reports whether a request is one of noteBan's. It does not wait until other partitions have heard of enough, or two that tell
+// each other of bans could wait for each other for ever; there are no more of these than bans are told.
+func bansNote(r *wire.OwnerRequest) bool { return r.GetNote().GetLeft() && r.GetNote().GetAsOf() != 0 }

@@ -113,6 +113,8 @@ type Config struct {
 	MaxUntold int
 	// TellAgain is the time after which what another partition does not keep yet is told again. Default 5 s.
 	TellAgain time.Duration
+	// TellBansFor is how long a banned user's own log is told of it. Default a minute.
+	TellBansFor time.Duration
 	// RecentBytes of the newest events are kept in memory for fetches. Default 8 MiB.
 	RecentBytes int
 	// MaxFetchEvents and MaxFetchBytes bound the answer to one fetch. Defaults 500 and 512 KiB.
@@ -143,6 +145,7 @@ func (c Config) withDefaults() Config {
 	c.Partitions = orDefault(c.Partitions, 1)
 	c.MaxUntold = orDefault(c.MaxUntold, 16_384)
 	c.TellAgain = orDefault(c.TellAgain, tellAgain)
+	c.TellBansFor = orDefault(c.TellBansFor, tellBansFor)
 	c.RecentBytes = orDefault(c.RecentBytes, 8<<20)
 	c.MaxFetchEvents = orDefault(c.MaxFetchEvents, 500)
 	c.MaxFetchBytes = orDefault(c.MaxFetchBytes, 512<<10)

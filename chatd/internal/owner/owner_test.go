@@ -243,7 +243,7 @@ func (s *shard) Listen(ask func(*wire.OwnerRequest, func(*wire.OwnerReply))) (fu
 func (s *shard) request(t *testing.T, req *wire.OwnerRequest) *wire.OwnerReply {
 	t.Helper()
 	answers := make(chan *wire.OwnerReply, 16)
-	for range 2000 {
+	for begun := time.Now(); time.Since(begun) < 2*time.Minute; {
 		s.mu.Lock()
 		ask := s.ask
 		s.mu.Unlock()

@@ -17,8 +17,7 @@ const (
 	tellAgain = 5 * time.Second
 	// maxRelayPause bounds the pause after requests without an answer.
 	maxRelayPause = 5 * time.Second
-	// tellBansFor is how long a ban is told to a user's log in which nothing is to be noted: longer than the join that it may have
-	// overtaken takes to get there.
+	// tellBansFor is how long a ban is told to a user's log: longer than a join that it may have overtaken takes to get there.
 	tellBansFor = time.Minute
 )
 
@@ -32,6 +31,14 @@ type news struct {
 	// queued to be told; else toldAt is when it was.
 	queued bool
 	toldAt time.Time
+	// noted: the user's log says that he has left. It is told once more at the end, in case that a join came after it which was on its way
+	// before.
+	noted bool
+}
+
+// over reports whether a ban has been told for long enough.
+func (t *term) over(b *wire.BanNote) bool {
+	return t.cfg.Now().UnixMilli()-b.TimeMs > t.cfg.TellBansFor.Milliseconds()
 }
 
 // outbox is what one partition is to be told now. One request is on the way at a time.
@@ -68,7 +75,7 @@ func (t *term) relayAll(now time.Time) {
 		if n.since.Before(oldest) {
 			oldest = n.since
 		}
-		if !n.queued && now.Sub(n.toldAt) >= t.cfg.TellAgain {
+		if !n.queued && now.Sub(n.toldAt) >= t.cfg.TellAgain && (!n.noted || t.over(n.ban)) {
 			t.enqueue(n)
 		}
 	}
@@ -89,6 +96,7 @@ func (t *term) relay(to int, box *outbox) {
 		return
 	}
 	var tallies, bans []*news
+	var last []bool
 	relay := &wire.Relay{}
 	for len(box.queue) > 0 && len(tallies)+len(bans) < relayBatch {
 		n := box.queue[0]
@@ -97,7 +105,7 @@ func (t *term) relay(to int, box *outbox) {
 		if n.tally != nil {
 			tallies, relay.Tallies = append(tallies, n), append(relay.Tallies, n.tally.value)
 		} else {
-			bans, relay.Bans = append(bans, n), append(relay.Bans, n.ban)
+			bans, relay.Bans, last = append(bans, n), append(relay.Bans, n.ban), append(last, t.over(n.ban))
 		}
 	}
 	box.asking = true
@@ -110,14 +118,15 @@ func (t *term) relay(to int, box *outbox) {
 			reply = nil
 		}
 		select {
-		case t.told <- func() { t.relayAnswered(box, tallies, bans, relay, reply.GetRelayed()) }:
+		case t.told <- func() { t.relayAnswered(box, tallies, bans, last, relay, reply.GetRelayed()) }:
 		case <-t.ctx.Done():
 		}
 	})
 }
 
-// relayAnswered forgets what the other partition keeps now, if it is still the newest. answer is nil if there was none.
-func (t *term) relayAnswered(box *outbox, tallies, bans []*news, relay *wire.Relay, answer *wire.Relayed) {
+// relayAnswered forgets what the other partition keeps now, if it is still the newest, and bans that were told for the last time. answer is nil
+// if there was none.
+func (t *term) relayAnswered(box *outbox, tallies, bans []*news, last []bool, relay *wire.Relay, answer *wire.Relayed) {
 	t.relays--
 	box.asking = false
 	if answer == nil {
@@ -136,10 +145,13 @@ func (t *term) relayAnswered(box *outbox, tallies, bans []*news, relay *wire.Rel
 			delete(t.news, n.key)
 		}
 	}
-	now := t.cfg.Now().UnixMilli()
 	for i, n := range bans {
-		if n.ban == relay.Bans[i] && (answer.Noted[i] || now-n.ban.TimeMs > tellBansFor.Milliseconds()) {
+		switch {
+		case n.ban != relay.Bans[i]: // a newer one has come meanwhile
+		case last[i]:
 			delete(t.news, n.key)
+		default:
+			n.noted = n.noted || answer.Noted[i]
 		}
 	}
 	t.relayOn()

@@ -83,8 +83,9 @@ func (t *term) tally(channel string) *tally {
 // effect takes that of an acknowledged event.
 func (t *term) effect(e effect, seq uint64) {
 	if e.ban != nil {
-		t.tell(banKey(e.ban), logid.User(e.ban.User)).ban = e.ban
-		t.enqueue(t.news[banKey(e.ban)])
+		n := t.tell(banKey(e.ban), logid.User(e.ban.User))
+		n.ban, n.noted = e.ban, false
+		t.enqueue(n)
 	}
 	if e.joined == 0 {
 		return

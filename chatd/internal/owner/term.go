@@ -221,7 +221,7 @@ func (t *term) command(r request, e *entry) {
 		t.reply(r, &wire.OwnerReply{Error: noRoom()})
 	case d.Event != nil && t.tailShare() >= 1:
 		t.cfg.Metrics.dropped.Inc() // until a checkpoint has caught up; the shard asks again
-	case d.Event != nil && t.untoldIsMuch() && !effectOf(d.Event, d.Content).none():
+	case d.Event != nil && t.untoldIsMuch() && !bansNote(r.OwnerRequest) && !effectOf(d.Event, d.Content).none():
 		t.cfg.Metrics.dropped.Inc() // until other partitions have heard; the shard asks again
 	case d.Event != nil:
 		t.append(e, d, waiting{request: r})
@@ -305,7 +305,7 @@ func (t *term) settled(e *entry, s stored) {
 }
 
 func (t *term) done(e *entry, pts uint64, repeated bool) *wire.OwnerReply {
-	return &wire.OwnerReply{Epoch: t.cfg.Epoch, Pts: pts, Repeated: repeated, Info: e.info(), Name: e.state.Claim()}
+	return &wire.OwnerReply{Epoch: t.cfg.Epoch, Pts: pts, Repeated: repeated, Info: e.info(), Name: e.state.Claim(), LastBan: e.state.LastBan()}
 }
 
 func (t *term) reply(r request, reply *wire.OwnerReply) {

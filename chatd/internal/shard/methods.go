@@ -41,7 +41,7 @@ func (sh *Shard) Join(ctx context.Context, user string, req *chatv1.JoinRequest)
 	if flt != nil {
 		return sh.notInvited(ctx, user, req, flt)
 	}
-	if flt := sh.note(ctx, user, &wire.UserNote{Log: req.GetLog(), Kind: logid.Kind(req.GetLog()), AsOf: reply.GetPts()}); flt != nil {
+	if flt := sh.note(ctx, user, &wire.UserNote{Log: req.GetLog(), Kind: logid.Kind(req.GetLog()), AsOf: reply.GetPts(), LastBan: reply.GetLastBan()}); flt != nil {
 		return nil, flt
 	}
 	return &chatv1.JoinResponse{Info: reply.GetInfo(), Epoch: reply.GetEpoch()}, nil

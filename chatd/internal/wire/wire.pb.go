@@ -278,6 +278,8 @@ type LogState struct {
 	Tallies []*Tally `protobuf:"bytes,60,rep,name=tallies,proto3" json:"tallies,omitempty"`
 	// For each entry of members, for user logs: as of which position of that log.
 	JoinedAsOf []uint64 `protobuf:"varint,61,rep,packed,name=joined_as_of,json=joinedAsOf,proto3" json:"joined_as_of,omitempty"`
+	// Of a channel or group: the position of the newest ban of anybody.
+	LastBan uint64 `protobuf:"varint,62,opt,name=last_ban,json=lastBan,proto3" json:"last_ban,omitempty"`
 	// Of a channel or group: its name. Of the log of a name: who claims it.
 	Name *NameState `protobuf:"bytes,40,opt,name=name,proto3" json:"name,omitempty"`
 	// Of a user log: the logs of the user that names are kept for, sorted, and as of which of their positions.
@@ -446,6 +448,13 @@ func (x *LogState) GetJoinedAsOf() []uint64 {
 		return x.JoinedAsOf
 	}
 	return nil
+}
+
+func (x *LogState) GetLastBan() uint64 {
+	if x != nil {
+		return x.LastBan
+	}
+	return 0
 }
 
 func (x *LogState) GetName() *NameState {
@@ -1305,7 +1314,9 @@ type UserNote struct {
 	// Nothing is noted: may the user make another log?
 	AskMade bool `protobuf:"varint,81,opt,name=ask_made,json=askMade,proto3" json:"ask_made,omitempty"`
 	// Joined: the position of the log at which its owner let the user in. Left: if not 0, only who was let in before it has left.
-	AsOf          uint64 `protobuf:"varint,60,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	AsOf uint64 `protobuf:"varint,60,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// Joined: the position of the newest ban of anybody there. Who was let in after it need not be noted again.
+	LastBan       uint64 `protobuf:"varint,61,opt,name=last_ban,json=lastBan,proto3" json:"last_ban,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1385,6 +1396,13 @@ func (x *UserNote) GetAskMade() bool {
 func (x *UserNote) GetAsOf() uint64 {
 	if x != nil {
 		return x.AsOf
+	}
+	return 0
+}
+
+func (x *UserNote) GetLastBan() uint64 {
+	if x != nil {
+		return x.LastBan
 	}
 	return 0
 }
@@ -2020,7 +2038,9 @@ type OwnerReply struct {
 	// Of fetch: events before the first of this answer that were asked for are gone, by the stores' retention.
 	Gone bool `protobuf:"varint,80,opt,name=gone,proto3" json:"gone,omitempty"`
 	// Of relay.
-	Relayed       *Relayed `protobuf:"bytes,60,opt,name=relayed,proto3" json:"relayed,omitempty"`
+	Relayed *Relayed `protobuf:"bytes,60,opt,name=relayed,proto3" json:"relayed,omitempty"`
+	// Of join: the position of the log's newest ban of anybody.
+	LastBan       uint64 `protobuf:"varint,61,opt,name=last_ban,json=lastBan,proto3" json:"last_ban,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2158,6 +2178,13 @@ func (x *OwnerReply) GetRelayed() *Relayed {
 		return x.Relayed
 	}
 	return nil
+}
+
+func (x *OwnerReply) GetLastBan() uint64 {
+	if x != nil {
+		return x.LastBan
+	}
+	return 0
 }
 
 type Head struct {
@@ -2506,7 +2533,7 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x05trace\x18d \x01(\fR\x05trace\";\n" +
 	"\bEnvelope\x12\x1b\n" +
 	"\tkey_epoch\x18\x01 \x01(\rR\bkeyEpoch\x12\x12\n" +
-	"\x04body\x18\x02 \x01(\fR\x04body\"\xff\a\n" +
+	"\x04body\x18\x02 \x01(\fR\x04body\"\x9a\b\n" +
 	"\bLogState\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x10\n" +
 	"\x03pts\x18\x02 \x01(\x04R\x03pts\x12\x19\n" +
@@ -2528,7 +2555,8 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"lastPostMs\x126\n" +
 	"\atallies\x18< \x03(\v2\x1c.chatfleet.internal.v1.TallyR\atallies\x12 \n" +
 	"\fjoined_as_of\x18= \x03(\x04R\n" +
-	"joinedAsOf\x124\n" +
+	"joinedAsOf\x12\x19\n" +
+	"\blast_ban\x18> \x01(\x04R\alastBan\x124\n" +
 	"\x04name\x18( \x01(\v2 .chatfleet.internal.v1.NameStateR\x04name\x12\x1d\n" +
 	"\n" +
 	"name_slots\x18) \x03(\tR\tnameSlots\x12'\n" +
@@ -2597,7 +2625,7 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x04body\"V\n" +
 	"\x06Create\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12:\n" +
-	"\arequest\x18\x02 \x01(\v2 .chatfleet.chat.v1.CreateRequestR\arequest\"\xbf\x01\n" +
+	"\arequest\x18\x02 \x01(\v2 .chatfleet.chat.v1.CreateRequestR\arequest\"\xda\x01\n" +
 	"\bUserNote\x12\x19\n" +
 	"\buser_log\x18\x01 \x01(\tR\auserLog\x12\x10\n" +
 	"\x03log\x18\x02 \x01(\tR\x03log\x12.\n" +
@@ -2605,7 +2633,8 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x04left\x18\x04 \x01(\bR\x04left\x12\x12\n" +
 	"\x04made\x18P \x01(\bR\x04made\x12\x19\n" +
 	"\bask_made\x18Q \x01(\bR\aaskMade\x12\x13\n" +
-	"\x05as_of\x18< \x01(\x04R\x04asOf\"\x93\x01\n" +
+	"\x05as_of\x18< \x01(\x04R\x04asOf\x12\x19\n" +
+	"\blast_ban\x18= \x01(\x04R\alastBan\"\x93\x01\n" +
 	"\tNameState\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\vchanged_pts\x18\x02 \x01(\x04R\n" +
@@ -2657,7 +2686,7 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\vwith_banned\x18\x05 \x01(\bR\n" +
 	"withBanned\x12\x1d\n" +
 	"\n" +
-	"before_pts\x18F \x01(\x04R\tbeforePts\"\x9f\x04\n" +
+	"before_pts\x18F \x01(\x04R\tbeforePts\"\xba\x04\n" +
 	"\n" +
 	"OwnerReply\x12.\n" +
 	"\x05error\x18\x01 \x01(\v2\x18.chatfleet.chat.v1.ErrorR\x05error\x12\x14\n" +
@@ -2674,7 +2703,8 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\vinvitations\x18* \x03(\v2\x1d.chatfleet.chat.v1.InvitationR\vinvitations\x12\x12\n" +
 	"\x04slot\x18+ \x01(\bR\x04slot\x12\x12\n" +
 	"\x04gone\x18P \x01(\bR\x04gone\x128\n" +
-	"\arelayed\x18< \x01(\v2\x1e.chatfleet.internal.v1.RelayedR\arelayed\"*\n" +
+	"\arelayed\x18< \x01(\v2\x1e.chatfleet.internal.v1.RelayedR\arelayed\x12\x19\n" +
+	"\blast_ban\x18= \x01(\x04R\alastBan\"*\n" +
 	"\x04Head\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x10\n" +
 	"\x03pts\x18\x02 \x01(\x04R\x03pts\"}\n" +
