@@ -34,6 +34,10 @@ func (s *session) signIn(ref uint32, req *chatv1.SignInRequest) {
 		s.refuseSignIn(flt)
 		return
 	}
+	if flt := s.sh.chargeSignIn(s.user, req); flt != nil {
+		s.refuseSignIn(flt)
+		return
+	}
 	wanted := s.resolve("sign_in", req.GetCursors())
 	ctx, cancel := context.WithTimeout(s.sh.ctx, s.sh.cfg.RequestTimeout)
 	defer cancel()

@@ -213,6 +213,10 @@ func (sh *Shard) fetchShared(ctx context.Context, q question, what *wire.Fetch, 
 }
 
 func (sh *Shard) fetchOnce(ctx context.Context, q question, what *wire.Fetch) (fetched, error) {
+	when, flt := sh.isAbsent(q.log)
+	if flt != nil {
+		return fetched{reply: &wire.OwnerReply{Error: flt}}, nil
+	}
 	p := sh.partitions[logid.Partition(q.log, sh.cfg.Partitions)]
 	ctx, cancel := context.WithTimeout(ctx, sh.cfg.RequestTimeout)
 	defer cancel()
@@ -222,10 +226,12 @@ func (sh *Shard) fetchOnce(ctx context.Context, q question, what *wire.Fetch) (f
 	defer p.asking.exit()
 	sh.metrics.fetches.WithLabelValues(reasonDifference).Inc()
 	what.WithBanned = q.kind == chatv1.LogKind_LOG_KIND_CHANNEL
-	reply, err := sh.stores.Ask(ctx, p.number, &wire.OwnerRequest{User: q.asker(), Body: &wire.OwnerRequest_Fetch{Fetch: what}})
+	req := &wire.OwnerRequest{User: q.asker(), Body: &wire.OwnerRequest_Fetch{Fetch: what}}
+	reply, err := sh.stores.Ask(ctx, p.number, req)
 	if err != nil {
 		return fetched{}, fmt.Errorf("fetch log %s: %w", q.log, err)
 	}
+	sh.noteAbsent(when, req, reply)
 	events, err := decodeAll(q.log, reply)
 	return fetched{reply, events}, err
 }

@@ -90,6 +90,7 @@ func (f *feed) open() {
 }
 
 func (f *feed) tryOpen() *chatv1.Error {
+	when, _ := f.sh.isAbsent(f.id) // asked for all the same: whoever opens it has found that it may be there
 	if err := f.sh.stores.Follow(f.part.number, f.id); err != nil {
 		return unavailable(fmt.Errorf("follow the log: %w", err))
 	}
@@ -108,10 +109,12 @@ func (f *feed) tryOpen() *chatv1.Error {
 		// Nothing has happened to this user yet. His log begins with the first event.
 		reply = &wire.OwnerReply{Epoch: reply.GetEpoch(), MayRead: true}
 	case flt != nil:
+		f.sh.noteAbsent(when, nil, reply)
 		return flt
 	case !reply.GetMayRead():
 		return f.notAllowed()
 	}
+	f.sh.absent.isThere(f.id)
 	events, err := decodeAll(f.id, reply)
 	if err != nil {
 		f.sh.cfg.Logger.Error("cannot open a log", "log", f.id, "err", err)

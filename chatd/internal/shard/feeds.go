@@ -9,6 +9,9 @@ import (
 
 // acquire gives the open feed of a log, opening it in user's name if it is not open. Each success is given back by release.
 func (sh *Shard) acquire(ctx context.Context, user, id string) (*feed, *chatv1.Error) {
+	if _, flt := sh.isAbsent(id); flt != nil {
+		return nil, flt
+	}
 	for {
 		f, leaving, flt := sh.hold(user, id)
 		if flt != nil {

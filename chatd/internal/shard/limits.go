@@ -18,6 +18,18 @@ func (sh *Shard) charge(user string, price int) *chatv1.Error {
 	return tooMany(retryAfterMs(wait), "more than %v requests a second of one user; send fewer", sh.cfg.UserRequestsPerSecond)
 }
 
+// logsPrice is what a list of logs costs beside the request that it is in: each may have to be asked for.
+func logsPrice(cursors []*chatv1.Cursor) int { return len(cursors) / 5 }
+
+// chargeSignIn counts the logs of a sign-in as those of an attach. The sign-in itself is counted by the address.
+func (sh *Shard) chargeSignIn(user string, req *chatv1.SignInRequest) *chatv1.Error {
+	price := logsPrice(req.GetCursors())
+	if price == 0 {
+		return nil
+	}
+	return sh.charge(user, price)
+}
+
 func retryAfterMs(wait time.Duration) uint32 { return uint32(max(wait.Milliseconds(), 10)) }
 
 // guest is a connection whose listener wants to know when it has signed in, or could not and is not to blame for it.

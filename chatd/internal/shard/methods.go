@@ -21,6 +21,7 @@ func (sh *Shard) Create(ctx context.Context, user string, req *chatv1.CreateRequ
 		return nil, flt
 	}
 	reply, flt := sh.ask(ctx, id, &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Create{Create: &wire.Create{Log: id, Request: req}}})
+	sh.absent.isThere(id) // also after a failure: it may have been made
 	if flt != nil {
 		return nil, flt
 	}
@@ -110,9 +111,14 @@ func (sh *Shard) Post(ctx context.Context, user string, req *chatv1.PostRequest)
 func (sh *Shard) ask(ctx context.Context, log string, req *wire.OwnerRequest) (*wire.OwnerReply, *chatv1.Error) {
 	ctx, cancel := context.WithTimeout(ctx, sh.cfg.RequestTimeout)
 	defer cancel()
+	reply, when := sh.answerAbsent(log, req)
+	if reply != nil {
+		return reply, reply.GetError()
+	}
 	reply, err := sh.stores.Ask(ctx, logid.Partition(log, sh.cfg.Partitions), req)
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	sh.noteAbsent(when, req, reply)
 	return reply, reply.GetError()
 }

@@ -55,6 +55,7 @@ func (p *partition) leave(f *feed) {
 
 // Live takes a stored event that was pushed. Live, Digest and Relinked are called by one goroutine, in the order of what came.
 func (sh *Shard) Live(log string, stored []byte) {
+	sh.absent.isThere(log)
 	f := sh.find(log)
 	if f == nil {
 		return
@@ -77,6 +78,7 @@ func (sh *Shard) Digest(number int, d *wire.Digest) {
 	p := sh.partitions[number]
 	missed := p.heardFrom(d)
 	for _, moved := range d.GetMoved() {
+		sh.absent.isThere(moved.GetLog())
 		if f := sh.find(moved.GetLog()); f != nil {
 			f.noteHead(d.GetEpoch(), moved.GetPts(), reasonDigest)
 		}

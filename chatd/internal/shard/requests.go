@@ -48,10 +48,9 @@ func (s *session) request(frame *chatv1.ClientFrame) {
 	}
 }
 
-// pay takes what a request costs out of the session's bucket. A list of logs costs more than one:
-// each may have to be asked for.
+// pay takes what a request costs out of the session's bucket.
 func (s *session) pay(frame *chatv1.ClientFrame) *chatv1.Error {
-	price := 1 + len(frame.GetAttach().GetCursors())/5
+	price := 1 + logsPrice(frame.GetAttach().GetCursors())
 	if frame.GetSetName() != nil {
 		price = namePrice
 	}

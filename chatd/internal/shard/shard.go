@@ -52,6 +52,7 @@ type Shard struct {
 	metrics *Metrics
 	users   *rates.Table[string]
 	readers readers
+	absent  absent
 
 	ctx    context.Context
 	cancel context.CancelFunc
