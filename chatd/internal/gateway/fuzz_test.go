@@ -74,7 +74,7 @@ func (d *door) fuzzed(t *testing.T, s *stranger, data []byte, ends func(*strange
 		// What is left to be said is said at once, or waits for bytes that will not come.
 		select {
 		case <-heard:
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(time.Millisecond):
 		}
 	case <-time.After(patience):
 		t.Error("the server neither reads nor hangs up")
