@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 
+	"google.golang.org/protobuf/proto"
+
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
@@ -50,14 +52,18 @@ func (c *Client) JoinByInvitation(ctx context.Context, token string) (*chatv1.Jo
 	return answerOf(frame.GetJoined(), "join")
 }
 
-// CreateInvitation makes an invitation to a log, for its owner and admins. If the connection breaks before the answer comes another one is
-// made, and the first, whose token nobody knows, stays in the list until it is revoked.
+// CreateInvitation makes an invitation to a log, for its owner and admins. Without a RandomId in the request one is chosen. It repeats as
+// Create does; the same RandomId is the same invitation, and has the same token.
 func (c *Client) CreateInvitation(ctx context.Context, r *chatv1.CreateInvitationRequest) (*chatv1.CreateInvitationResponse, error) {
-	frame, _, err := c.do(ctx, func() *chatv1.ClientFrame {
-		return &chatv1.ClientFrame{Body: &chatv1.ClientFrame_CreateInvitation{CreateInvitation: r}}
+	r = proto.CloneOf(r)
+	if r.RandomId == 0 {
+		r.RandomId = randomID()
+	}
+	frame, sent, err := c.do(ctx, func() *chatv1.ClientFrame {
+		return &chatv1.ClientFrame{Body: &chatv1.ClientFrame_CreateInvitation{CreateInvitation: proto.CloneOf(r)}}
 	})
 	if err != nil {
-		return nil, err
+		return nil, outcome(r, sent, err)
 	}
 	return answerOf(frame.GetInvitationCreated(), "create_invitation")
 }

@@ -80,6 +80,9 @@ func (s *State) decideInvite(c Command) (Decision, *chatv1.Error) {
 	i.MadeBy, i.MadeMs, i.Uses = c.User, c.NowMs, 0
 	switch {
 	case s.findInvitation(i.GetId()) >= 0:
+		if first := s.invitations[s.findInvitation(i.GetId())]; first.ExpiresMs != i.ExpiresMs || first.MaxUses != i.MaxUses {
+			return Decision{}, fail(chatv1.Error_CODE_ID_REUSED, "the random_id made an invitation with another expires_ms or max_uses; take a new random_id")
+		}
 		return Decision{Pts: s.Pts, Repeated: true}, nil
 	case i.GetExpiresMs() != 0 && i.GetExpiresMs() <= c.NowMs:
 		return Decision{}, fail(chatv1.Error_CODE_INVALID, "expires_ms is not in the future: the server's clock is at %d", c.NowMs)
@@ -159,6 +162,12 @@ func (s *State) restoreInvitations(w *wire.LogState) {
 	}
 }
 
+// HasJoined reports whether this is user's own log and says that he has joined a log.
+func (s *State) HasJoined(user, log string) bool {
+	_, joined := s.members[log]
+	return joined && s.Kind == chatv1.LogKind_LOG_KIND_USER && s.Owner == user
+}
+
 // LookUp answers what is asked about a log, which need not exist.
 func (s *State) LookUp(user string, q *wire.LookUp, nowMs int64) *wire.OwnerReply {
 	r := &wire.OwnerReply{Pts: s.Pts, Name: s.Name()}
@@ -166,8 +175,7 @@ func (s *State) LookUp(user string, q *wire.LookUp, nowMs int64) *wire.OwnerRepl
 		r.Info = s.Info()
 	}
 	if log := q.GetJoined(); log != "" {
-		_, joined := s.members[log]
-		r.Joined = joined && s.Kind == chatv1.LogKind_LOG_KIND_USER && s.Owner == user
+		r.Joined = s.HasJoined(user, log)
 	}
 	if id := q.GetInvitation(); id != "" {
 		r.Error = s.checkInvitation(id, nowMs)

@@ -19,9 +19,17 @@ type Limits struct {
 
 // Grows reports whether the decision's event is one of those that a fleet without room refuses: all but what takes away or restricts.
 func (d Decision) Grows() bool {
-	switch d.Content.GetContent().(type) {
+	switch c := d.Content.GetContent().(type) {
 	case *chatv1.Event_MemberLeft, *chatv1.Event_LogLeft, *chatv1.Event_RoleChanged, *chatv1.Event_PolicyChanged, *chatv1.Event_Erased:
 		return false
+	case *chatv1.Event_InvitationChanged:
+		return !c.InvitationChanged.GetRevoked()
+	case *chatv1.Event_NameChanged:
+		return c.NameChanged.GetName() != ""
+	case *chatv1.Event_NameClaimed:
+		return c.NameClaimed.GetLog() != ""
+	case *chatv1.Event_NameSlot:
+		return !c.NameSlot.GetFreed()
 	}
 	return true
 }

@@ -105,7 +105,7 @@ func (s *State) decideSetRole(c Command) (Decision, *chatv1.Error) {
 }
 
 func (s *State) decideSetPolicy(c Command) (Decision, *chatv1.Error) {
-	policy := c.SetPolicy.GetPolicy()
+	policy := s.completed(c.SetPolicy.GetPolicy())
 	switch {
 	case s.Kind == chatv1.LogKind_LOG_KIND_USER || !s.leads(c.User):
 		return Decision{}, fail(chatv1.Error_CODE_DENIED, "only the owner and admins set the policy of the log %s", s.ID)
@@ -119,12 +119,29 @@ func (s *State) decideSetPolicy(c Command) (Decision, *chatv1.Error) {
 	return s.event(c, 0, 0, &chatv1.Event{Content: &chatv1.Event_PolicyChanged{PolicyChanged: policy}})
 }
 
+// completed is a policy that somebody asks for, with all that stands in one. Whether the log is private stays as it is if he does not say:
+// who does not know of it does not make it public.
+func (s *State) completed(asked *chatv1.Policy) *chatv1.Policy {
+	p := &chatv1.Policy{AdminsPostOnly: asked.GetAdminsPostOnly(), SlowModeSeconds: asked.GetSlowModeSeconds()}
+	private := s.policy.GetByInvitation()
+	if asked != nil && asked.ByInvitation != nil {
+		private = asked.GetByInvitation()
+	}
+	if private {
+		p.ByInvitation = proto.Bool(true)
+	}
+	return p
+}
+
 func (s *State) policyInForce() *chatv1.Policy {
-	return &chatv1.Policy{
+	p := &chatv1.Policy{
 		AdminsPostOnly:  s.policy.GetAdminsPostOnly() || s.Kind == chatv1.LogKind_LOG_KIND_CHANNEL,
 		SlowModeSeconds: s.policy.GetSlowModeSeconds(),
-		ByInvitation:    s.policy.GetByInvitation(),
 	}
+	if s.policy.GetByInvitation() {
+		p.ByInvitation = proto.Bool(true)
+	}
+	return p
 }
 
 // mayPost says why user may not post at all, if so.

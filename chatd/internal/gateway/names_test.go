@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
@@ -19,7 +21,7 @@ func (d *door) named(name string) string {
 // private is a new private log of ann's.
 func (d *door) private(kind chatv1.LogKind) string {
 	log := d.anns(kind)
-	d.policy(log, &chatv1.Policy{ByInvitation: true, AdminsPostOnly: kind == chatv1.LogKind_LOG_KIND_CHANNEL})
+	d.policy(log, &chatv1.Policy{ByInvitation: proto.Bool(true), AdminsPostOnly: kind == chatv1.LogKind_LOG_KIND_CHANNEL})
 	return log
 }
 

@@ -73,6 +73,9 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 	cfg.Name, cfg.Region, cfg.Partitions, cfg.Logger = n.cfg.Bus.Name, n.cfg.Bus.Region, n.cfg.Bus.Partitions, n.cfg.Logger
 	cfg.Resume, cfg.Revoked, cfg.Revoke, cfg.Trace = n.identity.resume, n.identity.revoked, n.link.Revoke, n.trace
 	cfg.Soft = n.link.Soft()
+	if cfg.InvitationKey, err = shard.InvitationKey(n.cfg.Bus.Secret, n.cfg.Bus.Region); err != nil {
+		return err
+	}
 	registry.MustRegister(n.link.Collector())
 	n.engine = perconn.New(cfg.Engine())
 	if n.shard, err = shard.New(cfg, n.engine, n.link, n.identity.tokens, shard.NewMetrics(registry)); err != nil {

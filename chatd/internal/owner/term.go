@@ -195,6 +195,8 @@ func (t *term) handle(r request) {
 		t.heads(r, body.Heads)
 	case *wire.OwnerRequest_LookUp:
 		t.withState(body.LookUp.GetLog(), func(e *entry) { t.reply(r, e.state.LookUp(r.User, body.LookUp, t.cfg.Now().UnixMilli())) })
+	case *wire.OwnerRequest_Joined:
+		t.joined(r, body.Joined)
 	case *wire.OwnerRequest_Relay:
 		t.hear(r, body.Relay)
 	case *wire.OwnerRequest_Fetch:
@@ -401,6 +403,8 @@ func kindOf(r *wire.OwnerRequest) string {
 		return "revoke_invitation"
 	case *wire.OwnerRequest_LookUp:
 		return "look_up"
+	case *wire.OwnerRequest_Joined:
+		return "joined"
 	case *wire.OwnerRequest_Heads:
 		return "heads"
 	case *wire.OwnerRequest_Fetch:

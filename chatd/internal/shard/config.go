@@ -2,6 +2,8 @@ package shard
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"time"
@@ -79,6 +81,9 @@ type Config struct {
 
 	// Resume makes and checks resume tokens. Default none.
 	Resume *token.Resumer
+	// InvitationKey makes the secrets of invitations: see the function of that name. Default a key of this shard alone, by which only this
+	// shard knows a repeated request.
+	InvitationKey []byte
 	// Revoked is what tokens are void. Default none are. With it, nobody is let in before it is complete.
 	Revoked *token.Revoked
 	// Revoke has all shards know of a revocation. Default nobody is told.
@@ -122,6 +127,10 @@ func (c Config) withDefaults() Config {
 	def(&c.DifferenceBytes, 512<<10)
 	def(&c.TooLongAfter, 5000)
 	def(&c.TooLongEvents, 100)
+	if c.InvitationKey == nil {
+		c.InvitationKey = make([]byte, sha256.Size)
+		_, _ = rand.Read(c.InvitationKey) // never fails
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

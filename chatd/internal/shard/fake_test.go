@@ -35,6 +35,7 @@ type stores struct {
 	delay time.Duration                     // of requests on their way to the owner
 	back  time.Duration                     // of answers on their way back
 	down  bool                              // no owner answers
+	full  bool                              // owners refuse what grows
 	dies  *death                            // what becomes of who asks; nil: nothing
 	limit int                               // most events in the answer to a fetch; 0: no limit
 	close time.Duration                     // how long Unfollow takes
@@ -189,6 +190,16 @@ func (s *stores) answer(partition int, req *wire.OwnerRequest) *wire.OwnerReply 
 		reply := s.log(body.LookUp.GetLog()).state.LookUp(req.GetUser(), body.LookUp, now)
 		reply.Epoch = s.epoch
 		return reply
+	case *wire.OwnerRequest_Joined:
+		s.asks["joined"]++
+		reply := &wire.OwnerReply{Epoch: s.epoch}
+		for i, user := range body.Joined.GetUsers() {
+			if logid.Partition(logid.User(user), s.partitions) != partition {
+				panic("asked the wrong partition")
+			}
+			reply.AllJoined = append(reply.AllJoined, s.log(logid.User(user)).state.HasJoined(user, body.Joined.GetLogs()[i]))
+		}
+		return reply
 	case *wire.OwnerRequest_Heads:
 		s.asks["heads"]++
 		reply := &wire.OwnerReply{Epoch: s.epoch}
@@ -237,6 +248,9 @@ func (s *stores) decide(partition int, id string, c chatlog.Command) *wire.Owner
 	d, fault := l.state.Decide(c)
 	if fault != nil {
 		return &wire.OwnerReply{Epoch: s.epoch, Error: fault}
+	}
+	if d.Event != nil && s.full && d.Grows() {
+		return &wire.OwnerReply{Epoch: s.epoch, Error: &chatv1.Error{Code: chatv1.Error_CODE_FULL}}
 	}
 	if d.Event != nil {
 		s.append(partition, l, d)

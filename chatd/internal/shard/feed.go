@@ -244,6 +244,8 @@ func (f *feed) appendLocked(event *chatv1.Event) {
 		f.followMembersLocked(event)
 	case f.banned != nil:
 		f.followBansLocked(event)
+	case event.GetLogLeft() != nil:
+		f.sh.hasLeft(f.opener, event.GetLogLeft().GetLog())
 	}
 }
 

@@ -2,9 +2,13 @@ package shard
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/binary"
+	"fmt"
 	"strings"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/logid"
@@ -12,8 +16,10 @@ import (
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
-// An invitation's token is <log>.<secret>. The secret, 128 random bits, is made here, said once, and not kept: owners, stores and events
-// have its digest alone, which is the invitation's id.
+// An invitation's token is <log>.<secret>. The secret, 128 bits, is made here and not kept: owners, stores and events have its digest alone,
+// which is the invitation's id. It is a function of the request's random_id under a key that all shards have, so that whoever repeats a
+// request gets the same token from any of them. The random_id is stored nowhere: what a store keeps does not lead to the secret, not even
+// with the key.
 
 const (
 	secretBytes     = 16
@@ -37,6 +43,30 @@ func parseInvitation(token, field string) (log, id string, flt *chatv1.Error) {
 	return log, invitationID(secret), nil
 }
 
+// InvitationKey is the key of a region's invitations. Who makes it anew, by another secret of the cluster, breaks none of those that there are.
+func InvitationKey(secret []byte, region string) ([]byte, error) {
+	key, err := hkdf.Key(sha256.New, secret, nil, "chatfleet invitations v1 "+region, sha256.Size)
+	if err != nil {
+		return nil, fmt.Errorf("derive the key of invitations: %w", err)
+	}
+	return key, nil
+}
+
+// invitationSecret is the secret of the invitation that a request makes.
+func (sh *Shard) invitationSecret(user string, req *chatv1.CreateInvitationRequest) []byte {
+	if req.GetRandomId() == 0 {
+		secret := make([]byte, secretBytes)
+		_, _ = rand.Read(secret) // never fails
+		return secret
+	}
+	mac := hmac.New(sha256.New, sh.cfg.InvitationKey)
+	var id [8]byte
+	binary.BigEndian.PutUint64(id[:], req.GetRandomId())
+	mac.Write(id[:])
+	mac.Write([]byte(req.GetLog() + " " + user)) // no id of a log has a space
+	return mac.Sum(nil)[:secretBytes]
+}
+
 // CreateInvitation makes an invitation to a log.
 func (sh *Shard) CreateInvitation(ctx context.Context, user string, req *chatv1.CreateInvitationRequest) (*chatv1.CreateInvitationResponse, *chatv1.Error) {
 	if flt := sharedLog(req.GetLog(), "create_invitation.log", "joined"); flt != nil {
@@ -48,11 +78,14 @@ func (sh *Shard) CreateInvitation(ctx context.Context, user string, req *chatv1.
 	case req.GetMaxUses() > 0 && logid.Kind(req.GetLog()) != chatv1.LogKind_LOG_KIND_GROUP:
 		return nil, faultIn("create_invitation.max_uses", chatv1.Error_CODE_INVALID, "uses are counted in groups; a channel does not list who has joined")
 	}
-	secret := make([]byte, secretBytes)
-	_, _ = rand.Read(secret) // never fails
+	secret := sh.invitationSecret(user, req)
 	made := &chatv1.Invitation{Id: invitationID(secret), ExpiresMs: req.GetExpiresMs(), MaxUses: req.GetMaxUses()}
 	_, flt := sh.ask(ctx, req.GetLog(), &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Invite{Invite: &wire.Invite{Log: req.GetLog(), Invitation: made}}})
-	if flt != nil {
+	switch {
+	case flt.GetCode() == chatv1.Error_CODE_ID_REUSED:
+		flt.Field = "create_invitation.random_id"
+		return nil, flt
+	case flt != nil:
 		return nil, flt
 	}
 	made.MadeBy = user

@@ -2,11 +2,19 @@ package shard_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
+	"github.com/chatfleet/chatfleet/chatd/internal/logid"
+	"github.com/chatfleet/chatfleet/chatd/internal/shard"
+	"github.com/chatfleet/chatfleet/chatd/internal/wire"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
@@ -19,7 +27,7 @@ const (
 
 func (r *rig) makePrivate(t *testing.T, log string, private bool) {
 	t.Helper()
-	p := &chatv1.Policy{ByInvitation: private, AdminsPostOnly: log[0] == 'c'}
+	p := &chatv1.Policy{ByInvitation: &private, AdminsPostOnly: log[0] == 'c'}
 	if _, flt := r.shard.SetPolicy(context.Background(), "ann", &chatv1.SetPolicyRequest{Log: log, Policy: p}); flt != nil {
 		t.Fatal(flt)
 	}
@@ -86,7 +94,7 @@ func TestInvitations(t *testing.T) {
 		_, flt = r.setName("ann", log, "secret_club")
 		want("a name of a private log", flt.GetCode(), chatv1.Error_CODE_INVALID)
 		_, _ = r.setName("ann", other, "open_club")
-		_, flt = r.shard.SetPolicy(ctx, "ann", &chatv1.SetPolicyRequest{Log: other, Policy: &chatv1.Policy{ByInvitation: true}})
+		_, flt = r.shard.SetPolicy(ctx, "ann", &chatv1.SetPolicyRequest{Log: other, Policy: &chatv1.Policy{ByInvitation: proto.Bool(true)}})
 		want("a named log made private", flt.GetCode(), chatv1.Error_CODE_INVALID)
 	})
 }
@@ -141,4 +149,148 @@ func TestAPrivateChannelIsReadByWhoHasJoined(t *testing.T) {
 		synctest.Wait()
 		reads("when it is public again", 0)
 	})
+}
+
+// A request that is repeated after its answer was lost is answered with the same invitation, by any shard that has the key; another request
+// never is.
+func TestAnInvitationRepeated(t *testing.T) {
+	key, err := shard.InvitationKey([]byte("a secret of this test alone"), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other, _ := shard.InvitationKey([]byte("a secret of this test alone"), "other"); slices.Equal(key, other) {
+		t.Error("two regions have one key")
+	}
+	var tokens []string
+	for range 2 { // two shards
+		inBubble(t, func(c *shard.Config) { c.InvitationKey = key }, func(r *rig) {
+			log := logid.Create(group, "ann", 1)
+			r.stores.do("ann", log, chatlog.Command{Create: &wire.Create{Log: log, Request: &chatv1.CreateRequest{Kind: group, Title: "test", RandomId: 1}}})
+			r.stores.join("bob", log)
+			r.stores.role("ann", log, "bob", chatv1.Role_ROLE_ADMIN)
+			create := func(user string, id uint64, uses uint32) (string, *chatv1.Error) {
+				made, flt := r.shard.CreateInvitation(context.Background(), user, &chatv1.CreateInvitationRequest{Log: log, RandomId: id, MaxUses: uses})
+				return made.GetToken(), flt
+			}
+			seen := map[string]bool{}
+			for _, by := range []struct {
+				user string
+				id   uint64
+			}{{"ann", 7}, {"ann", 8}, {"bob", 7}, {"ann", 0}, {"ann", 0}} {
+				token, flt := create(by.user, by.id, 3)
+				if flt != nil || seen[token] {
+					t.Errorf("%v: %q, %v; before there were %v", by, token, flt, seen)
+				}
+				seen[token] = true
+			}
+			again, flt := create("ann", 7, 3)
+			if flt != nil || !seen[again] {
+				t.Errorf("repeated: %q, %v; there were %v", again, flt, seen)
+			}
+			if _, flt := create("ann", 7, 4); flt.GetCode() != chatv1.Error_CODE_ID_REUSED {
+				t.Errorf("with other uses: %v", flt)
+			}
+			if code := r.joins("eve", "", again); code != 0 {
+				t.Errorf("joining by it: %v", code)
+			}
+			list, _ := r.shard.ListInvitations(context.Background(), "ann", &chatv1.ListInvitationsRequest{Log: log})
+			if len(list.GetInvitations()) != len(seen) {
+				t.Errorf("%d invitations, want %d", len(list.GetInvitations()), len(seen))
+			}
+			tokens = append(tokens, again)
+		})
+	}
+	if tokens[0] != tokens[1] {
+		t.Errorf("two shards make %q", tokens)
+	}
+}
+
+// visitors are users who have a channel attached; two of three have joined it.
+func (r *rig) visitors(log string, users int) (all []*device) {
+	for i := range users {
+		user := fmt.Sprint("user", i)
+		if i%3 > 0 && r.joins(user, log, "") != 0 {
+			r.t.Fatal("cannot join")
+		}
+		d, _ := r.signIn(user, none(log))
+		all = append(all, d)
+	}
+	return all
+}
+
+// When a channel becomes private, the users' own logs are asked many at once, and whoever has not joined is sent away; also while owners
+// do not answer at first.
+func TestManyAreSortedOutTogether(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		const users = 60
+		log := r.stores.create("ann", channel)
+		ann, _ := r.signIn("ann", none(log)) // reads it as its owner
+		all := r.visitors(log, users)
+		before := r.stores.asked("look_up")
+		r.makePrivate(t, log, true)
+		r.stores.set(func(s *stores) { s.down = true })
+		time.Sleep(3 * time.Second)
+		r.stores.set(func(s *stores) { s.down = false })
+		time.Sleep(15 * time.Second)
+		last := int(r.stores.post("ann", log, 1))
+		synctest.Wait()
+		for i, d := range append(all, ann) {
+			got := d.positions(log)
+			if stays := i%3 > 0 || i == users; len(got) == 0 || (got[len(got)-1] == last) != stays || (got[len(got)-1] < 0) == stays {
+				t.Errorf("user %d was pushed %v, the newest is %d, he may stay: %v", i, got, last, stays)
+			}
+		}
+		if n := r.stores.asked("joined"); n > 2*partitions {
+			t.Errorf("%d requests about %d users in %d partitions", n, users, partitions)
+		}
+		if n := r.stores.asked("look_up") - before; n > 2*partitions {
+			t.Errorf("%d logs were looked up for %d users", n, users)
+		}
+	})
+}
+
+// Who leaves a private channel is pushed no more: at once where he does it, and where his own log is attached; else within half a minute.
+func TestLeavingAPrivateChannelEndsThePushes(t *testing.T) {
+	for name, test := range map[string]struct {
+		also   []*chatv1.Cursor
+		here   bool
+		within time.Duration
+	}{
+		"here":                            {nil, true, 0},
+		"elsewhere, his own log attached": {[]*chatv1.Cursor{none("me")}, false, 0},
+		"elsewhere":                       {nil, false, 31 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, func(r *rig) {
+				log := r.stores.create("ann", channel)
+				if code := r.joins("bob", log, ""); code != 0 {
+					t.Fatal(code)
+				}
+				r.makePrivate(t, log, true)
+				bob, _ := r.signIn("bob", append(test.also, none(log))...)
+				time.Sleep(time.Minute)
+				bob.ask(pingOf(1)) // or he is taken for silent
+				stays := int(r.stores.post("ann", log, 1))
+				synctest.Wait()
+				if got := bob.positions(log); len(got) == 0 || got[len(got)-1] != stays {
+					t.Fatalf("after a minute he was pushed %v, want %d", got, stays)
+				}
+				if test.here {
+					_, flt := r.shard.Leave(context.Background(), "bob", &chatv1.LeaveRequest{Log: log})
+					if flt != nil {
+						t.Fatal(flt)
+					}
+				} else {
+					own := logid.User("bob")
+					r.stores.do("bob", own, chatlog.Command{Note: &wire.UserNote{UserLog: own, Log: log, Left: true}})
+				}
+				time.Sleep(test.within)
+				synctest.Wait()
+				r.stores.post("ann", log, 1)
+				if got := bob.positions(log); got[len(got)-1] != -stays {
+					t.Errorf("he was pushed %v, want nothing after %d, and to be told", got, stays)
+				}
+			})
+		})
+	}
 }

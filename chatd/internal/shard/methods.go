@@ -59,7 +59,7 @@ func (sh *Shard) Leave(ctx context.Context, user string, req *chatv1.LeaveReques
 	if flt := sh.note(ctx, user, &wire.UserNote{Log: req.GetLog(), Kind: logid.Kind(req.GetLog()), Left: true}); flt != nil {
 		return nil, flt
 	}
-	sh.readers.forget(user, req.GetLog())
+	sh.hasLeft(user, req.GetLog())
 	return &chatv1.LeaveResponse{}, nil
 }
 

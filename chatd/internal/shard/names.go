@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
 	"github.com/chatfleet/chatfleet/chatd/internal/logid"
 	"github.com/chatfleet/chatfleet/chatd/internal/wire"
@@ -19,8 +21,16 @@ import (
 //
 // A claim without a name in its log is nobody's after a minute; package chatlog has the rules.
 
-// SetName gives a log a public name, another one, or none.
+// SetName gives a log a public name, another one, or none, for callers without a session.
 func (sh *Shard) SetName(ctx context.Context, user string, req *chatv1.SetNameRequest) (*chatv1.SetNameResponse, *chatv1.Error) {
+	if flt := sh.charge(user, namePrice-1); flt != nil {
+		return nil, flt
+	}
+	return sh.setName(ctx, user, req)
+}
+
+// setName is the same for a session, which has paid.
+func (sh *Shard) setName(ctx context.Context, user string, req *chatv1.SetNameRequest) (*chatv1.SetNameResponse, *chatv1.Error) {
 	if flt := sharedLog(req.GetLog(), "set_name.log", "named"); flt != nil {
 		return nil, flt
 	}
@@ -178,8 +188,11 @@ func (sh *Shard) Resolve(ctx context.Context, user string, req *chatv1.ResolveRe
 
 // forAnybody is what a log shows of itself to who is not in it.
 func forAnybody(info *chatv1.LogInfo) *chatv1.LogInfo {
-	return &chatv1.LogInfo{Log: info.GetLog(), Kind: info.GetKind(), Title: info.GetTitle(), Members: info.GetMembers(), Name: info.GetName(),
-		Policy: &chatv1.Policy{AdminsPostOnly: info.GetPolicy().GetAdminsPostOnly(), ByInvitation: info.GetPolicy().GetByInvitation()}}
+	policy := &chatv1.Policy{AdminsPostOnly: info.GetPolicy().GetAdminsPostOnly()}
+	if info.GetPolicy().GetByInvitation() {
+		policy.ByInvitation = proto.Bool(true)
+	}
+	return &chatv1.LogInfo{Log: info.GetLog(), Kind: info.GetKind(), Title: info.GetTitle(), Members: info.GetMembers(), Name: info.GetName(), Policy: policy}
 }
 
 // lookUp asks the owner of a log what is known of it.

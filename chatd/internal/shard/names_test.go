@@ -10,6 +10,7 @@ import (
 
 	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
 	"github.com/chatfleet/chatfleet/chatd/internal/logid"
+	"github.com/chatfleet/chatfleet/chatd/internal/shard"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
@@ -78,6 +79,101 @@ func TestAUserHoldsSoManyNames(t *testing.T) {
 			t.Errorf("in place of one that was given up: %v", flt)
 		}
 	})
+}
+
+// While a fleet is full, what takes away works: a name is given up, an invitation revoked, a log made private.
+func TestTakingAwayWhileFull(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		ctx := context.Background()
+		news, club := r.stores.create("ann", channel), r.stores.create("ann", group)
+		if _, flt := r.setName("ann", news, "daily_news"); flt != nil {
+			t.Fatal(flt)
+		}
+		r.stores.join("bob", club)
+		made := r.invite(t, club, 0, 0)
+		r.stores.set(func(s *stores) { s.full = true })
+		want := func(what string, flt *chatv1.Error, code chatv1.Error_Code) {
+			t.Helper()
+			if flt.GetCode() != code {
+				t.Errorf("%s: %v, want %v", what, flt, code)
+			}
+		}
+		full := chatv1.Error_CODE_FULL
+		_, flt := r.setName("ann", news, "weekly_news")
+		want("another name", flt, full)
+		if got := r.bearer(t, "daily_news"); got != news {
+			t.Errorf("the name before is now %q's", got)
+		}
+		_, flt = r.shard.CreateInvitation(ctx, "ann", &chatv1.CreateInvitationRequest{Log: club})
+		want("an invitation", flt, full)
+		want("joining by one", &chatv1.Error{Code: r.joins("eve", "", made.GetToken())}, full)
+		_, flt = r.shard.RevokeInvitation(ctx, "ann", &chatv1.RevokeInvitationRequest{Log: club, Id: made.GetInvitation().GetId()})
+		want("revoking one", flt, 0)
+		_, flt = r.setName("ann", news, "")
+		want("giving up a name", flt, 0)
+		_, flt = r.setName("ann", news, "")
+		want("again", flt, 0)
+		r.makePrivate(t, club, true)
+		r.stores.set(func(s *stores) { s.full = false })
+		_, flt = r.setName("ann", r.stores.create("ann", channel), "daily_news")
+		want("the name, for another log", flt, 0)
+	})
+}
+
+// A request costs over HTTP what it costs in a session, out of one bucket for both.
+func TestPricesOverHTTP(t *testing.T) {
+	ctx := context.Background()
+	for name, ask := range map[string]struct {
+		price int
+		frame func(log string) *chatv1.ClientFrame
+		http  func(sh *shard.Shard, log string) *chatv1.Error
+	}{
+		"set_name": {5, func(log string) *chatv1.ClientFrame {
+			return &chatv1.ClientFrame{Body: &chatv1.ClientFrame_SetName{SetName: &chatv1.SetNameRequest{Log: log, Name: "some_name"}}}
+		}, func(sh *shard.Shard, log string) *chatv1.Error {
+			_, flt := sh.SetName(ctx, "ann", &chatv1.SetNameRequest{Log: log, Name: "some_name"})
+			return flt
+		}},
+		"resolve": {1, func(string) *chatv1.ClientFrame {
+			return &chatv1.ClientFrame{Body: &chatv1.ClientFrame_Resolve{Resolve: &chatv1.ResolveRequest{Name: "some_name"}}}
+		}, func(sh *shard.Shard, _ string) *chatv1.Error {
+			_, flt := sh.Resolve(ctx, "ann", &chatv1.ResolveRequest{Name: "some_name"})
+			return flt
+		}},
+		"create_invitation": {1, func(log string) *chatv1.ClientFrame {
+			return &chatv1.ClientFrame{Body: &chatv1.ClientFrame_CreateInvitation{CreateInvitation: &chatv1.CreateInvitationRequest{Log: log, RandomId: 1}}}
+		}, func(sh *shard.Shard, log string) *chatv1.Error {
+			_, flt := sh.CreateInvitation(ctx, "ann", &chatv1.CreateInvitationRequest{Log: log, RandomId: 1})
+			return flt
+		}},
+	} {
+		const burst = 40
+		tooMany := func(flt *chatv1.Error) bool { return flt.GetCode() == chatv1.Error_CODE_TOO_MANY }
+		count := func(inSession bool) (n int) {
+			change := func(c *shard.Config) {
+				c.UserRequestsPerSecond, c.UserRequestBurst = 0.001, burst
+			}
+			inBubble(t, change, func(r *rig) {
+				log := r.stores.create("ann", channel)
+				ann, _ := r.signIn("ann")
+				for n = 0; n <= burst; n++ {
+					var flt *chatv1.Error
+					if inSession {
+						flt = ann.ask(ask.frame(log)).GetError()
+					} else if flt = r.shard.Charge("ann"); !tooMany(flt) { // which the gateway does for every method
+						flt = ask.http(r.shard, log)
+					}
+					if tooMany(flt) {
+						return
+					}
+				}
+			})
+			return n
+		}
+		if here, there := count(true), count(false); here != there || here != burst/ask.price {
+			t.Errorf("%s: %d in a session, %d over HTTP, want %d", name, here, there, burst/ask.price)
+		}
+	}
 }
 
 // A shard dies anywhere on the way of a change, again and again. Whoever repeats his request gets what he asked for, every name that a

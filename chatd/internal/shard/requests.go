@@ -154,7 +154,7 @@ func (s *session) ask(frame *chatv1.ClientFrame) {
 		method.WithLabelValues("set_name").Inc()
 		s.run(func() {
 			defer cancel()
-			resp, flt := s.sh.SetName(ctx, s.user, body.SetName)
+			resp, flt := s.sh.setName(ctx, s.user, body.SetName)
 			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_NameSet{NameSet: resp}}, flt)
 		})
 	case *chatv1.ClientFrame_Resolve:

@@ -101,6 +101,7 @@ func New(cfg Config, eng engine.Engine, stores Stores, tokens *token.Verifier, m
 func (sh *Shard) Start() {
 	sh.tasks.spawn(func() { sh.every(sh.cfg.CloseLogAfter/8, sh.sweep) })
 	sh.tasks.spawn(func() { sh.every(sh.cfg.SilenceAfter/8, sh.listen) })
+	sh.tasks.spawn(func() { sh.every(askReaders, sh.sortOutReaders) })
 	if sh.cfg.Soft != nil {
 		sh.tasks.spawn(func() { sh.every(softTick, sh.tellSoft) })
 	}

@@ -948,6 +948,7 @@ type OwnerRequest struct {
 	//	*OwnerRequest_LookUp
 	//	*OwnerRequest_Invite
 	//	*OwnerRequest_RevokeInvitation
+	//	*OwnerRequest_Joined
 	//	*OwnerRequest_Relay
 	Body          isOwnerRequest_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
@@ -1140,6 +1141,15 @@ func (x *OwnerRequest) GetRevokeInvitation() *v1.RevokeInvitationRequest {
 	return nil
 }
 
+func (x *OwnerRequest) GetJoined() *Joined {
+	if x != nil {
+		if x, ok := x.Body.(*OwnerRequest_Joined); ok {
+			return x.Joined
+		}
+	}
+	return nil
+}
+
 func (x *OwnerRequest) GetRelay() *Relay {
 	if x != nil {
 		if x, ok := x.Body.(*OwnerRequest_Relay); ok {
@@ -1214,6 +1224,10 @@ type OwnerRequest_RevokeInvitation struct {
 	RevokeInvitation *v1.RevokeInvitationRequest `protobuf:"bytes,45,opt,name=revoke_invitation,json=revokeInvitation,proto3,oneof"`
 }
 
+type OwnerRequest_Joined struct {
+	Joined *Joined `protobuf:"bytes,46,opt,name=joined,proto3,oneof"`
+}
+
 type OwnerRequest_Relay struct {
 	Relay *Relay `protobuf:"bytes,60,opt,name=relay,proto3,oneof"`
 }
@@ -1247,6 +1261,8 @@ func (*OwnerRequest_LookUp) isOwnerRequest_Body() {}
 func (*OwnerRequest_Invite) isOwnerRequest_Body() {}
 
 func (*OwnerRequest_RevokeInvitation) isOwnerRequest_Body() {}
+
+func (*OwnerRequest_Joined) isOwnerRequest_Body() {}
 
 func (*OwnerRequest_Relay) isOwnerRequest_Body() {}
 
@@ -1874,6 +1890,60 @@ func (x *Invite) GetInvitation() *v1.Invitation {
 	return nil
 }
 
+// Joined asks of users of this partition, at most 256, whether each has joined a log.
+type Joined struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Users []string               `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	// For each of them.
+	Logs          []string `protobuf:"bytes,2,rep,name=logs,proto3" json:"logs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Joined) Reset() {
+	*x = Joined{}
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Joined) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Joined) ProtoMessage() {}
+
+func (x *Joined) ProtoReflect() protoreflect.Message {
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Joined.ProtoReflect.Descriptor instead.
+func (*Joined) Descriptor() ([]byte, []int) {
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Joined) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *Joined) GetLogs() []string {
+	if x != nil {
+		return x.Logs
+	}
+	return nil
+}
+
 // Heads asks for the newest positions of logs of this partition, at most 1,000.
 type Heads struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1884,7 +1954,7 @@ type Heads struct {
 
 func (x *Heads) Reset() {
 	*x = Heads{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[18]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1896,7 +1966,7 @@ func (x *Heads) String() string {
 func (*Heads) ProtoMessage() {}
 
 func (x *Heads) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[18]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1909,7 +1979,7 @@ func (x *Heads) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heads.ProtoReflect.Descriptor instead.
 func (*Heads) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{18}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Heads) GetLogs() []string {
@@ -1940,7 +2010,7 @@ type Fetch struct {
 
 func (x *Fetch) Reset() {
 	*x = Fetch{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[19]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1952,7 +2022,7 @@ func (x *Fetch) String() string {
 func (*Fetch) ProtoMessage() {}
 
 func (x *Fetch) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[19]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1965,7 +2035,7 @@ func (x *Fetch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fetch.ProtoReflect.Descriptor instead.
 func (*Fetch) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{19}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Fetch) GetLog() string {
@@ -2035,6 +2105,8 @@ type OwnerReply struct {
 	Joined      bool             `protobuf:"varint,41,opt,name=joined,proto3" json:"joined,omitempty"`
 	Invitations []*v1.Invitation `protobuf:"bytes,42,rep,name=invitations,proto3" json:"invitations,omitempty"`
 	Slot        bool             `protobuf:"varint,43,opt,name=slot,proto3" json:"slot,omitempty"`
+	// Of joined: for each user, in the order asked.
+	AllJoined []bool `protobuf:"varint,44,rep,packed,name=all_joined,json=allJoined,proto3" json:"all_joined,omitempty"`
 	// Of fetch: events before the first of this answer that were asked for are gone, by the stores' retention.
 	Gone bool `protobuf:"varint,80,opt,name=gone,proto3" json:"gone,omitempty"`
 	// Of relay.
@@ -2047,7 +2119,7 @@ type OwnerReply struct {
 
 func (x *OwnerReply) Reset() {
 	*x = OwnerReply{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[20]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2059,7 +2131,7 @@ func (x *OwnerReply) String() string {
 func (*OwnerReply) ProtoMessage() {}
 
 func (x *OwnerReply) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[20]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2072,7 +2144,7 @@ func (x *OwnerReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnerReply.ProtoReflect.Descriptor instead.
 func (*OwnerReply) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{20}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *OwnerReply) GetError() *v1.Error {
@@ -2166,6 +2238,13 @@ func (x *OwnerReply) GetSlot() bool {
 	return false
 }
 
+func (x *OwnerReply) GetAllJoined() []bool {
+	if x != nil {
+		return x.AllJoined
+	}
+	return nil
+}
+
 func (x *OwnerReply) GetGone() bool {
 	if x != nil {
 		return x.Gone
@@ -2197,7 +2276,7 @@ type Head struct {
 
 func (x *Head) Reset() {
 	*x = Head{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[21]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2209,7 +2288,7 @@ func (x *Head) String() string {
 func (*Head) ProtoMessage() {}
 
 func (x *Head) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[21]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2222,7 +2301,7 @@ func (x *Head) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Head.ProtoReflect.Descriptor instead.
 func (*Head) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{21}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Head) GetLog() string {
@@ -2255,7 +2334,7 @@ type Digest struct {
 
 func (x *Digest) Reset() {
 	*x = Digest{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[22]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2267,7 +2346,7 @@ func (x *Digest) String() string {
 func (*Digest) ProtoMessage() {}
 
 func (x *Digest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[22]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2280,7 +2359,7 @@ func (x *Digest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Digest.ProtoReflect.Descriptor instead.
 func (*Digest) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{22}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Digest) GetEpoch() uint32 {
@@ -2324,7 +2403,7 @@ type Room struct {
 
 func (x *Room) Reset() {
 	*x = Room{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[23]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2336,7 +2415,7 @@ func (x *Room) String() string {
 func (*Room) ProtoMessage() {}
 
 func (x *Room) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[23]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2349,7 +2428,7 @@ func (x *Room) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Room.ProtoReflect.Descriptor instead.
 func (*Room) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{23}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Room) GetStore() string {
@@ -2390,7 +2469,7 @@ type Soft struct {
 
 func (x *Soft) Reset() {
 	*x = Soft{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[24]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +2481,7 @@ func (x *Soft) String() string {
 func (*Soft) ProtoMessage() {}
 
 func (x *Soft) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[24]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2415,7 +2494,7 @@ func (x *Soft) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Soft.ProtoReflect.Descriptor instead.
 func (*Soft) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{24}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Soft) GetTyping() []string {
@@ -2459,7 +2538,7 @@ type SoftAnswer struct {
 
 func (x *SoftAnswer) Reset() {
 	*x = SoftAnswer{}
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[25]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2471,7 +2550,7 @@ func (x *SoftAnswer) String() string {
 func (*SoftAnswer) ProtoMessage() {}
 
 func (x *SoftAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_chatd_internal_wire_wire_proto_msgTypes[25]
+	mi := &file_chatd_internal_wire_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,7 +2563,7 @@ func (x *SoftAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SoftAnswer.ProtoReflect.Descriptor instead.
 func (*SoftAnswer) Descriptor() ([]byte, []int) {
-	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{25}
+	return file_chatd_internal_wire_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SoftAnswer) GetNumber() uint64 {
@@ -2599,7 +2678,7 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x04bans\x18\x02 \x03(\v2\x1e.chatfleet.internal.v1.BanNoteR\x04bans\"3\n" +
 	"\aRelayed\x12\x12\n" +
 	"\x04kept\x18\x01 \x03(\bR\x04kept\x12\x14\n" +
-	"\x05noted\x18\x02 \x03(\bR\x05noted\"\x8b\b\n" +
+	"\x05noted\x18\x02 \x03(\bR\x05noted\"\xc4\b\n" +
 	"\fOwnerRequest\x12\x14\n" +
 	"\x05trace\x18d \x01(\fR\x05trace\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x127\n" +
@@ -2620,7 +2699,8 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\tnote_name\x18* \x01(\v2\x1f.chatfleet.internal.v1.NoteNameH\x00R\bnoteName\x128\n" +
 	"\alook_up\x18+ \x01(\v2\x1d.chatfleet.internal.v1.LookUpH\x00R\x06lookUp\x127\n" +
 	"\x06invite\x18, \x01(\v2\x1d.chatfleet.internal.v1.InviteH\x00R\x06invite\x12Y\n" +
-	"\x11revoke_invitation\x18- \x01(\v2*.chatfleet.chat.v1.RevokeInvitationRequestH\x00R\x10revokeInvitation\x124\n" +
+	"\x11revoke_invitation\x18- \x01(\v2*.chatfleet.chat.v1.RevokeInvitationRequestH\x00R\x10revokeInvitation\x127\n" +
+	"\x06joined\x18. \x01(\v2\x1d.chatfleet.internal.v1.JoinedH\x00R\x06joined\x124\n" +
 	"\x05relay\x18< \x01(\v2\x1c.chatfleet.internal.v1.RelayH\x00R\x05relayB\x06\n" +
 	"\x04body\"V\n" +
 	"\x06Create\x12\x10\n" +
@@ -2675,7 +2755,10 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12=\n" +
 	"\n" +
 	"invitation\x18\x02 \x01(\v2\x1d.chatfleet.chat.v1.InvitationR\n" +
-	"invitation\"\x1b\n" +
+	"invitation\"2\n" +
+	"\x06Joined\x12\x14\n" +
+	"\x05users\x18\x01 \x03(\tR\x05users\x12\x12\n" +
+	"\x04logs\x18\x02 \x03(\tR\x04logs\"\x1b\n" +
 	"\x05Heads\x12\x12\n" +
 	"\x04logs\x18\x01 \x03(\tR\x04logs\"\xa4\x01\n" +
 	"\x05Fetch\x12\x10\n" +
@@ -2686,7 +2769,7 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\vwith_banned\x18\x05 \x01(\bR\n" +
 	"withBanned\x12\x1d\n" +
 	"\n" +
-	"before_pts\x18F \x01(\x04R\tbeforePts\"\xba\x04\n" +
+	"before_pts\x18F \x01(\x04R\tbeforePts\"\xd9\x04\n" +
 	"\n" +
 	"OwnerReply\x12.\n" +
 	"\x05error\x18\x01 \x01(\v2\x18.chatfleet.chat.v1.ErrorR\x05error\x12\x14\n" +
@@ -2701,7 +2784,9 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x04name\x18( \x01(\v2 .chatfleet.internal.v1.NameStateR\x04name\x12\x16\n" +
 	"\x06joined\x18) \x01(\bR\x06joined\x12?\n" +
 	"\vinvitations\x18* \x03(\v2\x1d.chatfleet.chat.v1.InvitationR\vinvitations\x12\x12\n" +
-	"\x04slot\x18+ \x01(\bR\x04slot\x12\x12\n" +
+	"\x04slot\x18+ \x01(\bR\x04slot\x12\x1d\n" +
+	"\n" +
+	"all_joined\x18, \x03(\bR\tallJoined\x12\x12\n" +
 	"\x04gone\x18P \x01(\bR\x04gone\x128\n" +
 	"\arelayed\x18< \x01(\v2\x1e.chatfleet.internal.v1.RelayedR\arelayed\x12\x19\n" +
 	"\blast_ban\x18= \x01(\x04R\alastBan\"*\n" +
@@ -2741,7 +2826,7 @@ func file_chatd_internal_wire_wire_proto_rawDescGZIP() []byte {
 	return file_chatd_internal_wire_wire_proto_rawDescData
 }
 
-var file_chatd_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_chatd_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_chatd_internal_wire_wire_proto_goTypes = []any{
 	(*StoredEvent)(nil),                // 0: chatfleet.internal.v1.StoredEvent
 	(*Envelope)(nil),                   // 1: chatfleet.internal.v1.Envelope
@@ -2761,72 +2846,74 @@ var file_chatd_internal_wire_wire_proto_goTypes = []any{
 	(*NoteName)(nil),                   // 15: chatfleet.internal.v1.NoteName
 	(*LookUp)(nil),                     // 16: chatfleet.internal.v1.LookUp
 	(*Invite)(nil),                     // 17: chatfleet.internal.v1.Invite
-	(*Heads)(nil),                      // 18: chatfleet.internal.v1.Heads
-	(*Fetch)(nil),                      // 19: chatfleet.internal.v1.Fetch
-	(*OwnerReply)(nil),                 // 20: chatfleet.internal.v1.OwnerReply
-	(*Head)(nil),                       // 21: chatfleet.internal.v1.Head
-	(*Digest)(nil),                     // 22: chatfleet.internal.v1.Digest
-	(*Room)(nil),                       // 23: chatfleet.internal.v1.Room
-	(*Soft)(nil),                       // 24: chatfleet.internal.v1.Soft
-	(*SoftAnswer)(nil),                 // 25: chatfleet.internal.v1.SoftAnswer
-	nil,                                // 26: chatfleet.internal.v1.LogState.LastPostMsEntry
-	(v1.LogKind)(0),                    // 27: chatfleet.chat.v1.LogKind
-	(*v1.Policy)(nil),                  // 28: chatfleet.chat.v1.Policy
-	(*v1.Invitation)(nil),              // 29: chatfleet.chat.v1.Invitation
-	(*v1.JoinRequest)(nil),             // 30: chatfleet.chat.v1.JoinRequest
-	(*v1.LeaveRequest)(nil),            // 31: chatfleet.chat.v1.LeaveRequest
-	(*v1.PostRequest)(nil),             // 32: chatfleet.chat.v1.PostRequest
-	(*v1.SetRoleRequest)(nil),          // 33: chatfleet.chat.v1.SetRoleRequest
-	(*v1.SetPolicyRequest)(nil),        // 34: chatfleet.chat.v1.SetPolicyRequest
-	(*v1.RevokeInvitationRequest)(nil), // 35: chatfleet.chat.v1.RevokeInvitationRequest
-	(*v1.CreateRequest)(nil),           // 36: chatfleet.chat.v1.CreateRequest
-	(*v1.Error)(nil),                   // 37: chatfleet.chat.v1.Error
-	(*v1.LogInfo)(nil),                 // 38: chatfleet.chat.v1.LogInfo
+	(*Joined)(nil),                     // 18: chatfleet.internal.v1.Joined
+	(*Heads)(nil),                      // 19: chatfleet.internal.v1.Heads
+	(*Fetch)(nil),                      // 20: chatfleet.internal.v1.Fetch
+	(*OwnerReply)(nil),                 // 21: chatfleet.internal.v1.OwnerReply
+	(*Head)(nil),                       // 22: chatfleet.internal.v1.Head
+	(*Digest)(nil),                     // 23: chatfleet.internal.v1.Digest
+	(*Room)(nil),                       // 24: chatfleet.internal.v1.Room
+	(*Soft)(nil),                       // 25: chatfleet.internal.v1.Soft
+	(*SoftAnswer)(nil),                 // 26: chatfleet.internal.v1.SoftAnswer
+	nil,                                // 27: chatfleet.internal.v1.LogState.LastPostMsEntry
+	(v1.LogKind)(0),                    // 28: chatfleet.chat.v1.LogKind
+	(*v1.Policy)(nil),                  // 29: chatfleet.chat.v1.Policy
+	(*v1.Invitation)(nil),              // 30: chatfleet.chat.v1.Invitation
+	(*v1.JoinRequest)(nil),             // 31: chatfleet.chat.v1.JoinRequest
+	(*v1.LeaveRequest)(nil),            // 32: chatfleet.chat.v1.LeaveRequest
+	(*v1.PostRequest)(nil),             // 33: chatfleet.chat.v1.PostRequest
+	(*v1.SetRoleRequest)(nil),          // 34: chatfleet.chat.v1.SetRoleRequest
+	(*v1.SetPolicyRequest)(nil),        // 35: chatfleet.chat.v1.SetPolicyRequest
+	(*v1.RevokeInvitationRequest)(nil), // 36: chatfleet.chat.v1.RevokeInvitationRequest
+	(*v1.CreateRequest)(nil),           // 37: chatfleet.chat.v1.CreateRequest
+	(*v1.Error)(nil),                   // 38: chatfleet.chat.v1.Error
+	(*v1.LogInfo)(nil),                 // 39: chatfleet.chat.v1.LogInfo
 }
 var file_chatd_internal_wire_wire_proto_depIdxs = []int32{
 	1,  // 0: chatfleet.internal.v1.StoredEvent.content:type_name -> chatfleet.internal.v1.Envelope
-	27, // 1: chatfleet.internal.v1.LogState.kind:type_name -> chatfleet.chat.v1.LogKind
+	28, // 1: chatfleet.internal.v1.LogState.kind:type_name -> chatfleet.chat.v1.LogKind
 	3,  // 2: chatfleet.internal.v1.LogState.recent:type_name -> chatfleet.internal.v1.RecentId
-	27, // 3: chatfleet.internal.v1.LogState.member_kinds:type_name -> chatfleet.chat.v1.LogKind
-	28, // 4: chatfleet.internal.v1.LogState.policy:type_name -> chatfleet.chat.v1.Policy
-	26, // 5: chatfleet.internal.v1.LogState.last_post_ms:type_name -> chatfleet.internal.v1.LogState.LastPostMsEntry
+	28, // 3: chatfleet.internal.v1.LogState.member_kinds:type_name -> chatfleet.chat.v1.LogKind
+	29, // 4: chatfleet.internal.v1.LogState.policy:type_name -> chatfleet.chat.v1.Policy
+	27, // 5: chatfleet.internal.v1.LogState.last_post_ms:type_name -> chatfleet.internal.v1.LogState.LastPostMsEntry
 	5,  // 6: chatfleet.internal.v1.LogState.tallies:type_name -> chatfleet.internal.v1.Tally
 	12, // 7: chatfleet.internal.v1.LogState.name:type_name -> chatfleet.internal.v1.NameState
-	29, // 8: chatfleet.internal.v1.LogState.invitations:type_name -> chatfleet.chat.v1.Invitation
+	30, // 8: chatfleet.internal.v1.LogState.invitations:type_name -> chatfleet.chat.v1.Invitation
 	6,  // 9: chatfleet.internal.v1.Checkpoint.untold_bans:type_name -> chatfleet.internal.v1.BanNote
 	5,  // 10: chatfleet.internal.v1.Relay.tallies:type_name -> chatfleet.internal.v1.Tally
 	6,  // 11: chatfleet.internal.v1.Relay.bans:type_name -> chatfleet.internal.v1.BanNote
 	10, // 12: chatfleet.internal.v1.OwnerRequest.create:type_name -> chatfleet.internal.v1.Create
-	30, // 13: chatfleet.internal.v1.OwnerRequest.join:type_name -> chatfleet.chat.v1.JoinRequest
-	31, // 14: chatfleet.internal.v1.OwnerRequest.leave:type_name -> chatfleet.chat.v1.LeaveRequest
-	32, // 15: chatfleet.internal.v1.OwnerRequest.post:type_name -> chatfleet.chat.v1.PostRequest
+	31, // 13: chatfleet.internal.v1.OwnerRequest.join:type_name -> chatfleet.chat.v1.JoinRequest
+	32, // 14: chatfleet.internal.v1.OwnerRequest.leave:type_name -> chatfleet.chat.v1.LeaveRequest
+	33, // 15: chatfleet.internal.v1.OwnerRequest.post:type_name -> chatfleet.chat.v1.PostRequest
 	11, // 16: chatfleet.internal.v1.OwnerRequest.note:type_name -> chatfleet.internal.v1.UserNote
-	18, // 17: chatfleet.internal.v1.OwnerRequest.heads:type_name -> chatfleet.internal.v1.Heads
-	19, // 18: chatfleet.internal.v1.OwnerRequest.fetch:type_name -> chatfleet.internal.v1.Fetch
-	33, // 19: chatfleet.internal.v1.OwnerRequest.set_role:type_name -> chatfleet.chat.v1.SetRoleRequest
-	34, // 20: chatfleet.internal.v1.OwnerRequest.set_policy:type_name -> chatfleet.chat.v1.SetPolicyRequest
+	19, // 17: chatfleet.internal.v1.OwnerRequest.heads:type_name -> chatfleet.internal.v1.Heads
+	20, // 18: chatfleet.internal.v1.OwnerRequest.fetch:type_name -> chatfleet.internal.v1.Fetch
+	34, // 19: chatfleet.internal.v1.OwnerRequest.set_role:type_name -> chatfleet.chat.v1.SetRoleRequest
+	35, // 20: chatfleet.internal.v1.OwnerRequest.set_policy:type_name -> chatfleet.chat.v1.SetPolicyRequest
 	13, // 21: chatfleet.internal.v1.OwnerRequest.set_name:type_name -> chatfleet.internal.v1.SetName
 	14, // 22: chatfleet.internal.v1.OwnerRequest.claim_name:type_name -> chatfleet.internal.v1.ClaimName
 	15, // 23: chatfleet.internal.v1.OwnerRequest.note_name:type_name -> chatfleet.internal.v1.NoteName
 	16, // 24: chatfleet.internal.v1.OwnerRequest.look_up:type_name -> chatfleet.internal.v1.LookUp
 	17, // 25: chatfleet.internal.v1.OwnerRequest.invite:type_name -> chatfleet.internal.v1.Invite
-	35, // 26: chatfleet.internal.v1.OwnerRequest.revoke_invitation:type_name -> chatfleet.chat.v1.RevokeInvitationRequest
-	7,  // 27: chatfleet.internal.v1.OwnerRequest.relay:type_name -> chatfleet.internal.v1.Relay
-	36, // 28: chatfleet.internal.v1.Create.request:type_name -> chatfleet.chat.v1.CreateRequest
-	27, // 29: chatfleet.internal.v1.UserNote.kind:type_name -> chatfleet.chat.v1.LogKind
-	29, // 30: chatfleet.internal.v1.Invite.invitation:type_name -> chatfleet.chat.v1.Invitation
-	37, // 31: chatfleet.internal.v1.OwnerReply.error:type_name -> chatfleet.chat.v1.Error
-	38, // 32: chatfleet.internal.v1.OwnerReply.info:type_name -> chatfleet.chat.v1.LogInfo
-	21, // 33: chatfleet.internal.v1.OwnerReply.heads:type_name -> chatfleet.internal.v1.Head
-	12, // 34: chatfleet.internal.v1.OwnerReply.name:type_name -> chatfleet.internal.v1.NameState
-	29, // 35: chatfleet.internal.v1.OwnerReply.invitations:type_name -> chatfleet.chat.v1.Invitation
-	8,  // 36: chatfleet.internal.v1.OwnerReply.relayed:type_name -> chatfleet.internal.v1.Relayed
-	21, // 37: chatfleet.internal.v1.Digest.moved:type_name -> chatfleet.internal.v1.Head
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	36, // 26: chatfleet.internal.v1.OwnerRequest.revoke_invitation:type_name -> chatfleet.chat.v1.RevokeInvitationRequest
+	18, // 27: chatfleet.internal.v1.OwnerRequest.joined:type_name -> chatfleet.internal.v1.Joined
+	7,  // 28: chatfleet.internal.v1.OwnerRequest.relay:type_name -> chatfleet.internal.v1.Relay
+	37, // 29: chatfleet.internal.v1.Create.request:type_name -> chatfleet.chat.v1.CreateRequest
+	28, // 30: chatfleet.internal.v1.UserNote.kind:type_name -> chatfleet.chat.v1.LogKind
+	30, // 31: chatfleet.internal.v1.Invite.invitation:type_name -> chatfleet.chat.v1.Invitation
+	38, // 32: chatfleet.internal.v1.OwnerReply.error:type_name -> chatfleet.chat.v1.Error
+	39, // 33: chatfleet.internal.v1.OwnerReply.info:type_name -> chatfleet.chat.v1.LogInfo
+	22, // 34: chatfleet.internal.v1.OwnerReply.heads:type_name -> chatfleet.internal.v1.Head
+	12, // 35: chatfleet.internal.v1.OwnerReply.name:type_name -> chatfleet.internal.v1.NameState
+	30, // 36: chatfleet.internal.v1.OwnerReply.invitations:type_name -> chatfleet.chat.v1.Invitation
+	8,  // 37: chatfleet.internal.v1.OwnerReply.relayed:type_name -> chatfleet.internal.v1.Relayed
+	22, // 38: chatfleet.internal.v1.Digest.moved:type_name -> chatfleet.internal.v1.Head
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_chatd_internal_wire_wire_proto_init() }
@@ -2850,6 +2937,7 @@ func file_chatd_internal_wire_wire_proto_init() {
 		(*OwnerRequest_LookUp)(nil),
 		(*OwnerRequest_Invite)(nil),
 		(*OwnerRequest_RevokeInvitation)(nil),
+		(*OwnerRequest_Joined)(nil),
 		(*OwnerRequest_Relay)(nil),
 	}
 	type x struct{}
@@ -2858,7 +2946,7 @@ func file_chatd_internal_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatd_internal_wire_wire_proto_rawDesc), len(file_chatd_internal_wire_wire_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -2302,8 +2302,9 @@ type Policy struct {
 	AdminsPostOnly bool `protobuf:"varint,1,opt,name=admins_post_only,json=adminsPostOnly,proto3" json:"admins_post_only,omitempty"`
 	// A member posts once in this time, at most 3,600 seconds; 0 is as often as he likes.
 	SlowModeSeconds uint32 `protobuf:"varint,2,opt,name=slow_mode_seconds,json=slowModeSeconds,proto3" json:"slow_mode_seconds,omitempty"`
-	// The log is private: only who has an invitation may join, and a channel is read only by who has joined. Excludes a name.
-	ByInvitation  bool `protobuf:"varint,3,opt,name=by_invitation,json=byInvitation,proto3" json:"by_invitation,omitempty"`
+	// The log is private: only who has an invitation may join, and a channel is read only by who has joined. Excludes a name. In a request
+	// to set a policy, a log without it stays what it is; who makes a log public says false. In what the server says, none is false.
+	ByInvitation  *bool `protobuf:"varint,3,opt,name=by_invitation,json=byInvitation,proto3,oneof" json:"by_invitation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2353,8 +2354,8 @@ func (x *Policy) GetSlowModeSeconds() uint32 {
 }
 
 func (x *Policy) GetByInvitation() bool {
-	if x != nil {
-		return x.ByInvitation
+	if x != nil && x.ByInvitation != nil {
+		return *x.ByInvitation
 	}
 	return false
 }
@@ -3879,7 +3880,10 @@ type CreateInvitationRequest struct {
 	// As in Invitation; in the future, or 0.
 	ExpiresMs int64 `protobuf:"varint,2,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
 	// For groups only.
-	MaxUses       uint32 `protobuf:"varint,3,opt,name=max_uses,json=maxUses,proto3" json:"max_uses,omitempty"`
+	MaxUses uint32 `protobuf:"varint,3,opt,name=max_uses,json=maxUses,proto3" json:"max_uses,omitempty"`
+	// Chosen by the client at random, unique per user and log: the same again is the same invitation, and is answered with the same token.
+	// 0: each request makes another.
+	RandomId      uint64 `protobuf:"fixed64,4,opt,name=random_id,json=randomId,proto3" json:"random_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3935,9 +3939,16 @@ func (x *CreateInvitationRequest) GetMaxUses() uint32 {
 	return 0
 }
 
+func (x *CreateInvitationRequest) GetRandomId() uint64 {
+	if x != nil {
+		return x.RandomId
+	}
+	return 0
+}
+
 type CreateInvitationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The secret, which is said only here.
+	// The secret, which is said only to who made it.
 	Token         string      `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	Invitation    *Invitation `protobuf:"bytes,2,opt,name=invitation,proto3" json:"invitation,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -5265,11 +5276,12 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\n" +
 	"expires_ms\x18\x04 \x01(\x03R\texpiresMs\x12\x19\n" +
 	"\bmax_uses\x18\x05 \x01(\rR\amaxUses\x12\x12\n" +
-	"\x04uses\x18\x06 \x01(\rR\x04uses\"\x83\x01\n" +
+	"\x04uses\x18\x06 \x01(\rR\x04uses\"\x9a\x01\n" +
 	"\x06Policy\x12(\n" +
 	"\x10admins_post_only\x18\x01 \x01(\bR\x0eadminsPostOnly\x12*\n" +
-	"\x11slow_mode_seconds\x18\x02 \x01(\rR\x0fslowModeSeconds\x12#\n" +
-	"\rby_invitation\x18\x03 \x01(\bR\fbyInvitation\"\x82\x02\n" +
+	"\x11slow_mode_seconds\x18\x02 \x01(\rR\x0fslowModeSeconds\x12(\n" +
+	"\rby_invitation\x18\x03 \x01(\bH\x00R\fbyInvitation\x88\x01\x01B\x10\n" +
+	"\x0e_by_invitation\"\x82\x02\n" +
 	"\aLogInfo\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12.\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1a.chatfleet.chat.v1.LogKindR\x04kind\x12\x14\n" +
@@ -5374,12 +5386,13 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"invitation\x18\x02 \x01(\tR\n" +
 	"invitation\"A\n" +
 	"\x0fResolveResponse\x12.\n" +
-	"\x04info\x18\x01 \x01(\v2\x1a.chatfleet.chat.v1.LogInfoR\x04info\"e\n" +
+	"\x04info\x18\x01 \x01(\v2\x1a.chatfleet.chat.v1.LogInfoR\x04info\"\x82\x01\n" +
 	"\x17CreateInvitationRequest\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x1d\n" +
 	"\n" +
 	"expires_ms\x18\x02 \x01(\x03R\texpiresMs\x12\x19\n" +
-	"\bmax_uses\x18\x03 \x01(\rR\amaxUses\"o\n" +
+	"\bmax_uses\x18\x03 \x01(\rR\amaxUses\x12\x1b\n" +
+	"\trandom_id\x18\x04 \x01(\x06R\brandomId\"o\n" +
 	"\x18CreateInvitationResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12=\n" +
 	"\n" +
@@ -5796,6 +5809,7 @@ func file_proto_chat_v1_chat_proto_init() {
 		(*Event_NameSlot)(nil),
 		(*Event_NameClaimed)(nil),
 	}
+	file_proto_chat_v1_chat_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
