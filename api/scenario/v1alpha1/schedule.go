@@ -22,10 +22,23 @@ func (f Fault) Title() string {
 	return string(f.Action) + " " + string(f.Target)
 }
 
+// Delayed returns the share of all sessions that the faults delay at some time. All delays have the same.
+func (s *Scenario) Delayed() (share float64) {
+	for _, f := range s.Faults {
+		if f.Action == Delay {
+			share = max(share, f.Share)
+		}
+	}
+	return share
+}
+
+// OnSessions says whether it is done to sessions, and not to processes.
+func (a Action) OnSessions() bool { return a == Cut || a == Delay }
+
 // Lasts returns how long the process is away by intent. ok is false for one that is killed and not started again.
 func (f Fault) Lasts() (d time.Duration, ok bool) {
 	switch f.Action {
-	case Stop:
+	case Stop, Delay:
 		return f.For.Std(), true
 	case Kill:
 		return f.RestartAfter.Std(), f.RestartAfter > 0

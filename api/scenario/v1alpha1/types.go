@@ -161,17 +161,24 @@ type Fault struct {
 	Name     string `json:"name,omitempty" jsonschema:"maxLength=64"`
 	Schedule `json:",inline" yaml:",inline"`
 	// What is done to the process: kill (SIGKILL), stop (SIGSTOP, and on again after `for`), or restart (SIGTERM, which
-	// drains it, and started again). Or cut: sessions lose their connection, by a reset, and come back by the rule for clients.
-	Action Action `json:"action" jsonschema:"required,enum=kill,enum=stop,enum=restart,enum=cut"`
+	// drains it, and started again). Or to sessions: cut, they lose their connection, by a reset, and come back by the rule for clients;
+	// delay, all that goes between them and their shards takes longer, both ways.
+	Action Action `json:"action" jsonschema:"required,enum=kill,enum=stop,enum=restart,enum=cut,enum=delay"`
 	// To which: store-leading (a store that owns partitions), meta-leader (the store that leads the stores' meta group),
-	// shard (any one), all-stores (all at once), or store-N or shard-N, from 0. For cut: sessions.
+	// shard (any one), all-stores (all at once), or store-N or shard-N, from 0. For cut and delay: sessions.
 	Target FaultTarget `json:"target" jsonschema:"required,pattern=^(store-leading|meta-leader|shard|all-stores|sessions|(store|shard)-(0|[1-9][0-9]{0\\,2}))$"`
-	// The share of all sessions that is cut, above 0 up to 1. Only for cut, which needs it.
+	// The share of all sessions that is cut or delayed, above 0 up to 1. Only for cut and delay, which need it. All delays of a scenario
+	// are of the same sessions, and have the same share.
 	Share float64 `json:"share,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1"`
-	// How long a stopped process stands still. Only for stop, which needs it.
+	// How long a stopped process stands still, or sessions are delayed. Only for stop and delay, which need it.
 	For Duration `json:"for,omitempty"`
 	// How long after its death a killed process is started again. Default for kill: it stays dead. Only for kill.
 	RestartAfter Duration `json:"restartAfter,omitempty"`
+	// How much longer everything takes, one way. At most 4s. Only for delay, which needs it.
+	Delay Duration `json:"delay,omitempty"`
+	// Up to how much is added to that, drawn evenly anew for each piece that is passed on; what comes later does not overtake. Only for
+	// delay. Default 0s.
+	Jitter Duration `json:"jitter,omitempty"`
 }
 
 // Action is what a fault does to a process.
@@ -183,6 +190,7 @@ const (
 	Stop    Action = "stop"
 	Restart Action = "restart"
 	Cut     Action = "cut"
+	Delay   Action = "delay"
 )
 
 // FaultTarget is the process, or processes, that a fault is done to: one of the constants, or store-N or shard-N.

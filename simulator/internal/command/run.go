@@ -177,7 +177,7 @@ func (f runFlags) given(s *v1alpha1.Scenario, c *live.Config) error {
 		return errors.New("--target needs --token-key: the private key whose tokens the fleet takes, as `chatd keygen` makes it")
 	case f.chatd != "" || f.localDir != "" || f.keep:
 		return errors.New("--chatd, --local-dir and --keep belong to --local, not to --target")
-	case slices.ContainsFunc(s.Faults, func(f v1alpha1.Fault) bool { return f.Action != v1alpha1.Cut }):
+	case slices.ContainsFunc(s.Faults, func(f v1alpha1.Fault) bool { return !f.Action.OnSessions() }):
 		return errors.New("the scenario breaks processes, which can be done to a local fleet alone; give --local in place of --target")
 	}
 	c.Endpoints, c.TokenKeyFile = f.targets, f.tokenKey

@@ -42,6 +42,8 @@ func TestExamine(t *testing.T) {
 		{"too many workers", func(f *Facts, _ *Trial, _ *Needs) { f.OpenFiles = 600 }, "sessions a shard", Missing, "take 59 shards"},
 		{"shards too full", func(_ *Facts, _ *Trial, n *Needs) { n.Sessions = 100_000 }, "sessions a shard", Missing, "take 6 shards"},
 		{"full when one is away", func(_ *Facts, _ *Trial, n *Needs) { n.Sessions, n.Shards, n.LosesShard = 100_000, 6, true }, "sessions a shard", Doubtful, "take 7 shards"},
+		{"more delayed than fit", func(_ *Facts, _ *Trial, n *Needs) { n.Delayed = 4745 }, "sessions delayed", Missing, "delay a smaller share"},
+		{"as many delayed as fit", func(_ *Facts, _ *Trial, n *Needs) { n.Delayed = 4744 }, "sessions delayed", Good, ""},
 		{"few files in all", func(f *Facts, _ *Trial, _ *Needs) { f.SystemFilesOpen = 1_970_000 }, "open files of all", Missing, "fs.file-max"},
 		{"few files known", func(f *Facts, _ *Trial, _ *Needs) { f.SystemFiles = 0 }, "open files of all", Good, ""},
 		{"one loopback address", func(f *Facts, _ *Trial, _ *Needs) { f.ManyLoopbacks = false }, "ports to a target", Missing, "127.0.0.0/8"},

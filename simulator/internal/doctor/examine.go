@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/chatfleet/chatfleet/simulator/internal/delay"
 	"github.com/chatfleet/chatfleet/simulator/internal/worker"
 )
 
@@ -86,7 +87,20 @@ func (x examination) files() []Finding {
 	case x.Workers > 0 && x.Workers < least:
 		workers.Level, workers.Do = Missing, fmt.Sprintf("the scenario has workers.count %d; raise it to %d, or leave it out", x.Workers, least)
 	}
-	return append(out, append([]Finding{workers}, append(x.shardFiles(), x.systemFiles()...)...)...)
+	out = append(out, workers)
+	return slices.Concat(out, x.proxyFiles(), x.shardFiles(), x.systemFiles())
+}
+
+// proxyFiles looks at the simulator's own process, in which each session that is delayed has two connections more.
+func (x examination) proxyFiles() []Finding {
+	if x.Delayed == 0 {
+		return nil
+	}
+	finding := Finding{What: "sessions delayed", Have: count(delay.RoomFor(x.OpenFiles)), Need: count(x.Delayed)}
+	if x.Delayed > delay.RoomFor(x.OpenFiles) {
+		finding.Level, finding.Do = Missing, "raise the limit of open files, or delay a smaller share"
+	}
+	return []Finding{finding}
 }
 
 // shardFiles looks at the shards of a local fleet, which have the limits of this process.
@@ -114,6 +128,7 @@ func (x examination) systemFiles() []Finding {
 	if x.Shards > 0 {
 		need *= 2
 	}
+	need += 2 * x.Delayed
 	finding := Finding{What: "open files of all", Have: count(x.SystemFiles - min(x.SystemFilesOpen, x.SystemFiles)), Need: count(need)}
 	if x.SystemFiles == 0 {
 		finding.Have = "not known"
@@ -193,6 +208,7 @@ func (x examination) buffers() []Finding {
 		if x.Shards > 0 {
 			sockets *= 2
 		}
+		sockets += 2 * x.Delayed
 		finding := Finding{What: "memory of all sockets", Have: size(x.TCPBytes), Need: size(uint64(sockets) * 4096)}
 		if uint64(sockets)*4096 > x.TCPBytes {
 			finding.Level, finding.Do = Doubtful, "beyond it the kernel drops packets: sysctl -w net.ipv4.tcp_mem=…"

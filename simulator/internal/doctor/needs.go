@@ -19,6 +19,8 @@ type Needs struct {
 	LosesShard bool
 	// Sessions that connect at once: after a cut, or in a second of the connect phase.
 	AtOnce int
+	// Sessions that are delayed, by proxies in the simulator's own process.
+	Delayed int
 	// Deliveries and posts a second on average, the most deliveries of one post, and when they must be there; 0: at no time.
 	DeliveriesPerSecond, PostsPerSecond float64
 	LargestPost                         int
@@ -38,11 +40,12 @@ func NeedsOf(s *v1alpha1.Scenario) Needs {
 	}
 	over := s.Phases.Connect.ConnectsOver(n.Sessions).Seconds()
 	n.AtOnce = int(float64(n.Sessions) / max(over, 1))
+	n.Delayed = int(s.Delayed() * float64(n.Sessions))
 	for _, f := range s.Faults {
 		switch {
 		case f.Action == v1alpha1.Cut:
 			n.AtOnce = max(n.AtOnce, int(f.Share*float64(n.Sessions)))
-		case !f.Target.OnStore():
+		case f.Action != v1alpha1.Delay && !f.Target.OnStore():
 			n.LosesShard = true
 		}
 	}

@@ -41,7 +41,7 @@ type Record struct {
 	Processes []string
 	// What they were just before, such as "store, leads 6 of 16 partitions".
 	Role string
-	// For a cut: how many sessions lost their connection, and what the fleet used of its processors until they were back.
+	// For a delay: how many sessions it is of, which are always the same. For a cut: how many sessions lost their connection, and what the fleet used of its processors until they were back.
 	Sessions int64
 	CPU      time.Duration
 	// By the clock: when the signal went out, and when all processes were ready again, or all sessions back; 0 if it did not, or they were not.
@@ -58,6 +58,8 @@ type Config struct {
 	Fleet Fleet
 	// Whose connections are cut; nil if none are.
 	Sessions Sessions
+	// What is delayed; nil if nothing is.
+	Network Network
 	// Used is the processor time of the fleet so far. nil: not known.
 	Used    func() time.Duration
 	Moments []Moment
@@ -119,8 +121,12 @@ func Run(ctx context.Context, c Config) []Record {
 
 func (b *breaker) carryOut(ctx context.Context, m Moment) Record {
 	r := Record{Moment: m}
-	if m.Action == v1alpha1.Cut {
+	switch m.Action {
+	case v1alpha1.Cut:
 		b.cut(ctx, &r)
+		return r
+	case v1alpha1.Delay:
+		b.delay(ctx, &r)
 		return r
 	}
 	if r.Err = b.healthy(ctx); r.Err == nil {
@@ -164,6 +170,37 @@ func (b *breaker) cut(ctx context.Context, r *Record) {
 		return
 	}
 	r.BackNs, r.CPU = b.Clock(), b.Used()-used
+}
+
+// headStart is the time that those who measure have to hear of a delay before it begins.
+const headStart = 200 * time.Millisecond
+
+// delay makes a way longer and waits until it is as before.
+func (b *breaker) delay(ctx context.Context, r *Record) {
+	if r.Err = b.healthy(ctx); r.Err != nil {
+		b.Say("%s: not done: %v", r.Title(), r.Err)
+		return
+	}
+	fromNs := b.Clock() + int64(headStart)
+	r.Late = max(0, time.Duration(fromNs-b.StartNs)-r.Due)
+	toNs := fromNs + int64(r.For)
+	if r.Sessions, r.Err = b.Network.Delay(fromNs, toNs, r.Delay.Std(), r.Jitter.Std()); r.Err != nil {
+		b.Network.End()
+		b.Say("%s: not done: %v", r.Title(), r.Err)
+		return
+	}
+	r.BeganNs = fromNs
+	r.Role = fmt.Sprintf("%d sessions, by %s", r.Sessions, r.Delay.Std())
+	if r.Jitter > 0 {
+		r.Role += fmt.Sprintf(" to %s", (r.Delay + r.Jitter).Std())
+	}
+	b.Say("%s: %s, for %s", r.Title(), r.Role, r.For.Std())
+	if !b.wait(ctx, time.Duration(toNs-b.Clock())) {
+		b.Network.End()
+		r.Err = context.Cause(ctx)
+		return
+	}
+	r.BackNs = toNs
 }
 
 // healthy waits until all processes that are meant to be there are ready: a fault is to hit a whole fleet.

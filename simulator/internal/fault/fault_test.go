@@ -264,3 +264,62 @@ func TestCut(t *testing.T) {
 		})
 	}
 }
+
+// longWay writes down when it was made longer.
+type longWay struct {
+	began time.Time
+	did   []string
+	err   error
+}
+
+func (w *longWay) Delay(fromNs, toNs int64, by, jitter time.Duration) (int64, error) {
+	w.did = append(w.did, fmt.Sprintf("at %s from %s to %s by %s and %s", time.Since(w.began), time.Duration(fromNs-1000), time.Duration(toNs-1000), by, jitter))
+	return 12, w.err
+}
+
+func (w *longWay) End() { w.did = append(w.did, fmt.Sprintf("ended at %s", time.Since(w.began))) }
+
+// A delay is told of before it begins, lasts as long as it should, and ends with the run; what comes next waits for it.
+func TestDelay(t *testing.T) {
+	delay := v1alpha1.Fault{
+		Schedule: schedule(1, 0, 1), Action: v1alpha1.Delay, Target: v1alpha1.Sessions, Share: 0.5, For: seconds(4), Delay: seconds(0.3), Jitter: seconds(0.2),
+	}
+	run := func(t *testing.T, ctx context.Context, w *longWay, faults ...v1alpha1.Fault) []Record {
+		t.Helper()
+		w.began = time.Now()
+		return Run(ctx, Config{
+			Fleet: newFake(), Network: w, Moments: Moments(faults), StartNs: 1000, Clock: func() int64 { return 1000 + int64(time.Since(w.began)) },
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := &longWay{}
+		kill := v1alpha1.Fault{Schedule: schedule(2, 0, 1), Action: v1alpha1.Kill, Target: v1alpha1.AnyShard, RestartAfter: seconds(1)}
+		records := run(t, t.Context(), w, delay, kill)
+		if want := []string{"at 1s from 1.2s to 5.2s by 300ms and 200ms"}; !slices.Equal(w.did, want) {
+			t.Errorf("did %q, want %q", w.did, want)
+		}
+		r := records[0]
+		if r.BeganNs != 1000+1.2e9 || r.BackNs != 1000+5.2e9 || r.Err != nil || r.Sessions != 12 || r.Role != "12 sessions, by 300ms to 500ms" {
+			t.Errorf("record %+v", r)
+		}
+		if records[1].Late != 3200*time.Millisecond {
+			t.Errorf("the next is late by %s", records[1].Late)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := &longWay{}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		records := run(t, ctx, w, delay)
+		if len(w.did) != 2 || w.did[1] != "ended at 3s" || records[0].Err == nil || records[0].BackNs != 0 {
+			t.Errorf("did %q, record %+v", w.did, records[0])
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := &longWay{err: errors.New("a worker is gone")}
+		records := run(t, t.Context(), w, delay)
+		if len(w.did) != 2 || records[0].Err == nil || records[0].BeganNs != 0 {
+			t.Errorf("did %q, record %+v", w.did, records[0])
+		}
+	})
+}

@@ -28,6 +28,14 @@ type Sessions interface {
 	Back(ctx context.Context, within time.Duration) error
 }
 
+// Network is the way between some sessions and the fleet.
+type Network interface {
+	// Delay makes it longer from one moment to another, by the clock, and returns for how many sessions.
+	Delay(fromNs, toNs int64, by, jitter time.Duration) (sessions int64, err error)
+	// End ends a delay before its time.
+	End()
+}
+
 // Op is something that can be done to a process.
 type Op string
 

@@ -229,6 +229,7 @@ func (e *engine) collectFaults() []verdict.Fault {
 		}
 		out[i] = f
 	}
+	e.delays(out)
 	return out
 }
 

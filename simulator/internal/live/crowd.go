@@ -17,6 +17,8 @@ type Crowd interface {
 	Cut(ctx context.Context, order int, share float64) (sessions int64, err error)
 	// Wake lets the slow readers read like everybody, or slowly again.
 	Wake(awake bool) error
+	// Delay tells when far sessions are delayed.
+	Delay(when swarm.Window) error
 	// Settle waits until all sessions have what the logs hold, at most until ctx ends, and returns how many are behind.
 	Settle(ctx context.Context, heads map[string]uint64) (behind int64, err error)
 	// Finish closes the sessions and holds what they got against what the logs hold.

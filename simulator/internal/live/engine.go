@@ -65,6 +65,7 @@ type engine struct {
 	watch    clockWatch
 
 	fleet     *fleet.Fleet // nil: given
+	far       *network     // nil: nothing is delayed
 	endpoints []string
 	minter    *mint.Minter
 	channels  channels
@@ -201,6 +202,9 @@ func (e *engine) close(ctx context.Context) error {
 	var errs []error
 	if e.crowd != nil {
 		errs = append(errs, e.crowd.Close())
+	}
+	if e.far != nil {
+		errs = append(errs, e.far.proxies.Close())
 	}
 	e.stop()
 	e.background.Wait()

@@ -171,6 +171,8 @@ func (o *ownProcess) Pids() []int              { return nil }
 
 func (o *ownProcess) Wake(awake bool) error { o.swarm.Wake(awake); return nil }
 
+func (o *ownProcess) Delay(when swarm.Window) error { o.swarm.Delay(when); return nil }
+
 func (o *ownProcess) Cut(ctx context.Context, order int, share float64) (int64, error) {
 	return o.swarm.Cut(ctx, order, share)
 }

@@ -41,7 +41,11 @@ func (e *engine) prepare(ctx, running context.Context) error {
 		}
 		// From here on the run counts: the sessions dial next.
 		e.startNs, e.started = stamp.Now(), e.Wall()
-		e.crowd, err = e.Crowd(running, e.wholeCrowd(attach))
+		whole := e.wholeCrowd(attach)
+		if err = e.openNetwork(&whole.Swarm); err != nil {
+			return err
+		}
+		e.crowd, err = e.Crowd(running, whole)
 		return err
 	})
 }
@@ -203,6 +207,10 @@ func (e *engine) breaks(measureNs int64) fault.Config {
 	c := fault.Config{
 		Sessions: &audience{crowd: e.crowd}, Moments: fault.Moments(e.Scenario.Faults), StartNs: measureNs,
 		Say: func(format string, args ...any) { e.Say("fault    "+format, args...) },
+	}
+	if e.far != nil {
+		e.far.crowd = e.crowd
+		c.Network = e.far
 	}
 	if e.fleet != nil {
 		c.Fleet, c.Used = fault.Local(e.fleet), func() time.Duration { return totalCPU(e.fleet) }

@@ -177,6 +177,12 @@ func fault(f verdict.Fault) Fault {
 			PeakSignInsPerSecond: f.PeakSignInsPerSecond, CPUMicrosPerSignIn: float64(f.CPUPerSignIn) / float64(time.Microsecond),
 		}
 	}
+	if d := f.Delay; d != nil {
+		out.Delay = &Delay{
+			ByMs: millis(d.By), JitterMs: millis(d.Jitter), Sessions: d.Sessions, DelayedMs: latency(d.Far, 0), OthersMs: latency(d.Others, 0),
+			DelayedElseMs: latency(d.FarElse, 0), OthersElseMs: latency(d.OthersElse, 0),
+		}
+	}
 	if f.BackAt > 0 {
 		back := millis(f.BackAt)
 		out.BackAtMs = &back

@@ -212,7 +212,23 @@ type Fault struct {
 	Deliveries            int64   `json:"deliveries"`
 	// Sessions that lost their connection until the next fault, and how they came back; absent if there were none.
 	Reconnects *Reconnects `json:"reconnects,omitempty"`
-	Error      string      `json:"error,omitempty"`
+	// What a delay did to the sessions that it was of, and to the others; absent for other faults.
+	Delay *Delay `json:"delay,omitempty"`
+	Error string `json:"error,omitempty"`
+}
+
+// Delay is the latencies of deliveries while the way between some sessions and the fleet was longer, of posts that were intended meanwhile,
+// and of all others.
+type Delay struct {
+	ByMs     Millis `json:"byMs"`
+	JitterMs Millis `json:"jitterMs"`
+	Sessions int64  `json:"sessions"`
+	// To the sessions that were delayed, and to the others.
+	DelayedMs Latency `json:"delayedMs"`
+	OthersMs  Latency `json:"othersMs"`
+	// To the same at times when nobody was delayed, a second and more before and after.
+	DelayedElseMs Latency `json:"delayedElseMs"`
+	OthersElseMs  Latency `json:"othersElseMs"`
 }
 
 // Reconnects is what became of the sessions that a fault disconnected.

@@ -30,6 +30,7 @@ type page struct {
 	// The actions there were, for the legend of the marks.
 	FaultMarks []string
 	Faults     []faultRow
+	Delays     []delayRow
 	Shards     []shardCard
 	Generator  []gauge
 	Facts      []group
@@ -111,6 +112,7 @@ func makePage(r Report) page {
 	for _, f := range r.Faults {
 		p.Faults = append(p.Faults, faultRowOf(f))
 	}
+	p.Delays = delayRows(r.Faults)
 	for _, proc := range r.Fleet.Processes {
 		p.Processes = append(p.Processes, processRowOf(proc))
 	}

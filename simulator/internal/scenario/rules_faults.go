@@ -2,8 +2,10 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 )
@@ -17,6 +19,8 @@ func (r *rules) faults() {
 		}
 		titles[f.Title()] = path
 		r.action(path, f)
+		r.onSessions(path, f)
+		r.delay(path, f)
 		r.faultTarget(path, f)
 		lasts, returns := f.Lasts()
 		r.schedule(path, f.Schedule, lasts)
@@ -27,21 +31,13 @@ func (r *rules) faults() {
 }
 
 func (r *rules) action(path string, f v1alpha1.Fault) {
-	switch cuts, sessions := f.Action == v1alpha1.Cut, f.Target == v1alpha1.Sessions; {
-	case cuts && !sessions:
-		r.report(path+".target", "cut is done to sessions, not to %s", f.Target)
-	case !cuts && sessions:
-		r.report(path+".target", "sessions can only be cut; %s is done to a process", f.Action)
-	case cuts && f.Share == 0:
-		r.report(path, "cut needs share: which share of all sessions loses its connection, above 0 up to 1")
-	case !cuts && f.Share > 0:
-		r.report(path+".share", "it belongs to cut, not to %s; remove it", f.Action)
-	}
 	switch {
 	case f.Action == v1alpha1.Stop && f.For == 0:
 		r.report(path, "stop needs for: how long the process stands still, above 0s")
-	case f.Action != v1alpha1.Stop && f.For > 0:
-		r.report(path+".for", "it belongs to stop, not to %s; remove it", f.Action)
+	case f.Action == v1alpha1.Delay && f.For == 0:
+		r.report(path, "delay needs for: how long it lasts, above 0s")
+	case f.Action != v1alpha1.Stop && f.Action != v1alpha1.Delay && f.For > 0:
+		r.report(path+".for", "it belongs to stop and delay, not to %s; remove it", f.Action)
 	}
 	switch {
 	case f.Action != v1alpha1.Kill && f.RestartAfter > 0:
@@ -50,6 +46,59 @@ func (r *rules) action(path string, f v1alpha1.Fault) {
 		r.report(path, "without restartAfter no store ever comes back")
 	case f.Action == v1alpha1.Kill && f.RestartAfter == 0 && f.Count > 1:
 		r.report(path, "killed %d times, it needs restartAfter: when the process is started again", f.Count)
+	}
+}
+
+// onSessions checks what belongs to faults of sessions alone.
+func (r *rules) onSessions(path string, f v1alpha1.Fault) {
+	switch on, sessions := f.Action.OnSessions(), f.Target == v1alpha1.Sessions; {
+	case on && !sessions:
+		r.report(path+".target", "%s is done to sessions, not to %s", f.Action, f.Target)
+	case !on && sessions:
+		r.report(path+".target", "sessions can only be cut or delayed; %s is done to a process", f.Action)
+	case on && f.Share == 0:
+		r.report(path, "%s needs share: which share of all sessions it hits, above 0 up to 1", f.Action)
+	case !on && f.Share > 0:
+		r.report(path+".share", "it belongs to cut and delay, not to %s; remove it", f.Action)
+	}
+}
+
+const (
+	// maxDelay is well below half of what a session waits for an answer before it takes its connection for dead.
+	maxDelay = 4 * time.Second
+	// maxDelays bounds how often sessions are delayed: each time has figures of its own, at every worker.
+	maxDelays = 100
+)
+
+// delay checks a delay, and that it is of the same sessions as all others.
+func (r *rules) delay(path string, f v1alpha1.Fault) {
+	if f.Action != v1alpha1.Delay {
+		if f.Delay > 0 {
+			r.report(path+".delay", "it belongs to delay, not to %s; remove it", f.Action)
+		}
+		if f.Jitter > 0 {
+			r.report(path+".jitter", "it belongs to delay, not to %s; remove it", f.Action)
+		}
+		return
+	}
+	sessions, times := r.s.Population.Sessions(), 0
+	for _, other := range r.s.Faults {
+		if other.Action == v1alpha1.Delay {
+			times += max(other.Count, 1)
+		}
+	}
+	first := slices.IndexFunc(r.s.Faults, func(f v1alpha1.Fault) bool { return f.Action == v1alpha1.Delay })
+	switch {
+	case f.Delay == 0:
+		r.report(path, "delay needs delay: how much longer everything takes one way, above 0s")
+	case (f.Delay + f.Jitter).Std() > maxDelay:
+		r.report(path+".delay", "%s, with its jitter, is too long; beyond %s sessions take their connections for dead", (f.Delay + f.Jitter).Std(), maxDelay)
+	case f.Share > 0 && int(f.Share*float64(sessions)) == 0:
+		r.report(path+".share", "%g of %d sessions is none; raise it", f.Share, sessions)
+	case f.Share != r.s.Faults[first].Share:
+		r.report(path+".share", "all delays are of the same sessions; give it the share of faults[%d], %g", first, r.s.Faults[first].Share)
+	case times > maxDelays:
+		r.report(path, "sessions are delayed %d times in all; at most %d", times, maxDelays)
 	}
 }
 

@@ -71,7 +71,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 
 		// Faults.
 		{"a stop without an end", "", "faults: [{action: stop, target: shard}]\n", `stop needs for`},
-		{"a kill with an end", "", "faults: [{action: kill, target: shard, for: 1s}]\n", `faults[0].for: it belongs to stop, not to kill`},
+		{"a kill with an end", "", "faults: [{action: kill, target: shard, for: 1s}]\n", `faults[0].for: it belongs to stop and delay, not to kill`},
 		{"a restart twice", "", "faults: [{action: restart, target: shard, restartAfter: 1s}]\n", `it belongs to kill, not to restart`},
 		{"all dead for good", "", "faults: [{action: kill, target: all-stores}]\n", `without restartAfter no store ever comes back`},
 		{"killed again while dead", "", "faults: [{action: kill, target: shard, every: 1s, count: 3}]\n", `killed 3 times, it needs restartAfter`},
@@ -82,10 +82,24 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"a store that is not there", "", "target: {local: {stores: 3, shards: 1}}\nfaults: [{action: kill, target: store-3}]\n", `there is no store-3; target.local has store-0 to store-2`},
 
 		{"a cut of a process", "", "faults: [{action: cut, target: shard, share: 1}]\n", `faults[0].target: cut is done to sessions, not to shard`},
-		{"sessions that are killed", "", "faults: [{action: kill, target: sessions}]\n", `sessions can only be cut`},
+		{"sessions that are killed", "", "faults: [{action: kill, target: sessions}]\n", `sessions can only be cut or delayed`},
 		{"a cut of nobody", "", "faults: [{action: cut, target: sessions}]\n", `cut needs share`},
 		{"a cut of more than all", "", "faults: [{action: cut, target: sessions, share: 1.5}]\n", `faults[0].share: 1.5 is too large; it must be at most 1`},
-		{"a share of a process", "", "faults: [{action: kill, target: shard, share: 0.5}]\n", `faults[0].share: it belongs to cut, not to kill`},
+		{"a share of a process", "", "faults: [{action: kill, target: shard, share: 0.5}]\n", `faults[0].share: it belongs to cut and delay, not to kill`},
+		{"a delay of a process", "", "faults: [{action: delay, target: shard, share: 0.5, delay: 1s, for: 2s}]\n", `15:34: faults[0].target: delay is done to sessions, not to shard`},
+		{"a delay of nobody", "", "faults: [{action: delay, target: sessions, delay: 1s, for: 2s}]\n", `delay needs share`},
+		{"a delay of no session", "", "faults: [{action: delay, target: sessions, share: 0.05, delay: 1s, for: 2s}]\n", `faults[0].share: 0.05 of 10 sessions is none`},
+		{"a delay by nothing", "", "faults: [{action: delay, target: sessions, share: 0.5, jitter: 1s, for: 2s}]\n", `delay needs delay: how much longer`},
+		{"a delay for no time", "", "faults: [{action: delay, target: sessions, share: 0.5, delay: 1s}]\n", `delay needs for`},
+		{"a delay too long", "", "faults: [{action: delay, target: sessions, share: 0.5, delay: 3s, jitter: 2s, for: 2s}]\n", `faults[0].delay: 5s, with its jitter, is too long`},
+		{"a delay that ends too late", "", "faults: [{action: delay, target: sessions, share: 0.5, delay: 1s, at: 5s, for: 6s}]\n", `over at 11s, after the measure phase`},
+		{"a delay in a delay", "", "faults: [{action: delay, target: sessions, share: 0.5, delay: 1s, for: 2s, every: 2s, count: 2}]\n", `faults[0].every: the next one comes before`},
+		{"delays of different sessions", "", "faults: [{action: delay, target: sessions, share: 0.5, delay: 1s, for: 2s}, {name: b, action: delay, target: sessions, share: 0.2, delay: 1s, at: 5s, for: 2s}]\n",
+			`faults[1].share: all delays are of the same sessions; give it the share of faults[0], 0.5`},
+		{"a delayed cut", "", "faults: [{action: cut, target: sessions, share: 0.5, delay: 1s}]\n", `faults[0].delay: it belongs to delay, not to cut`},
+		{"a jittery cut", "", "faults: [{action: cut, target: sessions, share: 0.5, jitter: 1s}]\n", `faults[0].jitter: it belongs to delay, not to cut`},
+		{"a delay that must not be seen", "", "  - {metric: delayedDelivery, bound: 1s}\nfaults: [{action: delay, target: sessions, share: 0.5, delay: 1s, for: 2s}]\n", `makes every delivery to these sessions 1s later; the bound cannot be met`},
+		{"delayed by nobody", "", "  - {metric: delayedDelivery, bound: 1s}\n", `the scenario gives it no samples: it has no faults that delay`},
 
 		// Slow readers, and what grows.
 		{"blocks too short", "subscribers: 10\n", "subscribers: 10\n  slowReaders: {share: 0.5, alternate: 10ms}\n", `10ms is too short for buffers to fill; at least 1s`},

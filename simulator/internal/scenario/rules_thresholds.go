@@ -70,10 +70,20 @@ func (r *rules) reachable(path string, t v1alpha1.Threshold, metric verdict.Metr
 	}
 	for _, f := range r.s.Faults {
 		away, _ := f.Lasts()
+		if f.Action == v1alpha1.Delay {
+			r.reachableDelayed(path, t, f)
+		}
 		if f.Target == v1alpha1.AllStores && (t.Fault == "" || t.Fault == f.Title()) && (t.Fault != "" || t.Aggregation == "" || t.Aggregation == "max") &&
 			time.Duration(t.Bound.Value) <= away {
 			r.report(path, "%q leaves no store for %s, so no wait after it is below %s; the bound cannot be met", f.Title(), away, t.Bound)
 		}
+	}
+}
+
+// reachableDelayed finds bounds for delayed deliveries that are below the delay itself.
+func (r *rules) reachableDelayed(path string, t v1alpha1.Threshold, f v1alpha1.Fault) {
+	if t.Metric == "delayedDelivery" && (t.Fault == "" || t.Fault == f.Title()) && time.Duration(t.Bound.Value) <= f.Delay.Std() {
+		r.report(path, "%q makes every delivery to these sessions %s later; the bound cannot be met", f.Title(), f.Delay.Std())
 	}
 }
 
@@ -156,6 +166,14 @@ func (r *rules) yields(t v1alpha1.Threshold, e Expected) (n int64, of string) {
 			n = int64(s.Pairs(r.s.Phases.Measure.Std()))
 		}
 		return n, "pairs of blocks (population.slowReaders.alternate)"
+	case strings.HasSuffix(t.Metric, "elayedDelivery"):
+		delays := slices.ContainsFunc(r.s.Faults, func(f v1alpha1.Fault) bool {
+			return f.Action == v1alpha1.Delay && (t.Fault == "" || t.Fault == f.Title())
+		})
+		if !delays {
+			return 0, "faults that delay"
+		}
+		return 0, "" // How many are on their way meanwhile, only the run shows.
 	case t.Metric == "notResumed", t.Metric == "reconnect" && len(r.s.Faults) > 0:
 		return 0, "" // How many, only the run shows.
 	case strings.HasPrefix(t.Metric, "fault"), t.Metric == "reconnect":

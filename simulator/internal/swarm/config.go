@@ -45,6 +45,10 @@ type Config struct {
 	// all. They read like everybody from Settle on, and are in an account of their own (Verification.Slow).
 	SlowShare          float64
 	SlowBytesPerSecond int
+	// FarShare is the share of sessions, 0 to 1, that connect to Far in place of Endpoints, which stands for the same shards in the same
+	// order: proxies that can make their way longer. Slow readers are not among them.
+	FarShare float64
+	Far      []string
 	// Token returns the token that the user signs in with. It is called once for each session, by New, concurrently.
 	Token func(user string) (string, error)
 	// Logs are the logs to follow; Attach says who follows which.
@@ -156,6 +160,10 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("swarm: slowShare: %v; want 0 to 1", c.SlowShare)
 	case c.SlowBytesPerSecond < 0 || c.SlowBytesPerSecond > maxSlowBytes:
 		return c, fmt.Errorf("swarm: slowBytesPerSecond: %d; want 0 to %d", c.SlowBytesPerSecond, maxSlowBytes)
+	case !(c.FarShare >= 0 && c.FarShare <= 1):
+		return c, fmt.Errorf("swarm: farShare: %v; want 0 to 1", c.FarShare)
+	case c.FarShare > 0 && len(c.Far) != len(c.Endpoints):
+		return c, fmt.Errorf("swarm: far: %d; want one for each of %d endpoints", len(c.Far), len(c.Endpoints))
 	case c.Token == nil:
 		return c, errors.New("swarm: token: missing; sessions cannot sign in without")
 	case !(c.ConnectPerSecond >= 0) || math.IsInf(c.ConnectPerSecond, 1):

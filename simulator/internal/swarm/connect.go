@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"errors"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,7 +50,7 @@ func (l *loop) dial(i int32, now int64) {
 	if s.is(flagSignedIn) {
 		l.counters.Reconnects++
 	}
-	fd, done, err := openSocket(l.endpointOf(i).addr, l.sources, l.number(i), s.is(flagSlow))
+	fd, done, err := openSocket(l.addressOf(i), l.sources, l.number(i), s.is(flagSlow))
 	s.conn++
 	s.state = connecting
 	l.under++
@@ -66,6 +67,14 @@ func (l *loop) dial(i int32, now int64) {
 	if done {
 		l.connected(i)
 	}
+}
+
+// addressOf is where to connect to: the endpoint, or what stands before it.
+func (l *loop) addressOf(i int32) netip.AddrPort {
+	if l.sessions[i].is(flagFar) {
+		return l.far[route(l.number(i), int(l.sessions[i].hop), len(l.far))].addr
+	}
+	return l.endpointOf(i).addr
 }
 
 func (l *loop) endpointOf(i int32) *endpoint {

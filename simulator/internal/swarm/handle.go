@@ -179,7 +179,7 @@ func (l *loop) difference(i int32, ref uint32, d *chatv1.DifferenceResponse, now
 		l.logID = ev.log
 		a.events = append(a.events, answerEvent{ev.pts, contentOf(ev.data, l.book.run)})
 	}
-	l.book.meter.from(l.home(i), s.is(flagSlow))
+	l.book.meter.from(l.home(i), s)
 	l.do(i, ci, l.book.answered(ci, a, now), now)
 }
 

@@ -39,6 +39,7 @@ type loop struct {
 	maxUnder  int     // first connects under way
 
 	endpoints []endpoint
+	far       []endpoint
 	sources   sources
 	logs      []string
 	logIndex  map[string]int32
@@ -90,6 +91,7 @@ type loop struct {
 		awake       atomic.Bool              // slow readers read like everybody
 		heads       atomic.Pointer[[]uint64] // by log; asks for shared.behind
 		cut         atomic.Pointer[cutOrder]
+		windows     atomic.Pointer[[]Window] // when far sessions are delayed
 	}
 	shared struct {
 		sync.Mutex
@@ -150,6 +152,7 @@ func (l *loop) tick(now int64) {
 		l.dialDue(now)
 	}
 	l.cutDue(now)
+	l.book.meter.windows = l.control.windows.Load()
 	l.readSlowly(now)
 	if now >= l.nextReport {
 		l.nextReport = now + int64(publishEvery)

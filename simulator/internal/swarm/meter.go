@@ -65,6 +65,10 @@ type meter struct {
 	shard  int
 	// The deliveries are those of a slow reader, which are not timed: most of their time is its own.
 	slow bool
+	// far: of a session whose way can be made longer. windows is when it is, delays what was measured meanwhile, see delay.go.
+	far     bool
+	windows *[]Window
+	delays  []DelayResult
 }
 
 // shardMeter is what is measured of one endpoint's sessions.
@@ -102,7 +106,9 @@ func newMeter(g grouping, startNs int64, endpoints int) *meter {
 }
 
 // from says whose the next deliveries are.
-func (m *meter) from(shard int, slow bool) { m.shard, m.slow = shard, slow }
+func (m *meter) from(shard int, s *session) {
+	m.shard, m.slow, m.far = shard, s.is(flagSlow), s.is(flagFar)
+}
 
 // delivered counts one delivery at now. What is no post has no intended moment, and so no latency.
 func (m *meter) delivered(c content, now int64) {
@@ -121,6 +127,9 @@ func (m *meter) delivered(c content, now int64) {
 	m.latency[g].Record(took)
 	if m.shards != nil && m.groups[g].Measured {
 		m.shards[m.shard].latency.Record(took)
+	}
+	if m.delays != nil && m.groups[g].Measured {
+		m.apart(c.intendedNs, took)
 	}
 	e := &m.exact[g]
 	e.maxNs = max(e.maxNs, int64(took))

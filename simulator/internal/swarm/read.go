@@ -187,7 +187,7 @@ func (l *loop) push(i int32, ev *event, now int64) {
 		l.counters.Stray++
 		return
 	}
-	l.book.meter.from(l.home(i), l.sessions[i].is(flagSlow))
+	l.book.meter.from(l.home(i), &l.sessions[i])
 	if do := l.book.pushed(ci, i, ev, now); do != nothing {
 		l.do(i, ci, do, now)
 	}

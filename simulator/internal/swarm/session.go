@@ -22,7 +22,6 @@ type session struct {
 	attempt  uint8  // connects in a row that did not lead to a sign-in
 	state    sessionState
 	flags    sessionFlags
-	_        uint8
 	detached uint16 // its cursors that this connection has not attached yet
 }
 
@@ -41,7 +40,7 @@ const (
 	retired // it will not connect any more
 )
 
-type sessionFlags uint8
+type sessionFlags uint16
 
 const (
 	flagJSON        sessionFlags = 1 << iota
@@ -52,6 +51,7 @@ const (
 	flagWriting  // epoll watches for room to write
 	flagSlow     // it reads slowly, see slow.go
 	flagResuming // it signs in, or has signed in, by its resume token
+	flagFar      // its way to the shards can be made longer, see delay.go
 )
 
 func (s *session) is(f sessionFlags) bool { return s.flags&f != 0 }
@@ -105,6 +105,8 @@ func newCrowd(cfg *Config, first, n int) (crowd, []cursor, error) {
 		if readsSlowly(first+i, cfg.SlowShare) {
 			s.set(flagSlow)
 			c.slow = append(c.slow, int32(i))
+		} else if picked(first+i, cfg.FarShare, farSalt) {
+			s.set(flagFar)
 		}
 		for _, log := range logs {
 			cursors = append(cursors, cursor{log: log})

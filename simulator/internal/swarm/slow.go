@@ -22,14 +22,19 @@ const (
 	slowTurnEvery = 10 * time.Millisecond
 )
 
-// readsSlowly picks one session at random of each 1/share. So they are as many as wanted, and begin at no particular shard.
+// readsSlowly says who does: as many as wanted, who begin at no particular shard.
 func readsSlowly(session int, share float64) bool {
+	return picked(session, share, 0)
+}
+
+// picked picks one session at random of each 1/share; others with another salt.
+func picked(session int, share float64, salt uint64) bool {
 	if share <= 0 {
 		return false
 	}
 	block := math.Floor(float64(session) * share)
 	first, next := int(math.Ceil(block/share)), int(math.Ceil((block+1)/share))
-	return session == first+int(mix(uint64(block))%uint64(max(next-first, 1)))
+	return session == first+int(mix(uint64(block)^salt)%uint64(max(next-first, 1)))
 }
 
 // dozes tells the sessions that do not read as fast as they can, at this time.

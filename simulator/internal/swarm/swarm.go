@@ -39,6 +39,14 @@ func New(ctx context.Context, cfg Config) (*Swarm, error) {
 			return nil, err
 		}
 	}
+	var far []endpoint
+	for _, e := range cfg.Far {
+		at, err := resolve(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		far = append(far, at)
+	}
 	from, err := parseSources(cfg.SourceAddresses)
 	if err != nil {
 		return nil, err
@@ -51,7 +59,7 @@ func New(ctx context.Context, cfg Config) (*Swarm, error) {
 		if err != nil {
 			return nil, err
 		}
-		l.endpoints, l.sources = endpoints, from
+		l.endpoints, l.far, l.sources = endpoints, far, from
 		s.loops = append(s.loops, l)
 	}
 	return s, nil
@@ -100,6 +108,9 @@ func (s *Swarm) newLoop(index, of, first, n int, groups grouping) (*loop, error)
 		count:      &l.counters,
 		meter:      newMeter(groups, s.cfg.StartNs, len(s.cfg.Endpoints)),
 		slow:       func(ci int32) bool { return l.sessions[l.sessionOf(ci)].is(flagSlow) },
+	}
+	if s.cfg.FarShare > 0 {
+		l.book.meter.delays = []DelayResult{newDelayResult()}
 	}
 	l.publish()
 	return l, nil
@@ -205,6 +216,8 @@ type Result struct {
 	Peaks *Peaks           `json:"peaks"`
 	// Deliveries counts by the moment of delivery.
 	Deliveries *measure.Series `json:"deliveries"`
+	// Delays are the times of Delay in their order, after one for the rest of the time; none if nobody can be delayed.
+	Delays []DelayResult `json:"delays,omitempty"`
 	// Changes in how many sessions there should be by the rate of connects, have a WebSocket, and are signed in.
 	Wanted      *measure.Series `json:"wanted"`
 	Established *measure.Series `json:"established"`
@@ -302,6 +315,7 @@ func (l *loop) result(truths []*truth) (Result, error) {
 		}
 		r.Groups = append(r.Groups, GroupResult{g.Name, h, time.Duration(m.exact[i].maxNs), h.Count(), m.exact[i].late})
 	}
+	r.Delays = m.delayResults()
 	for i := range m.shards {
 		r.Shards = append(r.Shards, ShardResult{l.endpoints[i].host, 0, lost[i], &m.shards[i].latency, m.shards[i].deliveries})
 	}
@@ -368,6 +382,7 @@ func (r *Result) Merge(o Result) error {
 		to.Arrived += g.Arrived
 		to.Late += g.Late
 	}
+	r.mergeDelays(o.Delays)
 	r.Latency.Merge(o.Latency)
 	r.SignIn.Merge(o.SignIn)
 	r.Hiccups.Merge(o.Hiccups)

@@ -46,6 +46,7 @@ func goodRun() Measurements {
 			LongestAckWait: wait, LongestDeliveryWait: wait, Posts: 100, Deliveries: 1000, Sessions: 200, LongestReturn: wait,
 		})
 	}
+	m.Faults[2].Delay = &Delay{By: 300 * time.Millisecond, Sessions: 200, Far: histogram(400*time.Millisecond, 100), Others: histogram(100*time.Millisecond, 900)}
 	for range 30 {
 		m.Slow.Pairs = append(m.Slow.Pairs, SlowPair{Reading: 50 * time.Millisecond, Slow: 50 * time.Millisecond})
 	}

@@ -297,3 +297,28 @@ func TestMedianOfAnEvenNumber(t *testing.T) {
 		t.Errorf("median of 1 and never is %g", got)
 	}
 }
+
+// What is delayed is told from what is not, and the faults of one name from all others.
+func TestDelayedAndUndelayedDeliveries(t *testing.T) {
+	m := goodRun()
+	m.Faults[1].Name = "longer"
+	m.Faults[1].Delay = &Delay{Far: histogram(2*time.Second, 50), Others: histogram(100*time.Millisecond, 450)}
+	for _, tt := range []struct {
+		metric, fault, limit string
+		want                 Verdict
+		samples              int64
+	}{
+		{"delayedDelivery", "", "1s", Fail, 150},
+		{"delayedDelivery", "longer", "1s", Fail, 50},
+		{"delayedDelivery", "store kills", "1s", Pass, 100},
+		{"undelayedDelivery", "", "200ms", Pass, 1350},
+		{"undelayedDelivery", "longer", "50ms", Fail, 450},
+	} {
+		th := threshold(tt.metric, "", tt.limit)
+		th.Fault = tt.fault
+		r := Judge(m, []v1alpha1.Threshold{th}).Results[0]
+		if r.Verdict != tt.want || r.Samples != tt.samples {
+			t.Errorf("%s: %s of %d samples; want %s of %d", r.Title, r.Verdict, r.Samples, tt.want, tt.samples)
+		}
+	}
+}

@@ -169,8 +169,23 @@ type Fault struct {
 	// fleet in that time, with all else that it did, a sign-in. 0 if not known.
 	PeakSignInsPerSecond, SignInsPerSecond float64
 	CPUPerSignIn                           time.Duration
+	// For a delay, what it did to whom; nil if not known.
+	Delay *Delay
 	// Why it could not be done, if it could not. Then it is no sample.
 	Error string
+}
+
+// Delay is what became of deliveries while the way between some sessions and the fleet was longer. Those that never came are in the
+// account of all deliveries alone.
+type Delay struct {
+	// How much longer, one way, and up to how much more.
+	By, Jitter time.Duration
+	// Whose way it was.
+	Sessions int64
+	// Of posts that were intended meanwhile: to those sessions, and to all others but slow readers.
+	Far, Others *measure.Histogram
+	// Of posts at other times of the measure phase, a second and more before and after, when the same sessions went through the same proxy without a delay.
+	FarElse, OthersElse *measure.Histogram
 }
 
 // Block is a group of deliveries that belong together (one broadcast at one shard) and may share their luck.

@@ -174,6 +174,12 @@ func runMetrics() []Metric {
 		{Name: "faultReconnect", Help: "time until the last session that a fault disconnected is signed in again",
 			Unit: v1alpha1.UnitTime, Aggregation: "max", PerFault: true, ends: oneEnd,
 			read: waits(func(f Fault) (time.Duration, int64) { return f.LongestReturn, f.Sessions })},
+		{Name: "delayedDelivery", Help: "delivery of posts intended while sessions were delayed, to these sessions",
+			Unit: v1alpha1.UnitTime, Aggregation: "p99.9", PerFault: true, ends: twoEnds,
+			read: delayed(func(d *Delay) *measure.Histogram { return d.Far })},
+		{Name: "undelayedDelivery", Help: "delivery of the same posts to the others",
+			Unit: v1alpha1.UnitTime, Aggregation: "p99.9", PerFault: true, ends: twoEnds,
+			read: delayed(func(d *Delay) *measure.Histogram { return d.Others })},
 		{Name: "reconnect", Help: "time from a session's lost connection to being signed in again",
 			Unit: v1alpha1.UnitTime, Aggregation: "p99.9", ends: oneEnd,
 			read: func(m *Measurements, _ string) reading { return latency(m.Sessions.Return, m.Sessions.Away) }},
@@ -213,6 +219,19 @@ func runMetrics() []Metric {
 			read: func(m *Measurements, _ string) reading {
 				return number(float64(m.Fleet.CPUPerDelivery), samplesIf(m.Fleet.CPUPerDelivery > 0, m.Deliveries.Delivered))
 			}},
+	}
+}
+
+// delayed adds up what was measured during all delays, or those of a name.
+func delayed(of func(d *Delay) *measure.Histogram) func(m *Measurements, fault string) reading {
+	return func(m *Measurements, fault string) reading {
+		sum := measure.NewHistogram()
+		for _, f := range m.Faults {
+			if f.Delay != nil && f.Error == "" && (fault == "" || f.Name == fault) {
+				sum.Merge(of(f.Delay))
+			}
+		}
+		return latency(sum, 0)
 	}
 }
 

@@ -162,11 +162,14 @@ func (w *worker) obey(ctx context.Context, m message) error {
 	case m.Wake != nil && w.swarm != nil:
 		w.swarm.Wake(m.Wake.Awake)
 		return nil
+	case m.Delay != nil && w.swarm != nil:
+		w.swarm.Delay(m.Delay.When)
+		return nil
 	case m.Settle != nil && w.swarm != nil:
 		w.tasks.Go(func() { w.settle(ctx, m.Settle) })
 		return nil
 	}
-	return errors.New("an order out of turn: want plan, start, cut, wake, settle, finish")
+	return errors.New("an order out of turn: want plan, start, cut, wake, delay, settle, finish")
 }
 
 // prepare lays out the swarm and lets it run, with no session connected yet.

@@ -14,7 +14,7 @@ import (
 
 const (
 	// version of the messages. Coordinator and worker are normally the same executable; in a cluster, two images may meet.
-	version = 3
+	version = 4
 	// maxMessageBytes bounds every message but the first: the lists of a long run, or the figures of one.
 	maxMessageBytes = 256 << 20
 	// maxHelloBytes bounds what somebody may send who has not shown the secret yet.
@@ -39,6 +39,7 @@ type message struct {
 	Settle *settle `json:"settle,omitempty"`
 	Cut    *cut    `json:"cut,omitempty"`
 	Wake   *wake   `json:"wake,omitempty"`
+	Delay  *delay  `json:"delay,omitempty"`
 	Finish *finish `json:"finish,omitempty"`
 }
 
@@ -84,6 +85,11 @@ type severed struct {
 // wake lets slow readers read like everybody, or slowly again. Nothing answers it.
 type wake struct {
 	Awake bool `json:"awake"`
+}
+
+// delay says when far sessions are delayed. Nothing answers it.
+type delay struct {
+	When swarm.Window `json:"when"`
 }
 
 // finish asks for the result, which is the worker's last message.

@@ -19,6 +19,8 @@ type plan struct {
 	JSONShare        float64            `json:"jsonShare"`
 	SlowShare        float64            `json:"slowShare"`
 	SlowBytes        int                `json:"slowBytesPerSecond"`
+	FarShare         float64            `json:"farShare,omitempty"`
+	Far              []string           `json:"far,omitempty"`
 	Logs             []string           `json:"logs"`
 	Attach           []swarm.Attachment `json:"attach"`
 	ConnectPerSecond float64            `json:"connectPerSecond"`
@@ -39,7 +41,7 @@ func planFor(c swarm.Config, key []byte, expires time.Time, k, n int) *plan {
 	p := &plan{
 		Run: c.Run, StartNs: c.StartNs, FirstSession: c.FirstSession + first, Sessions: end - first, Users: c.Users,
 		Endpoints: c.Endpoints, SourceAddresses: c.SourceAddresses, JSONShare: c.JSONShare,
-		SlowShare: c.SlowShare, SlowBytes: c.SlowBytesPerSecond, Logs: c.Logs, Attach: c.Attach,
+		SlowShare: c.SlowShare, SlowBytes: c.SlowBytesPerSecond, FarShare: c.FarShare, Far: c.Far, Logs: c.Logs, Attach: c.Attach,
 		ConnectPerSecond: c.ConnectPerSecond * float64(end-first) / float64(c.Sessions),
 		Groups:           c.Groups, Posts: c.Posts, Loops: c.Loops, Seed: c.Seed, Behaviour: c.Behaviour,
 		SigningKey: key, Expires: expires,
@@ -59,7 +61,7 @@ func (p *plan) config() (swarm.Config, error) {
 	return swarm.Config{
 		Run: p.Run, StartNs: p.StartNs, FirstSession: p.FirstSession, Sessions: p.Sessions, Users: p.Users,
 		Endpoints: p.Endpoints, SourceAddresses: p.SourceAddresses, JSONShare: p.JSONShare, Token: tokens.Mint,
-		SlowShare: p.SlowShare, SlowBytesPerSecond: p.SlowBytes,
+		SlowShare: p.SlowShare, SlowBytesPerSecond: p.SlowBytes, FarShare: p.FarShare, Far: p.Far,
 		Logs: p.Logs, Attach: p.Attach, ConnectPerSecond: p.ConnectPerSecond, MaxConnecting: p.MaxConnecting,
 		Groups: p.Groups, Posts: p.Posts, Loops: p.Loops, Seed: p.Seed, Behaviour: p.Behaviour,
 	}, nil

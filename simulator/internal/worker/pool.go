@@ -70,7 +70,7 @@ func SocketsPerWorker(limit uint64) int {
 }
 
 // Pool is a swarm in worker processes. Its methods may be called from any goroutine, but each stage once: Start, Settle
-// (as often as wanted), Cut and Wake (likewise), Finish, Close.
+// (as often as wanted), Cut, Wake and Delay (likewise), Finish, Close.
 type Pool struct {
 	cfg     Config
 	peers   []*peer
@@ -257,6 +257,17 @@ func (p *Pool) Wake(awake bool) error {
 	var errs []error
 	for _, w := range p.alive() {
 		if err := w.send(message{Wake: &wake{awake}}); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", w, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Delay tells when far sessions are delayed (see swarm.Swarm.Delay).
+func (p *Pool) Delay(when swarm.Window) error {
+	var errs []error
+	for _, w := range p.alive() {
+		if err := w.send(message{Delay: &delay{when}}); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", w, err))
 		}
 	}

@@ -82,7 +82,7 @@
     ctx.restore();
   }
 
-  const faultColor = { kill: "bad", stop: "third", restart: "sick" };
+  const faultColor = { kill: "bad", stop: "third", restart: "sick", delay: "third" };
   const phaseName = { warmup: "warm-up" };
 
   // Phases as bands with their names above the plot, faults as marks at their moments.
@@ -95,6 +95,14 @@
           ctx.fillStyle = color("band");
           ctx.fillRect(x0, box.top, x1 - x0, box.height);
         });
+        for (const f of data.faults) {
+          if (f.action !== "delay" || f.backMs == null) continue;
+          const x0 = u.valToPos(f.atMs, "x", true), x1 = u.valToPos(f.backMs, "x", true);
+          ctx.globalAlpha = .14;
+          ctx.fillStyle = color(faultColor.delay);
+          ctx.fillRect(x0, box.top, x1 - x0, box.height);
+          ctx.globalAlpha = 1;
+        }
       }),
       draw: (u) => {
         const { ctx, bbox: box } = u, right = box.left + box.width;
