@@ -161,7 +161,7 @@ func TestLostLivePushIsHealedByOneFetch(t *testing.T) {
 	}
 }
 
-func signIn(ctx context.Context, t *testing.T, url, raw, log string) *websocket.Conn {
+func signIn(ctx context.Context, t testing.TB, url, raw, log string) *websocket.Conn {
 	t.Helper()
 	c, _, err := websocket.Dial(ctx, url+gateway.SessionPath, &websocket.DialOptions{Subprotocols: []string{engine.SubprotocolProtobuf}})
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 
 // member is a chatd that runs in a test.
 type member struct {
-	t              *testing.T
+	t              testing.TB
 	admin, clients string // URLs
 	signer         *token.Signer
 	// lines are the messages that it has logged, at level info and above.
@@ -26,7 +26,7 @@ type member struct {
 }
 
 // runMember runs a member whose stores, if it has any, are one. It returns when it is ready, and stops it when the test ends.
-func runMember(t *testing.T, role Role, change func(*Config)) *member {
+func runMember(t testing.TB, role Role, change func(*Config)) *member {
 	t.Helper()
 	signer, err := token.GenerateSigner(nil, nil)
 	if err != nil {
