@@ -108,18 +108,24 @@ func nodeConfig(c config.Config) node.Config {
 
 // clients are the bounds on who connects.
 func clients(c config.Config) gateway.Config {
-	exempt := []netip.Prefix{} // not nil: none is none
-	for _, s := range c.Limits.ExemptAddresses {
-		if p, err := netip.ParsePrefix(s); err == nil { // checked already
-			exempt = append(exempt, p)
-		}
-	}
 	return gateway.Config{
+		TrustedProxies: prefixes(c.TrustedProxies), ExemptAddresses: prefixes(c.Limits.ExemptAddresses),
 		MaxConnections: c.Limits.Connections, MaxUnknown: c.Limits.UnknownConnections, MaxUnknownPerAddress: c.Limits.UnknownPerAddress,
 		HandshakesPerSecond: c.Limits.HandshakesPerSecond, HandshakeBurst: c.Limits.HandshakeBurst,
-		FailuresPerSecond: c.Limits.FailuresPerSecond, FailureBurst: c.Limits.FailureBurst, ExemptAddresses: exempt,
+		FailuresPerSecond: c.Limits.FailuresPerSecond, FailureBurst: c.Limits.FailureBurst,
 		HeadersWithin: c.HTTP.HeadersWithin, BodyWithin: c.HTTP.BodyWithin, RequestTimeout: c.HTTP.RequestTimeout,
 	}
+}
+
+// prefixes is not nil if there are none: none is none, and not the default.
+func prefixes(lines []string) []netip.Prefix {
+	all := []netip.Prefix{}
+	for _, s := range lines {
+		if p, err := netip.ParsePrefix(s); err == nil { // checked already
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 func issuers(lines []string) []token.Issuer {

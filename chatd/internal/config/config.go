@@ -40,7 +40,10 @@ type Config struct {
 
 	Listen      string
 	AllowOrigin []string
-	Token       struct {
+
+	TrustedProxies []string
+
+	Token struct {
 		Keys    string
 		Issuers []string
 	}

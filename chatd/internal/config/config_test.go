@@ -177,6 +177,8 @@ func TestWhatIsRefused(t *testing.T) {
 		"two issuers of one name":   {inShard("").set("token-issuers=iss=a keys=k,iss=a keys=j"), []string{`the issuer "a" is there twice`}},
 		"keys that are not safe":    {inShard("").set("token-keys=http://example.com/k"), []string{`--token-keys: token.keys:`, "want https"}},
 		"no range of addresses":     {inShard("limits: {exemptAddresses: [10.0.0.1]}\n"), []string{`chatd.yaml:8:28: limits.exemptAddresses: "10.0.0.1" is no range of addresses: want one as 10.0.0.0/8`}},
+		"no range of proxies":       {inShard("trustedProxies: [10.0.0.0/8, 10.0.0]\n"), []string{`chatd.yaml:8:30: trustedProxies: "10.0.0" is no range of addresses`}},
+		"everybody a proxy":         {inShard("").set("trusted-proxies=::/0"), []string{`--trusted-proxies: trustedProxies: "::/0" is everybody`}},
 		"a post larger than frames": {inShard("limits: {messageBytes: 8KiB, frameBytes: 4KiB}\n"), []string{`chatd.yaml:8:24: limits.messageBytes: 8KiB does not fit a frame of limits.frameBytes, 4KiB`}},
 		"no secret":                 {with("cluster-secret-file="), []string{`cluster.secretFile: it is missing`}},
 		"no file of the secret":     {with("cluster-secret-file=none"), []string{`--cluster-secret-file: cluster.secretFile: open none: file does not exist`}},
@@ -208,7 +210,7 @@ func TestAllProblemsAreTold(t *testing.T) {
 	})
 	want := `5 things are wrong with the configuration:
   chatd.yaml:1:7: role: "shart": want store, shard or combined; did you mean shard?
-  chatd.yaml:2:1: unknown key "foo"; known are role, name, region, partitions, admin, cluster, log, listen, allowOrigin, token, stores, drain, limits, http, session, ring, data, durability, replicas, fullAt, leaf
+  chatd.yaml:2:1: unknown key "foo"; known are role, name, region, partitions, admin, cluster, log, listen, allowOrigin, trustedProxies, token, stores, drain, limits, http, session, ring, data, durability, replicas, fullAt, leaf
   chatd.yaml:3:16: ring.events: 1: want 16 to 1000000
   CHATD_REPLICAS: replicas: 2: want 1, 3 or 5
   --log-format: log.format: "xml": want text or json`

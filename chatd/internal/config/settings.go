@@ -59,6 +59,8 @@ func settings(c *Config) []setting {
 			doc: "Address for clients."},
 		{key: "allowOrigin", roles: withSessions, value: list(&c.AllowOrigin, 1000, origin),
 			doc: "Web origins whose pages may connect, besides the same host's. As a browser sends them: https://app.example.com."},
+		{key: "trustedProxies", roles: withSessions, value: list(&c.TrustedProxies, 1000, proxies),
+			doc: "Addresses of proxies, as 10.0.0.0/8, whose X-Forwarded-For is believed. It must add who has connected to it at the right end. Clients are counted by the rightmost address that is none of these."},
 		{key: "token.keys", roles: withSessions, value: path(&c.Token.Keys),
 			doc: "File or URL of the public keys of users' tokens, a JWK set, whatever issuer the tokens name. `chatd keygen` makes one for development."},
 		{key: "token.issuers", roles: withSessions, value: list(&c.Token.Issuers, 16, issuer),

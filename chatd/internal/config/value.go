@@ -151,6 +151,17 @@ func prefix(s string) error {
 	return nil
 }
 
+// proxies is a range of addresses that are believed. Not everybody's: then clients could say what they like.
+func proxies(s string) error {
+	if err := prefix(s); err != nil {
+		return err
+	}
+	if netip.MustParsePrefix(s).Bits() == 0 {
+		return fmt.Errorf("%s is everybody, and whoever comes could say that he is somebody else: want the addresses of the proxies", quote(s))
+	}
+	return nil
+}
+
 // issuer is one line about an issuer of tokens.
 func issuer(s string) error {
 	if len(s) > maxTextBytes {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,7 +42,9 @@ func newAdmission(cfg Config) *admission {
 // visitor is one connection, as admission counts it.
 type visitor struct {
 	admission *admission
-	// addr is what is counted by; exempt addresses are not.
+	// proxy is whom the connection is from, if what he says of his clients is believed.
+	proxy netip.Addr
+	// addr is what is counted by; exempt addresses are not. On a connection of a proxy both change with the request, under the admission's mu.
 	addr   netip.Addr
 	exempt bool
 	// heard: a request has come, and its handler is at work.
@@ -56,6 +59,10 @@ type visitor struct {
 func (a *admission) enter(remote net.Addr) (*visitor, string) {
 	v := &visitor{admission: a}
 	v.addr, v.exempt = a.addressOf(remote)
+	if tcp, ok := remote.(*net.TCPAddr); ok && a.isProxy(plainAddr(tcp.AddrPort().Addr())) {
+		// Nobody's, until a request says whose.
+		v.proxy, v.addr, v.exempt = plainAddr(tcp.AddrPort().Addr()), netip.Addr{}, true
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
@@ -64,7 +71,7 @@ func (a *admission) enter(remote net.Addr) (*visitor, string) {
 	case a.unknown >= a.cfg.MaxUnknown:
 		return nil, full("503 Service Unavailable", "as many connections as may have not signed in yet; try another shard, or later")
 	case !v.exempt && a.unknownOf[v.addr] >= a.cfg.MaxUnknownPerAddress:
-		return nil, full("429 Too Many Requests", "as many connections of your address as may have not signed in yet; sign in, or wait")
+		return nil, full("429 Too Many Requests", tooManyUnknown)
 	}
 	a.open++
 	a.unknown++
@@ -78,11 +85,13 @@ func (a *admission) addressOf(remote net.Addr) (addr netip.Addr, exempt bool) {
 	if !ok {
 		return netip.Addr{}, true
 	}
-	addr = tcp.AddrPort().Addr().Unmap().WithZone("")
-	for _, prefix := range a.cfg.ExemptAddresses {
-		if prefix.Contains(addr) {
-			return addr, true
-		}
+	return a.countedBy(plainAddr(tcp.AddrPort().Addr()))
+}
+
+// countedBy is the same of an address.
+func (a *admission) countedBy(addr netip.Addr) (counted netip.Addr, exempt bool) {
+	if within(a.cfg.ExemptAddresses, addr) {
+		return addr, true
 	}
 	if addr.Is6() {
 		if network, err := addr.Prefix(64); err == nil {
@@ -125,17 +134,20 @@ func (v *visitor) blamed(failed *chatv1.Error) {
 func (v *visitor) leave() {
 	a := v.admission
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	if v.gone.Swap(true) {
-		a.mu.Unlock()
 		return
 	}
 	a.open--
-	failed := !v.known.Load()
-	if failed {
+	if !v.known.Load() {
 		a.forgetLocked(v)
+		a.failLocked(v)
 	}
-	a.mu.Unlock()
-	if failed && !v.excused.Load() {
+}
+
+// failLocked notes that a connection has come to nothing for who it counts for, unless he is not to blame for it.
+func (a *admission) failLocked(v *visitor) {
+	if !v.excused.Load() {
 		v.fail()
 	}
 }
@@ -185,9 +197,14 @@ func tooMany(wait time.Duration, message string) *chatv1.Error {
 	return &chatv1.Error{Code: chatv1.Error_CODE_TOO_MANY, Message: message, RetryAfterMs: uint32(min(wait.Milliseconds()+1, 1<<31))}
 }
 
+const tooManyUnknown = "as many connections of your address as may have not signed in yet; sign in, or wait"
+
+// fullFor is what who finds no place is told to wait.
+const fullFor = 5 * time.Second
+
 // full is the whole answer to a connection that cannot stay.
 func full(status, message string) string {
-	return "HTTP/1.1 " + status + "\r\nRetry-After: 5\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" +
+	return "HTTP/1.1 " + status + "\r\nRetry-After: " + strconv.Itoa(int(fullFor.Seconds())) + "\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" +
 		`{"code":"CODE_TOO_MANY","message":"` + message + `"}` + "\n"
 }
 

@@ -71,6 +71,8 @@ type Config struct {
 	// ExemptAddresses are not counted by address, such as those of a proxy or load balancer that hides who comes. Default loopback; an
 	// empty list that is not nil exempts nobody.
 	ExemptAddresses []netip.Prefix
+	// TrustedProxies are addresses whose X-Forwarded-For is believed: who sends a request is then what they say. Default none.
+	TrustedProxies []netip.Prefix
 	// HeadersWithin is how long the headers of a request may take, BodyWithin the whole of it. Defaults 10 s and 30 s.
 	HeadersWithin, BodyWithin time.Duration
 	// RequestTimeout bounds a request over HTTP. Default 30 s.
@@ -134,8 +136,9 @@ func newHandler(cfg Config) http.Handler {
 			Message: "nothing is at this path; sessions are at " + SessionPath + ", methods at /" + chatv1connect.ChatServiceName + "/<Method>"})
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if v := visitorOf(r); v != nil {
-			v.heard.Store(true)
+		if failed := visitorOf(r).brings(r); failed != nil {
+			refuse(w, http.StatusTooManyRequests, failed)
+			return
 		}
 		mux.ServeHTTP(w, r)
 	})

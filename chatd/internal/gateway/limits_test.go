@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bytes"
+	"net/netip"
 	"time"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
@@ -63,6 +64,16 @@ func limits() section {
 	join := func(d *door) []byte { return call(d, "Join", d.fill(`{"log":"@his"}`)) }
 	ack := &chatv1.ClientFrame_Ack{Ack: &chatv1.AckRequest{}}
 	ping := &chatv1.ClientFrame_Ping{Ping: &chatv1.PingRequest{}}
+	fewSessions := func(c *gateway.Config) { c.HandshakeBurst, c.HandshakesPerSecond = 3, 0.01 }
+	ofProxy := func(name string) *doorKind {
+		return at(name, func(c *gateway.Config) {
+			fewSessions(c)
+			c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		})
+	}
+	shakeFor := func(client string) func(*door) []byte {
+		return func(d *door) []byte { return upgrade(d, "X-Forwarded-For", client) }
+	}
 	few := func(c *gateway.Config) { c.FailureBurst, c.FailuresPerSecond = 3, 0.01 }
 	return section{"More than may be", "With small limits, so that few are many. Their usual values are in [the protocol](protocol.md#16-limits).", []refusal{
 		{name: "More connections than a shard holds", door: at("full", func(c *gateway.Config) { c.MaxConnections, c.MaxUnknown = 4, 4 }),
@@ -71,8 +82,16 @@ func limits() section {
 			crowd: crowd{n: 3}, send: shake, want: tooMany(503, "have not signed in yet")},
 		{name: "The same of one address", door: at("one address", func(c *gateway.Config) { c.MaxUnknownPerAddress = 3 }),
 			crowd: crowd{n: 3, at: openedJSON}, send: shake, want: tooMany(429, "of your address")},
-		{name: "More sessions a second than an address may begin", door: at("handshakes", func(c *gateway.Config) { c.HandshakeBurst, c.HandshakesPerSecond = 3, 0.01 }),
+		{name: "More sessions a second than an address may begin", door: at("handshakes", fewSessions),
 			crowd: crowd{n: 3, at: inJSON}, send: shake, want: tooMany(429, "connect more slowly")},
+		{name: "The same of one client of a trusted proxy", door: ofProxy("a client of a proxy"),
+			crowd: crowd{n: 3, send: shakeFor("198.51.100.7")}, send: shakeFor("203.0.113.5, 198.51.100.7"), want: tooMany(429, "connect more slowly")},
+		{name: "A client of the same proxy, beside that one", door: ofProxy("clients of a proxy"),
+			crowd: crowd{n: 3, send: shakeFor("198.51.100.7")}, send: shakeFor("198.51.100.8"), want: want{status: 101, fine: true}},
+		{name: "`X-Forwarded-For` of another address each time, from who is no proxy", door: at("no proxy", fewSessions),
+			crowd: crowd{n: 3, send: shakeFor("198.51.100.7")}, send: shakeFor("198.51.100.8"), want: tooMany(429, "connect more slowly")},
+		{name: "`X-Forwarded-For` that no one can read, from a proxy: the proxy's own address counts", door: ofProxy("unreadable"),
+			crowd: crowd{n: 3, send: shakeFor("nonsense")}, send: shakeFor("[1.2.3.4, \t]"), want: tooMany(429, "connect more slowly")},
 		{name: "A session, after too many that never signed in", door: at("failures", few),
 			crowd: crowd{n: 3, at: openedJSON, leaves: true}, send: shake, want: tooMany(429, "without a good token")},
 		{name: "A session, after too many connections that came to nothing", door: at("nothings", few),
