@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
+	"github.com/chatfleet/chatfleet/chatd/internal/owner"
 	"github.com/chatfleet/chatfleet/chatd/internal/trace"
 )
 
@@ -55,6 +56,8 @@ type Config struct {
 	Peers         []string
 	// FullAt is the part of a store's volume that may be in use; from then on owners refuse what makes logs grow. Default 0.85.
 	FullAt float64
+	// Retain says which events go. Default none. The same at every store, or it is what the owner's store says.
+	Retain owner.Retention
 	// Limits of logs and users. Default none.
 	Limits chatlog.Limits
 	// LeafListen is where shards connect. Empty for none.
@@ -103,6 +106,8 @@ func (c Config) Validate(store bool) error {
 		return fmt.Errorf("durability %q: want %s or %s", c.Durability, Fsync, Replicated)
 	case c.FullAt != 0 && (c.FullAt < 0.1 || c.FullAt > 0.95):
 		return fmt.Errorf("full at %v of the volume: want 0.1 to 0.95", c.FullAt)
+	case c.Retain.Age < 0:
+		return fmt.Errorf("retain age %v: want a time, or 0 for no end", c.Retain.Age)
 	case c.Replicas > 1 && len(c.Peers) < c.Replicas:
 		return fmt.Errorf("%d replicas need the addresses of as many stores, and %d are given", c.Replicas, len(c.Peers))
 	case len(c.Peers) == 2:

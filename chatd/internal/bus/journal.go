@@ -61,6 +61,8 @@ type getRequest struct {
 	MaxBytes  int      `json:"max_bytes,omitempty"`
 	MultiLast []string `json:"multi_last,omitempty"`
 	LastFor   string   `json:"last_by_subj,omitempty"`
+	// Since begins at a time, in place of Seq.
+	Since *time.Time `json:"start_time,omitempty"`
 }
 
 // Appender implements owner.Journal.

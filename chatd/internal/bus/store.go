@@ -195,6 +195,7 @@ func (s *Store) begin(ctx context.Context, partition int) *leading {
 			Journal: newJournal(s.subjects, partition, s.appends, s.loads, s.fetches),
 			Link:    &link{s.subjects, partition, s.appends},
 			Logger:  s.cfg.Logger, Metrics: s.metrics, Trace: s.cfg.Trace, Full: s.room.Full, Limits: s.cfg.Limits,
+			Retain: s.cfg.Retain,
 		}).Lead(ctx, func(active bool) {
 			if active {
 				s.led.Add(1)
@@ -224,6 +225,7 @@ func (s *Store) readEpochs(ctx context.Context) error {
 				return fmt.Errorf("the stream %s has no epoch; was it made by hand?", s.subjects.logStream(p))
 			}
 			epochs[p] = uint32(epoch)
+			s.checkRetention(p, stream.CachedInfo().Config)
 			return nil
 		})
 	}
@@ -260,14 +262,15 @@ func (s *Store) streams(partition int, epoch string) []jetstream.StreamConfig {
 		Name: s.subjects.logStream(partition), Subjects: []string{s.subjects.log(partition, "*")},
 		Description: "events of a partition's logs", Metadata: map[string]string{epochKey: epoch},
 		Storage: jetstream.FileStorage, Replicas: s.cfg.Replicas, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
-		AllowDirect: true, DenyPurge: true,
+		AllowDirect: true,
 		// Repeats are found by their ids in the log's state; nothing needs the window.
 		Duplicates: 100 * time.Millisecond,
 	}
 	state := log
 	state.Name, state.Subjects = s.subjects.stateStream(partition), []string{s.subjects.state(partition, "*")}
 	state.Description, state.MaxMsgsPerSubject = "snapshots of a partition's logs", 1
-	state.Discard = jetstream.DiscardOld
+	// Retention is for events: without the snapshots no log could be loaded.
+	state.Discard, state.DenyPurge = jetstream.DiscardOld, true
 	return []jetstream.StreamConfig{log, state}
 }
 

@@ -3,6 +3,7 @@ package owner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -275,6 +276,11 @@ func (t *term) refreshRevision() {
 		_, checkpoint, err := t.cfg.Journal.State(t.ctx, "")
 		return func() {
 			if err == nil && !t.cp.saving && checkpoint.Number > t.cp.revision {
+				if seq := checkpointSeq(checkpoint.Data); seq > t.lastSeq || t.cp.taken != nil && seq > t.cp.target.GetSeq() {
+					// Checkpoints never go back: retention has taken what stands before them.
+					t.err = fmt.Errorf("there is a checkpoint at sequence %d, and this term knows %d", seq, t.lastSeq)
+					return
+				}
 				t.cp.revision, t.cp.data = checkpoint.Number, checkpoint.Data
 			}
 		}

@@ -60,8 +60,8 @@ func (t *term) fetch(r request, e *entry, f *wire.Fetch) {
 		t.reply(r, reply)
 		return
 	}
-	if walk.run(t.recent.get) == nil {
-		reply.Events = walk.events
+	if walk.run(t.recentOr) == nil {
+		reply.Events, reply.Gone = walk.events, walk.gone
 		t.reply(r, reply)
 		return
 	}
@@ -128,7 +128,7 @@ func (t *term) fetched(waiting []request, e *entry, f *wire.Fetch, from *reader,
 		t.cfg.Metrics.dropped.Add(float64(len(waiting)))
 		return
 	}
-	reply.Events = w.events
+	reply.Events, reply.Gone = w.events, w.gone
 	for _, r := range waiting {
 		if e.state.MayRead(r.User) {
 			t.reply(r, reply)
@@ -186,15 +186,15 @@ func (r *reader) remember(seq uint64) ([]byte, error) {
 	if data, ok := r.read[seq]; ok {
 		return data, nil
 	}
-	return r.t.recent.get(seq)
+	return r.t.recentOr(seq)
 }
 
 // get finds or reads an event. A walk asks for lower and lower sequences.
 func (r *reader) get(seq uint64) ([]byte, error) {
 	near := r.before > seq && r.before-seq <= blockEvents/8
 	r.before = seq
-	if data, err := r.remember(seq); err == nil {
-		return data, nil
+	if data, err := r.remember(seq); err == nil || errors.Is(err, errGone) {
+		return data, err
 	}
 	data, ok := r.block[seq]
 	if !ok {
@@ -217,10 +217,15 @@ func (r *reader) get(seq uint64) ([]byte, error) {
 	return data, nil
 }
 
-// at reads one event, and again if the replica is behind.
+// at reads one event, and again if the replica is behind; errGone if retention has taken it.
 func (t *term) at(seq uint64) ([]byte, error) {
 	for tries := 0; ; tries++ {
 		data, err := t.cfg.Journal.At(t.ctx, seq)
+		if errors.Is(err, ErrNotFound) && (tries == 0 || tries == 3) {
+			if _, err := t.learnFloor(t.ctx); err == nil && t.gone(seq) {
+				return nil, errGone
+			}
+		}
 		if err == nil || tries == 3 || t.ctx.Err() != nil {
 			return data, err
 		}
@@ -240,16 +245,22 @@ type walk struct {
 
 	events [][]byte // ascending
 	parsed []*wire.StoredEvent
+	// gone: what it has asked for before the first of these was taken by retention.
+	gone bool
 }
 
 var errBroken = errors.New("the log's chain of events is broken")
 
-func (w *walk) reset() { w.events, w.parsed = nil, nil }
+func (w *walk) reset() { w.events, w.parsed, w.gone = nil, nil, false }
 
 func (w *walk) run(get func(seq uint64) ([]byte, error)) error {
 	size := 0
 	for seq, last := w.seq, uint64(0); seq != 0; {
 		data, err := get(seq)
+		if errors.Is(err, errGone) {
+			w.gone = true // and with it all that is before
+			break
+		}
 		if err != nil {
 			return err
 		}
@@ -279,7 +290,8 @@ func (w *walk) run(get func(seq uint64) ([]byte, error)) error {
 	}
 	slices.Reverse(w.events)
 	slices.Reverse(w.parsed)
-	if len(w.parsed) > 0 && w.sinceMs == 0 && w.forward && w.parsed[0].Pts != w.from {
+	w.gone = w.gone && (len(w.parsed) == 0 || w.parsed[0].Pts > w.from)
+	if len(w.parsed) > 0 && w.sinceMs == 0 && w.forward && w.parsed[0].Pts != w.from && !w.gone {
 		return errBroken
 	}
 	w.cut()
@@ -338,6 +350,14 @@ func (t *term) lookedBack(e *entry, w *walk, err error) {
 	if w.from > 1 && len(w.parsed) > 0 && w.parsed[0].Pts == w.from {
 		e.reachMs = max(e.reachMs, w.parsed[0].TimeMs)
 		w.sinceMs = e.reachMs
+	}
+	if w.gone {
+		// What was accepted before the first event that is there cannot be known any more.
+		e.reachMs = t.clock.lastMs() + 1
+		if len(w.parsed) > 0 {
+			e.reachMs = w.parsed[0].TimeMs + 1
+		}
+		w.sinceMs = max(w.sinceMs, e.reachMs)
 	}
 	e.state.Recall(w.parsed, w.sinceMs)
 	for _, r := range late {

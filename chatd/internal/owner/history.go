@@ -118,7 +118,7 @@ func (t *term) answerHistory(waiting []request, e *entry, f *wire.Fetch, w *walk
 		case err != nil:
 			reply.Error = &chatv1.Error{Code: chatv1.Error_CODE_UNAVAILABLE, Message: "the log cannot be read just now", RetryAfterMs: 250}
 		case reply.MayRead:
-			reply.Events = w.events
+			reply.Events, reply.Gone = w.events, w.gone
 		}
 		t.reply(r, reply)
 	}

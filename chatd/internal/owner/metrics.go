@@ -23,6 +23,8 @@ type Metrics struct {
 	dropped     prometheus.Counter
 	relays      *prometheus.CounterVec
 
+	purged, purgesFailed prometheus.Counter
+
 	// What is read off the terms when somebody asks.
 	mu    sync.Mutex
 	terms map[*term]struct{}
@@ -54,7 +56,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	for _, outcome := range []string{"answered", "unanswered"} {
 		m.relays.WithLabelValues(outcome)
 	}
+	m.purged = counter("purged_events_total", "Events that have gone by retention, counted by the owner.")
+	m.purgesFailed = counter("purges_failed_total", "Purges that did not come about, and are tried again a minute later.")
+	r.MustRegister(m.purged, m.purgesFailed)
 	m.terms = make(map[*term]struct{})
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "chatd", Subsystem: "owner", Name: "oldest_event_seconds",
+		Help: "Age of the oldest event that is kept, at the owner that keeps the oldest; 0 where nothing goes by retention."}, func() float64 { return m.of((*term).oldestFor) }))
 	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "chatd", Subsystem: "owner", Name: "untold",
 		Help: "Channels and bans that wait to be told to other partitions, or to be kept there for good, at the owner for whom most do."}, m.mostUntold))
 	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "chatd", Subsystem: "owner", Name: "untold_seconds",

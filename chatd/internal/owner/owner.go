@@ -94,6 +94,9 @@ type Config struct {
 	// Limits of logs and users. Default none.
 	Limits chatlog.Limits
 
+	// Retain says what goes, if the Journal is a Pruner. Default nothing.
+	Retain Retention
+
 	// Window is how many appends may be on the way at once. Default 512.
 	Window int
 	// AckTimeout: an append without an outcome for so long ends the term. Default 3 s.
@@ -134,6 +137,7 @@ func (c Config) withDefaults() Config {
 	if c.Full == nil {
 		c.Full = func() string { return "" }
 	}
+	c.Retain.Every = orDefault(c.Retain.Every, retainEvery)
 	c.Window = orDefault(c.Window, 512)
 	c.AckTimeout = orDefault(c.AckTimeout, 3*time.Second)
 	c.DigestEvery = orDefault(c.DigestEvery, 500*time.Millisecond)

@@ -47,7 +47,12 @@ func (o *Owner) takeOver(ctx context.Context, id uint64) (*term, error) {
 	t.inheritUntold(base)
 	t.clock.notBefore(base.TimeMs)
 	links := chain{base.Term, base.Void}
+	before := base.Seq
 	last, err := o.cfg.Journal.Tail(ctx, base.Seq, func(seq uint64, data []byte) error {
+		if err := inTail(seq, before); err != nil {
+			return err
+		}
+		before = seq
 		e := new(wire.StoredEvent)
 		if err := proto.Unmarshal(data, e); err != nil {
 			return fmt.Errorf("the event at sequence %d is damaged: %w", seq, err)

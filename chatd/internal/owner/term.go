@@ -49,7 +49,8 @@ type term struct {
 	digests  uint64
 	tailLen  int
 
-	cp checkpointer
+	cp        checkpointer
+	retention retention
 
 	// tallies of the channels that the partition's users have joined, by channel; unloaded are those to be loaded, besides loadingTallies.
 	tallies        map[string]*tally
@@ -184,6 +185,7 @@ func (t *term) tick() {
 	t.sendDigest()
 	t.claim()
 	t.checkpoint()
+	t.retain()
 	t.relayAll(time.Now())
 	t.evict()
 	t.evictTallies()

@@ -131,7 +131,7 @@ func (sh *Shard) fromOwner(ctx context.Context, q question, share string) (*chat
 	}
 	reply, pts := got.reply, q.cursor.GetPts()
 	switch {
-	case reply.GetEpoch() != q.cursor.GetEpoch(), pts > reply.GetPts(), reply.GetPts()-pts > sh.cfg.TooLongAfter:
+	case reply.GetEpoch() != q.cursor.GetEpoch(), pts > reply.GetPts(), reply.GetPts()-pts > sh.cfg.TooLongAfter, reply.GetGone():
 		return sh.tooLong(ctx, q, share)
 	case reply.GetPts() > pts && (len(got.events) == 0 || got.events[0].GetPts() != pts+1):
 		sh.cfg.Logger.Error("the owner's answer does not begin after the cursor", "log", q.log, "cursor", pts, "newest", reply.GetPts(), "events", len(got.events))

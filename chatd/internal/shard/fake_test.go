@@ -38,6 +38,7 @@ type stores struct {
 	full  bool                              // owners refuse what grows
 	dies  *death                            // what becomes of who asks; nil: nothing
 	limit int                               // most events in the answer to a fetch; 0: no limit
+	gone  int                               // events of each log, its oldest, that retention has taken
 	close time.Duration                     // how long Unfollow takes
 
 	// sent is what is on its way to the shard, in order.
@@ -326,7 +327,8 @@ func (s *stores) fetch(user string, f *wire.Fetch) *wire.OwnerReply {
 		}
 		from = max(0, to-limit)
 	}
-	reply.Events = l.events[from:to]
+	reply.Gone = from < to && from < s.gone
+	reply.Events = l.events[min(to, max(from, s.gone)):to]
 	return reply
 }
 

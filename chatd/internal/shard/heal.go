@@ -124,7 +124,7 @@ func (f *feed) takeLocked(user string, asked uint64, reply *wire.OwnerReply, eve
 	case reply.GetEpoch() > f.epoch:
 		f.resetLocked(reply.GetEpoch(), reply.GetPts())
 		return nil
-	case reply.GetPts() > head && reply.GetPts()-head > uint64(f.sh.cfg.HealEvents):
+	case reply.GetPts() > head && (reply.GetGone() || reply.GetPts()-head > uint64(f.sh.cfg.HealEvents)):
 		f.resetLocked(f.epoch, reply.GetPts())
 		return nil
 	}
