@@ -17,6 +17,7 @@ import (
 	"github.com/chatfleet/chatfleet/chatd/internal/config"
 	"github.com/chatfleet/chatfleet/chatd/internal/gateway"
 	"github.com/chatfleet/chatfleet/chatd/internal/node"
+	"github.com/chatfleet/chatfleet/chatd/internal/owner"
 	"github.com/chatfleet/chatfleet/chatd/internal/shard"
 	"github.com/chatfleet/chatfleet/chatd/internal/token"
 )
@@ -102,6 +103,7 @@ func nodeConfig(c config.Config) node.Config {
 			ClusterListen: c.Cluster.Listen, Peers: c.Cluster.Peers, LeafListen: c.Leaf.Listen, Stores: c.Stores,
 			Limits: chatlog.Limits{OwnedLogs: c.Limits.OwnedLogs, PostsPerSecond: c.Limits.LogPostsPerSecond, PostBurst: c.Limits.LogPostBurst},
 			FullAt: float64(c.FullAt) / 100,
+			Retain: owner.Retention{Age: c.RetainAge, Bytes: uint64(c.RetainBytesPerPartition)},
 		},
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 
+	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
 	"github.com/chatfleet/chatfleet/chatd/internal/token"
 )
 
@@ -10,6 +11,8 @@ const (
 	minSecretBytes = 16
 	// maxSecretBytes: a larger file is not a secret, but somebody's mistake.
 	maxSecretBytes = 4096
+	// minRetainBytes is what may stand behind a partition's newest checkpoint, and stays in any case.
+	minRetainBytes = 64 * mib
 )
 
 // check looks for what is wrong with values that are good by themselves.
@@ -71,6 +74,13 @@ func (l *loading) checkIssuers() {
 
 func (l *loading) checkStore() {
 	c := l.config
+	if c.RetainAge > 0 && c.RetainAge < chatlog.RememberFor {
+		l.wrong("retainAge", "%s is less than %s, for which repeats of posts must be known: want more, or 0 to keep all", formatDuration(c.RetainAge), formatDuration(chatlog.RememberFor))
+	}
+	if c.RetainBytesPerPartition > 0 && c.RetainBytesPerPartition < minRetainBytes {
+		l.wrong("retainBytesPerPartition", "%s is less than %s, what a partition may write between two snapshots: want more, or 0 to keep all",
+			formatSize(c.RetainBytesPerPartition), formatSize(minRetainBytes))
+	}
 	l.need("data", c.Data != "", "a member that keeps logs needs a directory for them")
 	switch peers := len(c.Cluster.Peers); {
 	case peers == 2 || peers == 4:

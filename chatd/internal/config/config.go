@@ -96,7 +96,11 @@ type Config struct {
 	Durability string
 	Replicas   int
 	FullAt     int
-	Leaf       struct {
+
+	RetainAge               time.Duration
+	RetainBytesPerPartition int
+
+	Leaf struct {
 		Listen string
 	}
 

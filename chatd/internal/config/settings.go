@@ -142,6 +142,10 @@ func settings(c *Config) []setting {
 			doc: "Copies of each stream. At most one a store."},
 		{key: "fullAt", roles: withLogs, value: number(&c.FullAt, 10, 95),
 			doc: "Percent of the volume of data that may be in use. Once one store has more, all of the region refuse what makes logs grow (CODE_FULL), until it is 5 below. What is above is for leaving, bans and snapshots: let it be a gigabyte at least."},
+		{key: "retainAge", roles: withLogs, value: duration(&c.RetainAge, 0, 10*365*24*time.Hour),
+			doc: "Age from which on events go, as 2160h. 0 keeps them whatever their age; else 24h at least, for as long as repeats of posts are known. The same at all stores. What goes, and what stays, is in docs/operations.md."},
+		{key: "retainBytesPerPartition", roles: withLogs, value: size(&c.RetainBytesPerPartition, 0, 1<<50),
+			doc: "Bytes of events that a partition keeps, in each of its copies; what is more goes, the oldest first. 0 keeps them all; else 64MiB at least. The same at all stores."},
 		{key: "leaf.listen", roles: withLogs, value: listen(&c.Leaf.Listen),
 			doc: "Address for shards. None for a combined member that no shard joins."},
 	}

@@ -45,7 +45,7 @@ func (l *reading) take(answer *chatv1.DifferenceResponse) (more bool, err error)
 	kind, events, cursor := answer.GetKind(), answer.GetEvents(), answer.GetCursor()
 	switch kind {
 	case chatv1.DifferenceResponse_KIND_TOO_LONG:
-		return false, fmt.Errorf("the fleet says that it is too long to be read from here (it is in epoch %d, at position %d; we in epoch %d)",
+		return false, fmt.Errorf("the fleet says that it is too long to be read from here, or keeps events for too short a time (it is in epoch %d, at position %d; we in epoch %d)",
 			cursor.GetEpoch(), cursor.GetPts(), l.Epoch)
 	case chatv1.DifferenceResponse_KIND_EMPTY:
 		if len(events) > 0 {
