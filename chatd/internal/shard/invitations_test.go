@@ -287,7 +287,7 @@ func TestLeavingAPrivateChannelEndsThePushes(t *testing.T) {
 				time.Sleep(test.within)
 				synctest.Wait()
 				r.stores.post("ann", log, 1)
-				if got := bob.positions(log); got[len(got)-1] != -stays {
+				if got := bob.positions(log); got[len(got)-1] != -(stays + 1) {
 					t.Errorf("he was pushed %v, want nothing after %d, and to be told", got, stays)
 				}
 			})

@@ -142,7 +142,7 @@ func (f *feed) dropMemberLocked(user string) {
 		if s.user == user {
 			delete(f.group.sessions, s)
 			f.fanout.Detach(s.conn)
-			s.conn.Send(f.tooLong(f.fanout.Head()))
+			s.conn.Send(f.sentAwayLocked())
 			if s.forget(f) {
 				f.sh.release(f)
 			}

@@ -289,12 +289,16 @@ func (sh *Shard) insist(ask func(context.Context) *chatv1.Error) bool {
 	return false
 }
 
-// sendAwayLocked ends the pushes to a session, which is told that it is sent no more: it asks for the difference, and hears why.
+// sendAwayLocked ends the pushes to a session, which is told that it is sent no more.
 func (f *feed) sendAwayLocked(s *session) {
 	if !s.forget(f) {
 		return
 	}
 	f.fanout.Detach(s.conn)
-	s.conn.Send(f.tooLong(f.fanout.Head()))
+	s.conn.Send(f.sentAwayLocked())
 	f.sh.release(f)
 }
+
+// sentAwayLocked is what a session is told that is sent no more: it asks for the difference, and hears why. The position is one that there is
+// not yet, since of one that the device has it would not ask.
+func (f *feed) sentAwayLocked() *chatv1.ServerFrame { return f.tooLong(f.fanout.Head() + 1) }
