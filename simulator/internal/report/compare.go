@@ -6,6 +6,8 @@ import (
 	"io"
 	"math"
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
 )
@@ -43,7 +45,71 @@ func Compare(a, b Report) ([]Compared, error) {
 	figure("lost deliveries", float64(a.Deliveries.Lost), float64(b.Deliveries.Lost), numberText)
 	figure("memory a session", a.Fleet.RSSBytesPerSession, b.Fleet.RSSBytesPerSession, bytesText)
 	figure("processor time a delivery", a.Fleet.CPUMicrosPerDelivery/1000, b.Fleet.CPUMicrosPerDelivery/1000, timeText)
-	return out, nil
+	if slow := slowEffects(a.SlowReaders, b.SlowReaders); slow != nil {
+		out = append(out, *slow)
+	}
+	return append(out, bounded(a.Thresholds, b.Thresholds)...), nil
+}
+
+// slowEffects is what the slow readers did to the others in each of the runs, by its own pairs; nil if neither compared itself.
+func slowEffects(a, b *SlowReaders) *Compared {
+	text := func(s *SlowReaders) string {
+		if s == nil || s.Effect == nil {
+			return "–"
+		}
+		return verdict.Effect{Pairs: s.Effect.Pairs, Change: s.Effect.Change, Low: s.Effect.Low, High: s.Effect.High}.String()
+	}
+	c := Compared{Name: "slow readers’ effect on the others", A: text(a), B: text(b)}
+	if c.A == "–" && c.B == "–" {
+		return nil
+	}
+	return &c
+}
+
+// bounded is what the thresholds of either run bound, whatever their bounds, in the order of the first run and then of the second.
+func bounded(a, b []Threshold) []Compared {
+	var out []Compared
+	find := func(in []Threshold, t Threshold) (Threshold, bool) {
+		i := slices.IndexFunc(in, func(o Threshold) bool { return measured(o) == measured(t) })
+		if i < 0 {
+			return Threshold{}, false
+		}
+		return in[i], true
+	}
+	done := map[string]bool{}
+	for _, t := range slices.Concat(a, b) {
+		if done[measured(t)] {
+			continue
+		}
+		done[measured(t)] = true
+		c := Compared{Name: measured(t), A: "–", B: "–"}
+		x, inA := find(a, t)
+		y, inB := find(b, t)
+		if inA {
+			c.A = x.text() + ", " + string(x.Verdict)
+		}
+		if inB {
+			c.B = y.text() + ", " + string(y.Verdict)
+		}
+		if change := float64(y.Value/x.Value - 1); inA && inB && x.Samples > 0 && y.Samples > 0 && x.Value > 0 && !math.IsInf(change, 0) && !math.IsNaN(change) {
+			c.Change = &change
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// measured says what a threshold bounds, without the bound.
+func measured(t Threshold) string {
+	aggregation := t.Aggregation
+	if m, ok := verdict.FindMetric(t.Metric); ok && aggregation == "" {
+		aggregation = m.Aggregation
+	}
+	name := strings.TrimSpace(t.Metric + " " + aggregation)
+	if t.Fault != "" {
+		name += " after " + t.Fault
+	}
+	return name
 }
 
 // pairs compares the broadcasts that came to everybody in both runs; none are compared where there is no such pair.

@@ -31,6 +31,7 @@ type page struct {
 	FaultMarks []string
 	Faults     []faultRow
 	Delays     []delayRow
+	Grew       string
 	Shards     []shardCard
 	Generator  []gauge
 	Facts      []group
@@ -116,7 +117,7 @@ func makePage(r Report) page {
 	for _, proc := range r.Fleet.Processes {
 		p.Processes = append(p.Processes, processRowOf(proc))
 	}
-	p.Spec = specText(r.Spec)
+	p.Spec, p.Grew = specText(r.Spec), grewText(r.Spec)
 	return p
 }
 
@@ -236,9 +237,20 @@ func tiles(r Report) []tile {
 	return out
 }
 
-func faultTile(faults []Fault) tile {
+func faultTile(all []Fault) tile {
+	faults := slices.DeleteFunc(slices.Clone(all), func(f Fault) bool { return f.AtMs == 0 }) // Those that were not done.
+	if len(faults) == 0 {
+		return tile{"Faults", "0", countText(int64(len(all))) + " could not be done", "bad", -1}
+	}
 	worst := slices.MaxFunc(faults, func(a, b Fault) int { return cmp.Compare(a.LongestAckWaitMs, b.LongestAckWaitMs) })
-	return tile{"Faults", countText(int64(len(faults))), fmt.Sprintf("worst: %s, %s without an acknowledgement", worst.What, timeText(float64(worst.LongestAckWaitMs))), "", -1}
+	note := fmt.Sprintf("worst: %s, %s without an acknowledgement", worst.What, timeText(float64(worst.LongestAckWaitMs)))
+	if worst.LongestAckWaitMs.Infinite() {
+		note = fmt.Sprintf("worst: %s, after which a post was never acknowledged", worst.What)
+	}
+	if n := len(all) - len(faults); n > 0 {
+		note += fmt.Sprintf("; %s could not be done", countText(int64(n)))
+	}
+	return tile{"Faults", countText(int64(len(faults))), note, "", -1}
 }
 
 // actions returns the different actions of the faults, in the order in which they came.
@@ -301,6 +313,9 @@ func broadcastRowOf(number int, b Broadcast) broadcastRow {
 func faultRowOf(f Fault) faultRow {
 	row := faultRow{
 		At: momentText(float64(f.AtMs)), What: f.What, Processes: strings.Join(f.Processes, ", "), Role: f.Role, Error: f.Error, Back: "–", Ack: "–", Delivery: "–", Reconnects: reconnectsText(f.Reconnects),
+	}
+	if f.AtMs == 0 && f.Error != "" {
+		row.At = "not done"
 	}
 	if f.BackAtMs != nil {
 		row.Back = "after " + timeText(float64(*f.BackAtMs-f.AtMs))

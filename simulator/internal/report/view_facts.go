@@ -211,6 +211,14 @@ func curve(s Shard, axis logAxis) template.HTML {
 		width, height+14, ticks.String(), line.String(), width, height, height, line.String()))
 }
 
+// grewText says what growth compares.
+func grewText(s *v1alpha1.Scenario) string {
+	if s != nil && s.Growth != nil {
+		return fmt.Sprintf("What grew is the minute around %s of the measuring against that around %s, of the middle values.", s.Growth.To.Std(), s.Growth.From.Std())
+	}
+	return "What grew is the last fifth of the measuring against the second fifth, of the middle values."
+}
+
 // specText is the scenario as it ran, for people to read: its JSON, which is a YAML document too.
 func specText(s *v1alpha1.Scenario) string {
 	if s == nil {

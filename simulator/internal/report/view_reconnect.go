@@ -21,7 +21,10 @@ func reconnectTile(f Fault) tile {
 	if r.AllBackMs.Infinite() {
 		return tile{"Time until all were back", "never", countText(r.Sessions) + " sessions had been cut", "bad", -1}
 	}
-	note := fmt.Sprintf("%s sessions, %s of them by resume token; %s sign-ins a second, %s in the busiest", countText(r.Sessions), countText(r.Resumed), countText(int64(r.SignInsPerSecond)), countText(int64(r.PeakSignInsPerSecond)))
+	note := fmt.Sprintf("%s sessions, %s of them by resume token", countText(r.Sessions), countText(r.Resumed))
+	if r.AllBackMs >= 1000 { // Within a second there is no rate a second to speak of.
+		note += fmt.Sprintf("; %s sign-ins a second, %s in the busiest", countText(int64(r.SignInsPerSecond)), countText(int64(r.PeakSignInsPerSecond)))
+	}
 	if r.CPUMicrosPerSignIn > 0 {
 		note += fmt.Sprintf("; %s of the fleet’s processors each", timeText(r.CPUMicrosPerSignIn/1000))
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
@@ -284,6 +285,9 @@ func errorOf(metric Metric, m *Measurements, h Health) time.Duration {
 
 // figure is the value with its error, for people.
 func (r *Result) figure() string {
+	if r.Unit == v1alpha1.UnitNumber && r.Value != math.Trunc(r.Value) {
+		return strconv.FormatFloat(r.Value, 'g', 4, 64) // A share or a ratio. Counts are whole, and exact.
+	}
 	if r.Unit != v1alpha1.UnitTime {
 		return v1alpha1.Bound{Unit: r.Unit, Value: r.Value}.String()
 	}

@@ -322,3 +322,13 @@ func TestDelayedAndUndelayedDeliveries(t *testing.T) {
 		}
 	}
 }
+
+// Shares and ratios are written for people, counts to the last one.
+func TestFigures(t *testing.T) {
+	for value, want := range map[float64]string{1.3734344832299623: "1.373", 0.26567951587792216: "0.2657", 1_381_007: "1381007", 0: "0"} {
+		r := Result{Unit: v1alpha1.UnitNumber, Value: value}
+		if got := r.figure(); got != want {
+			t.Errorf("%v: %s, want %s", value, got, want)
+		}
+	}
+}
