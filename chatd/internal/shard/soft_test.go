@@ -251,3 +251,36 @@ func TestPresence(t *testing.T) {
 		}
 	})
 }
+
+// In a group of more than 200 nobody is named: not who types, not who is online.
+func TestALargeGroupNamesNobody(t *testing.T) {
+	withLine(t, func(r *rig, l *line) {
+		log := r.stores.create("ann", group)
+		for i := range 199 {
+			r.stores.join(fmt.Sprint("user", i), log)
+		}
+		ann, _ := r.signIn("ann", none(log))
+		one, _ := r.signIn("user1", none(log))
+		look := func(when string, named bool) {
+			t.Helper()
+			if flt := one.types(log); flt != nil {
+				t.Fatal(flt)
+			}
+			want := " 1"
+			if named {
+				want = "user1 1"
+			}
+			if got := ann.typing(log); len(got) == 0 || got[len(got)-1] != want {
+				t.Errorf("%s: ann is told %q", when, got)
+			}
+			got := ann.ask(presenceOf(log)).GetPresence()
+			if got.GetOnline() != 2 || got.GetSessions() == named || (len(got.GetUsers()) > 0) != named {
+				t.Errorf("%s: online are %v", when, got)
+			}
+		}
+		look("of 200", true)
+		r.stores.join("user200", log)
+		time.Sleep(10 * time.Second) // what was known of the group is asked anew
+		look("of 201", false)
+	})
+}
