@@ -85,7 +85,7 @@ type section struct {
 
 func table() []section {
 	return []section{
-		handshakes(), frames(), sessions(), requests(), rights(), namesAndInvitations(), overHTTP(), tokens(), resumption(), slow(), limits(),
+		handshakes(), frames(), sessions(), requests(), rights(), namesAndInvitations(), overHTTP(), tokens(), resumption(), slow(), limits(), quotas(),
 	}
 }
 
@@ -106,12 +106,16 @@ func TestRefusals(t *testing.T) {
 				if kind == nil {
 					kind = usual
 				}
-				d := w.open(kind)
+				d := w.doorFor(t, kind)
 				got := d.drive(t, r)
 				if err := r.want.check(got); err != nil {
 					t.Errorf("%v\ncame back: %v", err, got)
 				}
-				d.bystander.check(t, d.say(), undisturbed)
+				speaker := d
+				if d.beside != nil {
+					speaker = d.beside
+				}
+				d.bystander.check(t, speaker.say(), undisturbed)
 			})
 		}
 	}

@@ -46,8 +46,14 @@ type world struct {
 	channel, group, his string
 	epoch               uint32
 
+	// setUp is the door by which they were made.
+	setUp *door
+
 	mu    sync.Mutex
 	doors map[*doorKind]*door
+	// elsewhere are those to other stores, each made by the first who wants it.
+	elsewhere   map[*doorKind]*door
+	elsewhereMu sync.Mutex
 	// from numbers the addresses of strangers.
 	from atomic.Uint32
 	post chan struct{}
@@ -60,6 +66,9 @@ type doorKind struct {
 	shard   func(*shard.Config)
 	gateway func(*gateway.Config)
 	engine  func(*engine.Config)
+	// store, if not nil, is what is other about its store, which is then one of its own, and full says that this has no room.
+	store func(*bus.Config)
+	full  bool
 	// memory: clients connect by pipes in memory and not by sockets.
 	memory bool
 }
@@ -78,15 +87,28 @@ type door struct {
 	revoked   *token.Revoked
 	dial      func(from string) (net.Conn, error)
 	bystander *bystander
+	// beside, if not nil, is where the bystander is instead.
+	beside *door
 }
 
 func newWorld(t testing.TB) *world {
+	w := newWorldOf(t, nil)
+	if _, fuzzes := t.(*testing.F); !fuzzes { // who would take what posts cover for what an input does
+		w.chatter(w.setUp)
+	}
+	return w
+}
+
+func newWorldOf(t testing.TB, change func(*bus.Config)) *world {
 	t.Helper()
 	w := &world{t: t, doors: map[*doorKind]*door{}, post: make(chan struct{})}
+	cfg := bus.Config{Name: "s", Region: "test", Partitions: 2, Secret: []byte("sixteen bytes at least"), Logger: quiet(),
+		Registerer: prometheus.NewRegistry(), Dir: t.TempDir(), Durability: bus.Replicated, Replicas: 1}
+	if change != nil {
+		change(&cfg)
+	}
 	var err error
-	w.store, err = bus.StartStore(bus.Config{Name: "s", Region: "test", Partitions: 2, Secret: []byte("sixteen bytes at least"), Logger: quiet(),
-		Registerer: prometheus.NewRegistry(), Dir: t.TempDir(), Durability: bus.Replicated, Replicas: 1})
-	if err != nil {
+	if w.store, err = bus.StartStore(cfg); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.store.Stop)
@@ -95,9 +117,7 @@ func newWorld(t testing.TB) *world {
 	w.channel, w.epoch = d.create("ann", chatv1.LogKind_LOG_KIND_CHANNEL)
 	w.group, _ = d.create("ann", chatv1.LogKind_LOG_KIND_GROUP)
 	w.his, _ = d.create("mallory", chatv1.LogKind_LOG_KIND_GROUP)
-	if _, fuzzes := t.(*testing.F); !fuzzes { // who would take what posts cover for what an input does
-		w.chatter(d)
-	}
+	w.setUp = d
 	return w
 }
 
