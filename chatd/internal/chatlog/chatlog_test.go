@@ -185,6 +185,36 @@ func TestOldRepeats(t *testing.T) {
 	}
 }
 
+// A shard whose clock is ahead says of a post that it will first be sent some time: then it is not taken for a new one that has been
+// forgotten, but looked for, the further the further the clock is ahead.
+func TestRepeatsByAClockThatIsAhead(t *testing.T) {
+	for ahead, back := range map[time.Duration]time.Duration{time.Millisecond: 5 * time.Second, 5 * time.Second: 5 * time.Second, time.Hour: chatlog.RememberFor} {
+		s := &chatlog.State{ID: "x"}
+		c := create("ann", chatv1.LogKind_LOG_KIND_CHANNEL)
+		var events []*wire.StoredEvent
+		for i := range uint64(5000) {
+			d, err := carryOut(s, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			events = append(events, d.Event)
+			c = post("ann", i+1, "hi")
+			c.NowMs = now + int64(i)
+		}
+		repeat := post("ann", 10, "hi")
+		repeat.NowMs = now + 5000
+		repeat.Post.FirstSentMs = repeat.NowMs + ahead.Milliseconds()
+		d, err := s.Decide(repeat)
+		if err != nil || d.LookBackMs != repeat.NowMs-back.Milliseconds() {
+			t.Fatalf("%v ahead: decided %+v, %v; want to look back %v", ahead, d, err, back)
+		}
+		s.Recall(events, d.LookBackMs)
+		if d, err := s.Decide(repeat); err != nil || !d.Repeated || d.Pts != 11 {
+			t.Errorf("%v ahead, after looking back: decided %+v, %v; want the first post's position 11", ahead, d, err)
+		}
+	}
+}
+
 // A snapshot and the events after it are the same log as all its events.
 func TestSnapshotIsTheFold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -165,7 +165,7 @@ func (s *State) decidePost(c Command) (Decision, *chatv1.Error) {
 		if sent < c.NowMs-RememberFor.Milliseconds() {
 			return Decision{}, fail(chatv1.Error_CODE_TOO_OLD, "first_sent_ms is %v before the server's time, and repeats are known for %v", time.Duration(c.NowMs-sent)*time.Millisecond, RememberFor)
 		}
-		if sent < s.recent.horizonMs {
+		if sent = notAhead(sent, c.NowMs); sent < s.recent.horizonMs {
 			return Decision{LookBackMs: sent}, nil
 		}
 	}

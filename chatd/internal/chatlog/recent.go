@@ -39,6 +39,21 @@ type recentIDs struct {
 	horizonMs int64
 }
 
+// clocksApart is how far a shard's clock may be ahead of the owner's.
+const clocksApart = 5 * time.Second
+
+// notAhead is when a post was first sent, at the latest, if a shard's clock says that it was at sentMs. One that lies in the owner's future
+// shows that the shard's clock is ahead: by little, as clocks are, or by nobody knows how much.
+func notAhead(sentMs, nowMs int64) int64 {
+	switch ahead := sentMs - nowMs; {
+	case ahead > clocksApart.Milliseconds():
+		return nowMs - RememberFor.Milliseconds()
+	case ahead > 0:
+		return nowMs - clocksApart.Milliseconds()
+	}
+	return sentMs
+}
+
 func (r *recentIDs) find(sender string, randomID uint64) (recentID, bool) {
 	if r.index != nil {
 		id, ok := r.index[recentKey{sender, randomID}]

@@ -99,8 +99,12 @@ func (s *session) hold(g token.Grant) {
 	}
 }
 
+// endAtLocked has the session end in as long as its token is good from now. From here on that is time that passes: a clock that is set
+// neither ends all sessions of a shard nor makes them longer than their devices were told.
 func (s *session) endAtLocked(g token.Grant) {
-	left := g.Ends.Sub(s.sh.cfg.Now())
+	now := s.sh.cfg.Now()
+	left := g.Ends.Sub(now)
+	s.due = now.Add(left)
 	if s.expiry == nil {
 		s.expiry = time.AfterFunc(left, func() { s.sh.tasks.spawn(s.expire) })
 		return
@@ -112,7 +116,7 @@ func (s *session) endAtLocked(g token.Grant) {
 func (s *session) expire() {
 	s.mu.Lock()
 	ends, over := s.grant.Ends, s.phase == ended
-	left := ends.Sub(s.sh.cfg.Now())
+	left := s.due.Sub(s.sh.cfg.Now())
 	if !over && left > 0 { // renewed just now
 		s.expiry.Reset(left)
 	}

@@ -76,7 +76,7 @@ func newRig(t *testing.T, change func(*shard.Config)) *rig {
 	}
 	r := &rig{t: t, stores: newStores(partitions), registry: prometheus.NewRegistry(), signer: signer}
 	r.engine = perconn.New(cfg.Engine())
-	r.shard, err = shard.New(cfg, r.engine, r.stores, token.NewVerifier(keys, nil), shard.NewMetrics(r.registry))
+	r.shard, err = shard.New(cfg, r.engine, r.stores, token.NewVerifier(keys, cfg.Now), shard.NewMetrics(r.registry))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,9 +46,10 @@ type session struct {
 
 	mu    sync.Mutex
 	phase phase
-	// grant is what the session may, and until when: then expiry goes off.
+	// grant is what the session may, and until when: then expiry goes off. due is the same by the clock that is not set.
 	grant    token.Grant
 	expiry   *time.Timer
+	due      time.Time
 	void     bool // the grant was revoked
 	feeds    map[string]*feed
 	inFlight int

@@ -49,11 +49,13 @@ type Revoked struct {
 	users  map[string]Revocation
 	others map[string]time.Time // sessions and tokens, until when; no name of one is that of another
 	heard  bool
+	// began is when the list was made.
+	began time.Time
 }
 
 // NewRevoked makes an empty list that has heard nothing yet.
 func NewRevoked() *Revoked {
-	return &Revoked{users: make(map[string]Revocation), others: make(map[string]time.Time)}
+	return &Revoked{users: make(map[string]Revocation), others: make(map[string]time.Time), began: time.Now()}
 }
 
 const sessionKey, tokenKey = "session ", "token "
@@ -112,10 +114,14 @@ func (l *Revoked) RevokesSession(session string) bool {
 	return ok
 }
 
-// Forget drops what can be about no living token any more.
+// Forget drops what can be about no living token any more. A clock that is set forward has it drop nothing sooner: that clock may be set
+// back, and then the tokens are good again.
 func (l *Revoked) Forget(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if passed := l.began.Round(0).Add(now.Sub(l.began)); passed.Before(now.Round(0)) {
+		now = passed
+	}
 	for user, r := range l.users {
 		if r.Until.Before(now) {
 			delete(l.users, user)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chatfleet/chatfleet/chatd/internal/clocktest"
 	"github.com/chatfleet/chatfleet/chatd/internal/token"
 )
 
@@ -64,5 +65,17 @@ func TestRevocationsThatMakeNoSense(t *testing.T) {
 	}
 	if err := (token.Revocation{User: "alice"}).Validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A clock that is set forward, and back later, has nothing forgotten meanwhile.
+func TestNothingIsForgottenByAStepOfTheClock(t *testing.T) {
+	clock := clocktest.New()
+	l := token.NewRevoked()
+	l.Add(token.Revocation{Token: "t", Until: clock.Now().Add(30 * time.Minute).Round(0)})
+	clock.Step(time.Hour)
+	l.Forget(clock.Now())
+	if l.Len() != 1 {
+		t.Error("a revocation is forgotten before its time")
 	}
 }
