@@ -13,5 +13,8 @@ func (s *Store) Leads() (partitions []int) {
 	return partitions
 }
 
+// FullStore names a store of the region whose volume is too full for posts, empty if none is.
+func (s *Store) FullStore() string { return s.room.Full() }
+
 // LeadsMetadata reports whether this store leads the stores' metadata group, which places streams.
 func (s *Store) LeadsMetadata() bool { return s.alone() || s.srv.JetStreamIsLeader() }

@@ -271,6 +271,9 @@ func printStatus(out io.Writer, s *adminv1.StatusResponse) error {
 	}
 	if s.GetRole() != adminv1.StatusResponse_ROLE_SHARD {
 		row("leads", "%d of %d partitions %v", len(s.GetLeads()), s.GetPartitions(), s.GetLeads())
+		if full := s.GetFullStore(); full != "" {
+			row("full", "the volume of store %s: posts are refused in the whole region until it has room", full)
+		}
 	}
 	if s.GetRole() != adminv1.StatusResponse_ROLE_STORE {
 		row("sessions", "%d, with %d logs", s.GetSessions(), s.GetAttachedLogs())

@@ -79,3 +79,15 @@ func TestStatusAndDrainCommands(t *testing.T) {
 		}
 	}
 }
+
+func TestStatusSaysWhichStoreIsFull(t *testing.T) {
+	for full, want := range map[string]bool{"": false, "store-1": true} {
+		var out bytes.Buffer
+		if err := printStatus(&out, &adminv1.StatusResponse{Name: "store-0", Role: adminv1.StatusResponse_ROLE_STORE, FullStore: full}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(out.String(), "the volume of store store-1: posts are refused"); got != want {
+			t.Errorf("%q is full: %s", full, out.String())
+		}
+	}
+}

@@ -140,6 +140,7 @@ func (n *node) status() *adminv1.StatusResponse {
 			s.Leads = append(s.Leads, uint32(p))
 		}
 		s.LeadsMetadata = n.store.LeadsMetadata()
+		s.FullStore = n.store.FullStore()
 	}
 	if n.shard != nil {
 		s.Sessions, s.AttachedLogs = uint32(n.shard.Sessions()), uint32(n.shard.AttachedLogs())

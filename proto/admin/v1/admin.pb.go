@@ -705,7 +705,10 @@ type StatusResponse struct {
 	Sessions     uint32 `protobuf:"varint,11,opt,name=sessions,proto3" json:"sessions,omitempty"`
 	AttachedLogs uint32 `protobuf:"varint,12,opt,name=attached_logs,json=attachedLogs,proto3" json:"attached_logs,omitempty"`
 	// Of a shard: the newest drain or shed; absent if there was none.
-	Drain         *Drain `protobuf:"bytes,13,opt,name=drain,proto3" json:"drain,omitempty"`
+	Drain *Drain `protobuf:"bytes,13,opt,name=drain,proto3" json:"drain,omitempty"`
+	// Of a store: the name of one whose volume is too full, so that what makes logs grow is refused in the whole region (CODE_FULL); empty if
+	// none is. Its own, if it is.
+	FullStore     string `protobuf:"bytes,14,opt,name=full_store,json=fullStore,proto3" json:"full_store,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -829,6 +832,13 @@ func (x *StatusResponse) GetDrain() *Drain {
 		return x.Drain
 	}
 	return nil
+}
+
+func (x *StatusResponse) GetFullStore() string {
+	if x != nil {
+		return x.FullStore
+	}
+	return ""
 }
 
 type RevokeRequest struct {
@@ -1000,7 +1010,7 @@ const file_proto_admin_v1_admin_proto_rawDesc = "" +
 	"STATE_DONE\x10\x02\x12\x12\n" +
 	"\x0eSTATE_REVERSED\x10\x03\x12\x13\n" +
 	"\x0fSTATE_TIMED_OUT\x10\x04\"\x0f\n" +
-	"\rStatusRequest\"\x85\x04\n" +
+	"\rStatusRequest\"\xa4\x04\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12;\n" +
@@ -1018,7 +1028,9 @@ const file_proto_admin_v1_admin_proto_rawDesc = "" +
 	" \x01(\bR\rleadsMetadata\x12\x1a\n" +
 	"\bsessions\x18\v \x01(\rR\bsessions\x12#\n" +
 	"\rattached_logs\x18\f \x01(\rR\fattachedLogs\x12/\n" +
-	"\x05drain\x18\r \x01(\v2\x19.chatfleet.admin.v1.DrainR\x05drain\"O\n" +
+	"\x05drain\x18\r \x01(\v2\x19.chatfleet.admin.v1.DrainR\x05drain\x12\x1d\n" +
+	"\n" +
+	"full_store\x18\x0e \x01(\tR\tfullStore\"O\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
