@@ -27,7 +27,7 @@ const (
 type Revocations interface {
 	// Revoked brings what was added to the list. The same may come more than once.
 	Revoked(all []token.Revocation)
-	// AllRevoked says that all that was revoked up to now has come.
+	// AllRevoked says that all that was revoked up to now has come. It is said again as long as the stores say so.
 	AllRevoked()
 }
 
@@ -93,6 +93,8 @@ func (s *Shard) followRevocations(ctx context.Context) {
 				s.cfg.Logger.Warn("the list of revoked tokens could not be read; trying again", "err", err)
 			}
 			again = err != nil
+		} else if told.GetEpoch() != 0 {
+			f.to.AllRevoked()
 		}
 		var retry <-chan time.Time
 		if again {

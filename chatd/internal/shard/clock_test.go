@@ -120,6 +120,7 @@ func TestADrainOutlivesAStepOfTheClock(t *testing.T) {
 func TestSignInsAfterAStepOfTheClock(t *testing.T) {
 	bySetClock(t, nil, func(r *rig, clock *clocktest.Clock) {
 		_, hello := r.signIn("ann")
+		refused := 0
 		resume, raw := hello.GetResume().GetToken(), r.token("ann")
 		for _, c := range []struct {
 			name        string
@@ -137,10 +138,16 @@ func TestSignInsAfterAStepOfTheClock(t *testing.T) {
 			if got := r.connect(engine.JSON).ask(signInBy(c.raw, c.resume, "phone")).GetError().GetCode(); got != c.refused {
 				t.Errorf("%s: %v, want %v", c.name, got, c.refused)
 			}
+			if c.refused != 0 {
+				refused++
+			}
 			clock.Step(-c.step)
 			if got := r.connect(engine.JSON).ask(signInBy(c.raw, c.resume, "phone")); got.GetSignedIn() == nil {
 				t.Errorf("%s, and the clock is right again: %v", c.name, got)
 			}
+		}
+		if n := r.metric("chatd_sign_ins_refused_total"); int(n) != refused {
+			t.Errorf("%v sign-ins are counted as refused, want %d", n, refused)
 		}
 	})
 }

@@ -40,6 +40,7 @@ type guest interface {
 
 // refuseSignIn ends a session that has not signed in.
 func (s *session) refuseSignIn(flt *chatv1.Error) {
+	s.sh.metrics.refused.WithLabelValues(codeName(flt.GetCode())).Inc()
 	switch flt.GetCode() {
 	case chatv1.Error_CODE_UNAVAILABLE, chatv1.Error_CODE_INTERNAL, chatv1.Error_CODE_DRAINING:
 		s.excuse()

@@ -15,6 +15,7 @@ type Metrics struct {
 	posts      *prometheus.CounterVec
 	requests   *prometheus.CounterVec
 	ends       *prometheus.CounterVec
+	refused    *prometheus.CounterVec
 }
 
 // Reasons for which a feed is fetched.
@@ -39,13 +40,18 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		ends: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chatd_session_ends_total",
 			Help: "Sessions that have ended, by cause."}, []string{"cause"}),
 	}
-	r.MustRegister(m.fetches, m.posts, m.requests, m.ends)
+	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chatd_sign_ins_refused_total",
+		Help: "Sign-ins that were refused, by the code of the error."}, []string{"code"})
+	r.MustRegister(m.fetches, m.posts, m.requests, m.ends, m.refused)
 	// All that can be, so that a rate is 0 and not missing before the first.
 	for _, reason := range []string{reasonDigest, reasonGap, reasonAttach, reasonDifference, reasonReconnect} {
 		m.fetches.WithLabelValues(reason)
 	}
 	for _, outcome := range []string{"ok", "repeated"} {
 		m.posts.WithLabelValues(outcome)
+	}
+	for _, code := range []chatv1.Error_Code{chatv1.Error_CODE_UNAUTHENTICATED, chatv1.Error_CODE_TOKEN_EXPIRED, chatv1.Error_CODE_TOO_MANY, chatv1.Error_CODE_UNAVAILABLE} {
+		m.refused.WithLabelValues(codeName(code))
 	}
 	for _, cause := range []string{"client", "server", "silent", "stuck", "violation", "lost"} {
 		m.ends.WithLabelValues(cause)

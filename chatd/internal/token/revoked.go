@@ -48,7 +48,7 @@ type Revoked struct {
 	mu     sync.RWMutex
 	users  map[string]Revocation
 	others map[string]time.Time // sessions and tokens, until when; no name of one is that of another
-	heard  bool
+	heard  time.Time // when the list was last known to be as the stores have it
 	// began is when the list was made.
 	began time.Time
 }
@@ -76,18 +76,18 @@ func (l *Revoked) Add(r Revocation) {
 	}
 }
 
-// Heard says that the list is as the stores have it, and from now on follows theirs.
+// Heard says that the list is as the stores have it now, and from now on follows theirs.
 func (l *Revoked) Heard() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.heard = true
+	l.heard = time.Now()
 }
 
 // Complete reports whether Heard was called: before, nobody can say what was not revoked.
 func (l *Revoked) Complete() bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.heard
+	return !l.heard.IsZero()
 }
 
 // Check refuses a grant that was revoked; its error is an *Error.
@@ -132,6 +132,13 @@ func (l *Revoked) Forget(now time.Time) {
 			delete(l.others, name)
 		}
 	}
+}
+
+// HeardAt is when Heard was called last; zero if never.
+func (l *Revoked) HeardAt() time.Time {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.heard
 }
 
 // Len is the number of revocations in force.
