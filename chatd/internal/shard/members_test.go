@@ -79,6 +79,7 @@ func TestMembershipIsFollowedByTheGroupsEvents(t *testing.T) {
 			t.Errorf("who has left was pushed %v, and was not told that he is sent no more", got)
 		}
 		r.stores.join("bob", log) // and comes back
+		synctest.Wait()
 		d, signedIn := r.signIn("bob", none(log))
 		wantState(t, "who came back", signedIn.GetLogs()[0], live, 0)
 		r.stores.post("ann", log, 1)
