@@ -77,6 +77,10 @@ bench: ## Run the Go benchmarks of the hot paths
 bench-quiet-logs: ## The measurement of docs/decisions/001: 400,000 quiet logs, 5 GB a store; a quarter of an hour, 40 GB of disk
 	$(GO) test ./chatd/internal/bus -run '^$$' -bench QuietLogs -benchtime 1x -timeout 2h -args -quiet.logs 400000 -quiet.for 20s
 
+.PHONY: bench-members
+bench-members: ## What a channel with 1,000,000 members costs, against one with 1,000
+	$(GO) test ./chatd/internal/bus -run '^$$' -bench 'BenchmarkMembers$$' -benchtime 300x -timeout 1h -args -members.few 1000 -members.many 1000000
+
 .PHONY: fuzz
 fuzz: ## Fuzz what strangers can send: make fuzz [FUZZTIME=10m]
 	.ci/fuzz $(or $(FUZZTIME),1m)
