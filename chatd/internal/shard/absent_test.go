@@ -38,7 +38,9 @@ func (r *rig) asksOf(f func()) (n int) {
 	return count() - before
 }
 
-func patient(c *shard.Config) { c.RequestsPerSecond, c.RequestBurst, c.UserRequestBurst = 1e6, 1e6, 1e6 }
+func patient(c *shard.Config) {
+	c.RequestsPerSecond, c.RequestBurst, c.UserRequestBurst = 1e6, 1e6, 1e6
+}
 
 // Who invents ids has owners look for each of them once in a while, however often, by whatever request and by however many sessions he asks.
 func TestInventedLogsAreAskedForOnce(t *testing.T) {

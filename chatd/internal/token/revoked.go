@@ -48,7 +48,7 @@ type Revoked struct {
 	mu     sync.RWMutex
 	users  map[string]Revocation
 	others map[string]time.Time // sessions and tokens, until when; no name of one is that of another
-	heard  time.Time // when the list was last known to be as the stores have it
+	heard  time.Time            // when the list was last known to be as the stores have it
 	// began is when the list was made.
 	began time.Time
 }

@@ -119,7 +119,7 @@ func (p *Proxies) accept(l net.Listener, target string) {
 
 // join passes bytes between a session and its shard until both are done, or one breaks.
 func (p *Proxies) join(near *net.TCPConn, target string) {
-	defer near.Close()
+	defer end(near)
 	dialer := net.Dialer{Timeout: dialWithin}
 	// On loopback a session keeps its address: one address has only so many ports, and a fleet may count what comes from one.
 	if from := near.RemoteAddr().(*net.TCPAddr).IP; from.IsLoopback() && isLoopback(target) {
@@ -131,10 +131,10 @@ func (p *Proxies) join(near *net.TCPConn, target string) {
 		return
 	}
 	far := conn.(*net.TCPConn)
-	defer far.Close()
+	defer end(far)
 	ctx, cut := context.WithCancel(p.done)
 	defer cut()
-	defer context.AfterFunc(ctx, func() { near.Close(); far.Close() })()
+	defer context.AfterFunc(ctx, func() { end(near); end(far) })()
 	var ways sync.WaitGroup
 	for _, w := range []*way{newWay(near, far), newWay(far, near)} {
 		ways.Go(func() { w.read(ctx, p.dueNs) })
@@ -156,5 +156,8 @@ func isLoopback(hostPort string) bool {
 // abort ends a connection with a reset.
 func abort(c *net.TCPConn) {
 	_ = c.SetLinger(0)
-	c.Close()
+	end(c)
 }
+
+// end closes a connection, also one that is closed already.
+func end(c *net.TCPConn) { _ = c.Close() }

@@ -25,7 +25,7 @@ func (e *engine) alternate(ctx context.Context, measureNs int64) error {
 	for block := range 2 * slow.Pairs(e.Scenario.Phases.Measure.Std()) {
 		untilNs(ctx, measureNs+int64(time.Duration(block)*length))
 		if ctx.Err() != nil {
-			return nil
+			break // the run ends; that is no error of a worker
 		}
 		errs = append(errs, e.crowd.Wake(!slow.SlowIn(block)))
 	}

@@ -103,7 +103,7 @@ func TestResumesAreKeptApart(t *testing.T) {
 		for range rapid.IntRange(1, 50).Draw(t, "steps") {
 			i := rapid.Int32Range(0, int32(n-1)).Draw(t, "session")
 			length := rapid.SampledFrom([]int{0, 1, 10, 100, maxResumeBytes, maxResumeBytes + 1}).Draw(t, "length")
-			token := strings.Repeat(string(rune('a'+i)), length)
+			token := strings.Repeat(string('a'+i), length)
 			r.keep(i, token, 0, 10)
 			if want[i] = token; length > maxResumeBytes {
 				want[i] = ""
