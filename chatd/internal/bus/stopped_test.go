@@ -152,7 +152,7 @@ func TestStoppedStores(t *testing.T) {
 		posters.Go(func() { r.keepPosting(ctx, t, p, logs[i%partitions], uint64(i)<<32) })
 	}
 	histories := 0
-	for round := 0; histories < want && round < 60 && !t.Failed(); round++ {
+	for round := 0; histories < want && round < 100 && !t.Failed(); round++ {
 		before := ledBy(here, partitions)
 		c := children[rand.IntN(2)]
 		c.signal(t, syscall.SIGSTOP)
