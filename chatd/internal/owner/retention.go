@@ -243,7 +243,7 @@ func inTail(seq, before uint64) error {
 	if seq == before+1 {
 		return nil
 	}
-	return fmt.Errorf("the events from sequence %d to %d are gone: the checkpoint that was read is older than the newest one. If this lasts, the stream of snapshots was restored to an earlier state than that of events", before+1, seq-1)
+	return fmt.Errorf("the events from sequence %d to %d were not among what was read: a connection lost them, or they are gone and the checkpoint that was read is an old one. It is read again; if this lasts, the stream of snapshots was restored to an earlier state than that of events", before+1, seq-1)
 }
 
 // checkpointSeq is the sequence that a checkpoint names.
