@@ -95,7 +95,7 @@ func nodeConfig(c config.Config) node.Config {
 			MaxInFlight: c.Limits.RequestsInFlight, RequestsPerSecond: c.Limits.RequestsPerSecond, RequestBurst: c.Limits.RequestBurst,
 			UserRequestsPerSecond: c.Limits.UserRequestsPerSecond, UserRequestBurst: c.Limits.UserRequestBurst, MaxUserSessions: c.Limits.UserSessions,
 			MaxLogs: c.Limits.OpenLogs, SignInWithin: c.Session.SignInWithin, PingWithin: c.Session.PingWithin,
-			RingEvents: c.Ring.Events, RingBytes: c.Ring.Bytes,
+			RingEvents: c.Ring.Events, RingBytes: c.Ring.Bytes, AllRingsBytes: c.Ring.TotalBytes,
 		},
 		Bus: bus.Config{
 			Name: c.Name, Region: c.Region, Partitions: c.Partitions, Secret: c.Secret,

@@ -88,8 +88,9 @@ type Config struct {
 		PingWithin   time.Duration
 	}
 	Ring struct {
-		Events int
-		Bytes  int
+		Events     int
+		Bytes      int
+		TotalBytes int
 	}
 
 	Data       string
@@ -131,6 +132,6 @@ func Defaults(hostname string) Config {
 	c.Limits.ExemptAddresses = []string{"127.0.0.0/8", "::1/128"}
 	c.HTTP.HeadersWithin, c.HTTP.BodyWithin, c.HTTP.RequestTimeout = 10*time.Second, 30*time.Second, 30*time.Second
 	c.Session.SignInWithin, c.Session.PingWithin = 10*time.Second, time.Minute
-	c.Ring.Events, c.Ring.Bytes = 1024, 1<<20
+	c.Ring.Events, c.Ring.Bytes, c.Ring.TotalBytes = 1024, 1<<20, 64<<20
 	return c
 }

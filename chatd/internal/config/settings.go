@@ -133,6 +133,8 @@ func settings(c *Config) []setting {
 			doc: "Recent events of a log that a shard holds, for readers that lag and devices that come back."},
 		{key: "ring.bytes", roles: withSessions, value: size(&c.Ring.Bytes, 64*kib, 1<<30),
 			doc: "Bytes that these may take, for each log. The newest event is held whatever its size."},
+		{key: "ring.totalBytes", roles: withSessions, value: size(&c.Ring.TotalBytes, mib, 1<<40),
+			doc: "Memory that the recent events of all logs may take together. The oldest go first, of whichever log. With the garbage collector's share it costs up to twice as much."},
 
 		{key: "data", roles: withLogs, value: path(&c.Data),
 			doc: "Directory of the streams. It belongs to one store of one cluster, which is checked at each start."},

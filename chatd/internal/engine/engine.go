@@ -115,7 +115,7 @@ type Stats struct {
 	WrittenBytes uint64
 	// Stuck is the number of sessions now whose sockets take no more for the moment; Ready that of those that wait for a writer.
 	Stuck, Ready int
-	// RingBytes is what all recent rings hold now, as protobuf.
+	// RingBytes is what the rings of all logs hold now (see Held.Bytes).
 	RingBytes int64
 }
 
@@ -139,9 +139,11 @@ type Config struct {
 	// SendBufferBytes is the kernel's send buffer for a connection; it bounds what a reader that has stopped reading costs.
 	// Default 64 KiB. Below 0: the kernel decides.
 	SendBufferBytes int
-	// RingFrames and RingBytes bound the ring of a log. It holds at least the newest event. Defaults 1,024 and 1 MiB.
+	// RingFrames and RingBytes bound the ring of a log. The newest event is held whatever its size. Defaults 1,024 and 1 MiB.
 	RingFrames int
 	RingBytes  int
+	// AllRingsBytes bounds what the rings of all logs hold together, newest events of quiet logs included. Default 64 MiB.
+	AllRingsBytes int
 }
 
 // WithDefaults is the configuration with its zero fields filled in.
@@ -157,6 +159,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.SendBufferBytes, 64<<10)
 	def(&c.RingFrames, 1024)
 	def(&c.RingBytes, 1<<20)
+	def(&c.AllRingsBytes, 64<<20)
 	return c
 }
 

@@ -105,6 +105,13 @@ type Frame struct {
 	text     []byte
 
 	watch *Watch
+
+	// held is set once, before the frame is on a ring. What follows belongs to held.mu: the ring that holds it, its neighbours in age, and
+	// the bytes that it counts for.
+	held         *Held
+	ring         *Ring
+	older, newer *Frame
+	cost         int64
 }
 
 // NewFrame encodes an event.
@@ -149,6 +156,9 @@ func (f *Frame) Bytes(enc Encoding) []byte {
 		if err != nil {
 			// What protobuf has just encoded it decodes, and all its strings are UTF-8: JSON cannot refuse it.
 			panic(fmt.Sprintf("engine: a frame that was encoded cannot be decoded: %v", err))
+		}
+		if f.held != nil {
+			f.held.grew(f, len(f.text))
 		}
 	})
 	return f.text

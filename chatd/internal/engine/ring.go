@@ -3,18 +3,20 @@ package engine
 import "sync/atomic"
 
 // Ring holds the newest events of one incarnation of a log, for the engines. One goroutine at a time appends; any number
-// read, without a lock. It grows with what it holds, up to its bounds, so that a quiet log costs little.
+// read, without a lock. It grows with what it holds, up to its bounds, and shrinks when others need the room (see Held), so that a quiet
+// log costs little.
 type Ring struct {
 	log       string
 	epoch     uint32
 	maxFrames int
 	maxBytes  int
+	held      *Held
 
 	// head is stored after the frame, and slots before: who sees a head finds the slots that hold it.
 	head  atomic.Uint64
 	slots atomic.Pointer[[]atomic.Pointer[Frame]]
 
-	// The appender's own: the oldest position held, and the bytes of all held.
+	// These belong to held.mu: the oldest position held, one beyond the head if none is, and the bytes of all held.
 	first uint64
 	bytes int
 
@@ -23,10 +25,10 @@ type Ring struct {
 
 const firstSlots = 8
 
-// NewRing makes an empty ring: its next event is head+1.
-func NewRing(log string, epoch uint32, head uint64, cfg Config) *Ring {
+// NewRing makes an empty ring: its next event is head+1. Its frames count among held.
+func NewRing(log string, epoch uint32, head uint64, cfg Config, held *Held) *Ring {
 	cfg = cfg.WithDefaults()
-	r := &Ring{log: log, epoch: epoch, maxFrames: cfg.RingFrames, maxBytes: cfg.RingBytes, first: head + 1}
+	r := &Ring{log: log, epoch: epoch, maxFrames: cfg.RingFrames, maxBytes: cfg.RingBytes, held: held, first: head + 1}
 	slots := make([]atomic.Pointer[Frame], min(firstSlots, cfg.RingFrames))
 	r.slots.Store(&slots)
 	r.head.Store(head)
@@ -39,45 +41,66 @@ func (r *Ring) Epoch() uint32 { return r.epoch }
 // Head is the position of the newest event.
 func (r *Ring) Head() uint64 { return r.head.Load() }
 
-// Append adds the next event; false, if f is not that.
+// Append adds the next event, whose frame is on no ring yet; false, if f is not that.
 func (r *Ring) Append(f *Frame) bool {
 	head := r.head.Load()
 	if f.pts != head+1 {
 		return false
 	}
+	f.held = r.held
+	r.held.mu.Lock()
+	defer r.held.mu.Unlock()
 	slots := *r.slots.Load()
 	if held := int(f.pts - r.first); held == len(slots) {
 		if len(slots) < r.maxFrames {
-			slots = r.grow(slots)
+			slots = r.resizeLocked(min(2*len(slots), r.maxFrames))
 		} else {
-			r.evict(slots)
+			r.evictLocked()
 		}
 	}
 	r.bytes += f.Size()
 	for r.bytes > r.maxBytes && r.first < f.pts {
-		r.evict(slots)
+		r.evictLocked()
 	}
+	slots = *r.slots.Load()
 	slots[f.pts%uint64(len(slots))].Store(f)
 	r.head.Store(f.pts)
+	f.ring = r
+	r.held.addLocked(f)
 	return true
 }
 
-func (r *Ring) grow(old []atomic.Pointer[Frame]) []atomic.Pointer[Frame] {
-	slots := make([]atomic.Pointer[Frame], min(2*len(old), r.maxFrames))
+// resizeLocked moves what is held to so many slots.
+func (r *Ring) resizeLocked(n int) []atomic.Pointer[Frame] {
+	old := *r.slots.Load()
+	slots := make([]atomic.Pointer[Frame], n)
 	for pts := r.first; pts <= r.head.Load(); pts++ {
-		slots[pts%uint64(len(slots))].Store(old[pts%uint64(len(old))].Load())
+		slots[pts%uint64(n)].Store(old[pts%uint64(len(old))].Load())
 	}
 	r.slots.Store(&slots)
 	return slots
 }
 
-func (r *Ring) evict(slots []atomic.Pointer[Frame]) {
-	r.bytes -= slots[r.first%uint64(len(slots))].Swap(nil).Size()
+// evictLocked drops the oldest event.
+func (r *Ring) evictLocked() {
+	slots := *r.slots.Load()
+	f := slots[r.first%uint64(len(slots))].Swap(nil)
+	r.bytes -= f.Size()
 	r.first++
+	r.held.removeLocked(f)
+	if held := int(r.head.Load() + 1 - r.first); len(slots) > firstSlots && held <= len(slots)/4 {
+		r.resizeLocked(len(slots) / 2)
+	}
 }
 
-// Bytes is the size of all that is held. For the appender alone.
-func (r *Ring) Bytes() int { return r.bytes }
+// Drop empties the ring, after which nothing may be appended: another takes its place.
+func (r *Ring) Drop() {
+	r.held.mu.Lock()
+	defer r.held.mu.Unlock()
+	for r.first <= r.head.Load() {
+		r.evictLocked()
+	}
+}
 
 // At is the event at a position up to Head, or nil if the ring does not hold it any more.
 func (r *Ring) At(pts uint64) *Frame {

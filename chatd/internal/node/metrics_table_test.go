@@ -23,7 +23,7 @@ var metricsTable = map[string]documented{
 	"chatd_deliveries_total":                    {"shard", "events", "its rate falls behind posts times readers"},
 	"chatd_written_bytes_total":                 {"shard", "bytes", "its rate nears what the network interface can"},
 	"chatd_too_long_total":                      {"shard", "times", "it rises at all in quiet times: readers fall behind 1,024 events or 1 MiB of a log, or a shard could not fetch what it had missed"},
-	"chatd_recent_rings_bytes":                  {"shard", "bytes", "it is a large part of the memory limit: at most 1 MiB for each open log"},
+	"chatd_recent_rings_bytes":                  {"shard", "bytes", "it stays at `ring.totalBytes` and many readers that come back are told too long: give it more"},
 	"chatd_posts_total":                         {"shard", "posts", "`unavailable` rises: owners do not answer in time; `internal` is a defect"},
 	"chatd_requests_total":                      {"shard", "requests", "`sign_in` rises steeply: sessions come back all at once"},
 	"chatd_fetches_total":                       {"shard", "fetches", "`gap`, `digest` or `reconnect` rise for long: live events are lost on the way from the stores"},

@@ -52,6 +52,8 @@ type Config struct {
 	// RingEvents and RingBytes bound the recent events of a log that are held. Defaults 1,024 and 1 MiB.
 	RingEvents int
 	RingBytes  int
+	// AllRingsBytes bounds those of all logs together; the oldest go first. Default 64 MiB.
+	AllRingsBytes int
 	// SeedEvents is how many of the newest events are fetched when a log is opened, so that devices that come back are
 	// served from the ring. Default 256.
 	SeedEvents int
@@ -116,6 +118,7 @@ func (c Config) withDefaults() Config {
 	def(&c.AttachTimeout, 5*time.Second)
 	def(&c.RingEvents, 1024)
 	def(&c.RingBytes, 1<<20)
+	def(&c.AllRingsBytes, 64<<20)
 	def(&c.SeedEvents, min(256, c.RingEvents))
 	def(&c.HealEvents, max(1, c.RingEvents/2))
 	def(&c.HoldEvents, 1024)
@@ -162,7 +165,7 @@ func (c Config) Engine() engine.Config {
 	c = c.withDefaults()
 	return engine.Config{
 		MaxMessageBytes: c.MaxFrameBytes, FirstMessageWithin: c.SignInWithin, IdleAfter: c.PingWithin + c.PingWithin/4,
-		RingFrames: c.RingEvents, RingBytes: c.RingBytes,
+		RingFrames: c.RingEvents, RingBytes: c.RingBytes, AllRingsBytes: c.AllRingsBytes,
 	}
 }
 

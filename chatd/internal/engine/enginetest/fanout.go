@@ -287,6 +287,40 @@ func testRingBytes(t *testing.T, s Suite) {
 	}
 }
 
+// Logs share the memory: what was said first goes first, in whichever log. A session that had still to be sent it is told.
+func testAllRingsBytes(t *testing.T, s Suite) {
+	r := s.start(t, engine.Config{AllRingsBytes: 20_000})
+	busy, quiet := r.engine.OpenLog("c1", 1, 0), r.engine.OpenLog("c2", 1, 0)
+	quiet.Append(frameOf(t, "c2", 1, 1, 1000))
+	for pts := uint64(1); pts <= 10; pts++ {
+		busy.Append(frameOf(t, "c1", 1, pts, 1000))
+	}
+	if _, _, ok := quiet.Recent(0, 10); !ok {
+		t.Error("11 events of 1,000 bytes do not fit 20,000")
+	}
+	for pts := uint64(11); pts <= 40; pts++ {
+		busy.Append(frameOf(t, "c1", 1, pts, 1000))
+	}
+	if _, _, ok := quiet.Recent(0, 10); ok {
+		t.Error("the oldest event of all is held, although newer ones have filled the room")
+	}
+	if held, _, _ := busy.Recent(30, 100); len(held) != 10 {
+		t.Errorf("%d of the newest 10 events are held", len(held))
+	}
+	if _, _, ok := busy.Recent(20, 100); ok {
+		t.Error("20 events of 1,000 bytes fit 20,000")
+	}
+	if got := r.engine.Stats().RingBytes; got > 20_000 {
+		t.Errorf("%d bytes in rings", got)
+	}
+	c := r.connect(engine.Protobuf)
+	if from, covered := quiet.Attach(c.session, 0); from != 1 || covered {
+		t.Errorf("attached to what is gone from %d, covered %v", from, covered)
+	}
+	quiet.Append(frameOf(t, "c2", 1, 2, 10))
+	c.wantEvents(2, 2)
+}
+
 func testChurn(t *testing.T, s Suite) {
 	const attached, churning, events = 150, 8, 300
 	r := s.start(t, engine.Config{})

@@ -16,6 +16,7 @@ func testHistories(t *testing.T, s Suite) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := &history{rt: rt, rig: s.start(t, engine.Config{
 			RingFrames:      rapid.IntRange(1, 20).Draw(rt, "ring"),
+			AllRingsBytes:   rapid.SampledFrom([]int{1000, 10_000, 0}).Draw(rt, "all rings"),
 			SendBufferBytes: rapid.SampledFrom([]int{4 << 10, 64 << 10, 64 << 10}).Draw(rt, "send buffer"),
 		})}
 		defer h.rig.stop()

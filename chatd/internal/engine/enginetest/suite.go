@@ -41,6 +41,7 @@ func (s Suite) Run(t *testing.T) {
 		"append refuses what is not next":                 testAppendOutOfOrder,
 		"recent returns what the ring holds":              testRecent,
 		"the ring is bounded in bytes":                    testRingBytes,
+		"all rings together are bounded in bytes":         testAllRingsBytes,
 		"close flushes, says why, and waits for the peer": testClose,
 		"a peer's close is answered":                      testPeerClose,
 		"a peer that vanishes is told of":                 testPeerVanishes,

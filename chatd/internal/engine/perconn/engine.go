@@ -27,8 +27,9 @@ type Engine struct {
 	cfg   engine.Config
 	ready readyQueue
 	count counters
-	// ringBytes are held by the rings of all open logs; stuck sessions wait for their sockets.
-	ringBytes, stuck atomic.Int64
+	held  *engine.Held // by the rings of all open logs
+	// stuck sessions wait for their sockets.
+	stuck atomic.Int64
 
 	mu       sync.Mutex
 	shut     bool
@@ -51,7 +52,7 @@ var _ engine.Engine = (*Engine)(nil)
 
 // New starts an engine. Shutdown ends it.
 func New(cfg engine.Config) *Engine {
-	e := &Engine{cfg: cfg.WithDefaults(), sessions: make(map[*session]struct{})}
+	e := &Engine{cfg: cfg.WithDefaults(), held: engine.NewHeld(cfg), sessions: make(map[*session]struct{})}
 	e.ready.init()
 	for range max(2, runtime.GOMAXPROCS(0)) {
 		e.workers.Go(newWorker(e).run)
@@ -62,7 +63,7 @@ func New(cfg engine.Config) *Engine {
 // OpenLog implements engine.Engine.
 func (e *Engine) OpenLog(log string, epoch uint32, head uint64) engine.Fanout {
 	f := &fanout{e: e, log: log}
-	f.ring.Store(engine.NewRing(log, epoch, head, e.cfg))
+	f.ring.Store(engine.NewRing(log, epoch, head, e.cfg, e.held))
 	return f
 }
 
@@ -99,7 +100,7 @@ func (e *Engine) Stats() engine.Stats {
 	s.Deliveries += e.count.deliveries.Load()
 	s.TooLong += e.count.tooLong.Load()
 	s.WrittenBytes += e.count.bytes.Load()
-	s.Stuck, s.RingBytes = int(e.stuck.Load()), e.ringBytes.Load()
+	s.Stuck, s.RingBytes = int(e.stuck.Load()), e.held.Bytes()
 	return s
 }
 

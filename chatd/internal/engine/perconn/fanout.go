@@ -49,19 +49,15 @@ type sub struct {
 var _ engine.Fanout = (*fanout)(nil)
 
 func (f *fanout) Append(frame *engine.Frame) bool {
-	ring := f.ring.Load()
-	before := ring.Bytes()
-	if !ring.Append(frame) {
+	if !f.ring.Load().Append(frame) {
 		return false
 	}
-	f.e.ringBytes.Add(int64(ring.Bytes() - before))
 	f.wakeAll()
 	return true
 }
 
 func (f *fanout) Reset(epoch uint32, head uint64) {
-	f.e.ringBytes.Add(-int64(f.ring.Load().Bytes()))
-	f.ring.Store(engine.NewRing(f.log, epoch, head, f.e.cfg))
+	f.ring.Swap(engine.NewRing(f.log, epoch, head, f.e.cfg, f.e.held)).Drop()
 	f.wakeAll()
 }
 
@@ -164,10 +160,8 @@ func (f *fanout) Detach(es engine.Session) {
 func (f *fanout) Close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.closed {
-		f.e.ringBytes.Add(-int64(f.ring.Load().Bytes()))
-	}
 	f.closed = true
+	f.ring.Load().Drop()
 	for _, m := range f.members {
 		m.s.mu.Lock()
 		m.s.take(f)

@@ -11,7 +11,7 @@ import (
 // behind, and must be woken nevertheless.
 func TestAPassMissesNobodyWhoMoves(t *testing.T) {
 	const members = 2*passChunk + passChunk/2
-	e := &Engine{cfg: engine.Config{}.WithDefaults()} // without workers: the test does their part
+	e := &Engine{cfg: engine.Config{}.WithDefaults(), held: engine.NewHeld(engine.Config{})} // without workers: the test does their part
 	e.ready.init()
 	log := e.OpenLog("c1", 1, 0).(*fanout)
 	var sessions []*session
