@@ -124,18 +124,30 @@ func outcome(m *nats.Msg) owner.Outcome {
 }
 
 // Tail implements owner.Journal.
+//
+// Messages of a batch are lost when the server's side of the connection is cut: a hole in it. What is missing is asked for again, and is
+// not there only if two answers say so.
 func (j *journal) Tail(ctx context.Context, after uint64, visit func(uint64, []byte) error) (uint64, error) {
 	patience := firstPatience
+	var missing hole
 	for last := after; ; {
+		first := true
 		req := getRequest{Seq: last + 1, Batch: tailBatch, MaxBytes: 4 << 20}
 		pending, err := j.batch(ctx, j.loads, j.logAPI, req, patience, func(m *nats.Msg) error {
 			seq, err := strconv.ParseUint(m.Header.Get(nats.JSSequence), 10, 64)
 			if err != nil {
 				return fmt.Errorf("a stored message without a sequence: %w", err)
 			}
-			last = seq
+			if found := (hole{last + 1, seq}); seq > last+1 && (!first || found != missing) {
+				missing = found
+				return errHole
+			}
+			first, last = false, seq
 			return visit(seq, m.Data)
 		})
+		if errors.Is(err, errHole) {
+			continue
+		}
 		if errors.Is(err, errSilent) && patience < readTimeout {
 			patience *= 2 // and go on behind what was visited
 			continue
@@ -145,6 +157,11 @@ func (j *journal) Tail(ctx context.Context, after uint64, visit func(uint64, []b
 		}
 	}
 }
+
+// hole is from a sequence that was not in an answer up to one that was.
+type hole struct{ from, to uint64 }
+
+var errHole = errors.New("messages of a batch are missing")
 
 // Range implements owner.Journal.
 func (j *journal) Range(ctx context.Context, from uint64, n int, visit func(uint64, []byte)) error {
