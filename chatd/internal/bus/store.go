@@ -28,6 +28,9 @@ const (
 	// epochKey is the stream metadata that holds the partition's epoch.
 	epochKey = "chatfleet-epoch"
 	account  = server.DEFAULT_GLOBAL_ACCOUNT
+	// storeRecentBytes of newest events and storeRemembered ids of posts are kept in memory by a store that leads every partition.
+	storeRecentBytes = 64 << 20
+	storeRemembered  = 1 << 20
 )
 
 // Store is a member that keeps logs.
@@ -196,6 +199,9 @@ func (s *Store) begin(ctx context.Context, partition int) *leading {
 			Link:    &link{s.subjects, partition, s.appends},
 			Logger:  s.cfg.Logger, Metrics: s.metrics, Trace: s.cfg.Trace, Full: s.room.Full, Limits: s.cfg.Limits,
 			Retain: s.cfg.Retain,
+			// A store may come to lead every partition.
+			RecentBytes:   max(storeRecentBytes/s.cfg.Partitions, 64<<10),
+			MaxRemembered: max(storeRemembered/s.cfg.Partitions, 1024),
 		}).Lead(ctx, func(active bool) {
 			if active {
 				s.led.Add(1)

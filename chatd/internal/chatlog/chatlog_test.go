@@ -179,9 +179,58 @@ func TestOldRepeats(t *testing.T) {
 	if err != nil || d.LookBackMs != now+5 {
 		t.Fatalf("a repeat of a forgotten post: decided %+v, %v; want to look back to %d", d, err, now+5)
 	}
-	s.Recall(events[6:], d.LookBackMs)
+	s.Recall(events[6:], d.LookBackMs, s.Pts)
 	if d, err := s.Decide(repeat); err != nil || !d.Repeated || d.Pts != 11 {
 		t.Errorf("the same after looking back: decided %+v, %v; want the first post's position 11", d, err)
+	}
+}
+
+// What was read back does not stand for what was forgotten meanwhile: the repeat of a post in between would be taken for a new one.
+func TestRecallAfterForgettingMore(t *testing.T) {
+	s := &chatlog.State{ID: "x"}
+	c := create("ann", chatv1.LogKind_LOG_KIND_CHANNEL)
+	var events []*wire.StoredEvent
+	next := func(id uint64) {
+		d, err := carryOut(s, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, d.Event)
+		c = post("ann", id, "hi")
+		c.NowMs = now + int64(id)
+	}
+	for id := range uint64(101) {
+		next(id + 1)
+	}
+	s.Forget(30, 60) // what is beyond 60 may not be in the stream yet
+	if got := s.Remembered(); got != 41 {
+		t.Fatalf("%d ids are remembered of 101 events up to 101, 60 of which are stored; want 41", got)
+	}
+	upTo, read := s.Pts, events
+	for id := range uint64(100) {
+		next(id + 102)
+	}
+	s.Forget(10, s.Pts)
+	repeat := func(id uint64) chatlog.Decision {
+		r := post("ann", id, "hi")
+		r.NowMs, r.Post.FirstSentMs = now+1000, now+int64(id)
+		d, err := s.Decide(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	s.Recall(read, now, upTo)
+	for _, id := range []uint64{5, 150} {
+		if d := repeat(id); d.LookBackMs == 0 {
+			t.Errorf("the repeat of post %d, which is neither remembered nor read back, is decided: %+v", id, d)
+		}
+	}
+	s.Recall(events, now, s.Pts)
+	for _, id := range []uint64{5, 150, 200} {
+		if d := repeat(id); !d.Repeated || d.Pts != id+1 {
+			t.Errorf("the repeat of post %d, which was read back, is decided: %+v", id, d)
+		}
 	}
 }
 
@@ -208,7 +257,7 @@ func TestRepeatsByAClockThatIsAhead(t *testing.T) {
 		if err != nil || d.LookBackMs != repeat.NowMs-back.Milliseconds() {
 			t.Fatalf("%v ahead: decided %+v, %v; want to look back %v", ahead, d, err, back)
 		}
-		s.Recall(events, d.LookBackMs)
+		s.Recall(events, d.LookBackMs, s.Pts)
 		if d, err := s.Decide(repeat); err != nil || !d.Repeated || d.Pts != 11 {
 			t.Errorf("%v ahead, after looking back: decided %+v, %v; want the first post's position 11", ahead, d, err)
 		}

@@ -1,6 +1,8 @@
 package chatlog
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/wire"
@@ -33,10 +35,12 @@ type recentKey struct {
 
 // recentIDs are the newest posts of a log, by (sender, random id). Bounded: what is forgotten moves the horizon.
 type recentIDs struct {
-	list  []recentID // ascending pts
-	index map[recentKey]recentID
+	list  []recentID           // ascending pts
+	index map[recentKey]uint64 // pts
 	// horizonMs: posts accepted before it may have been forgotten.
 	horizonMs int64
+	// forgotTo is the position of the newest post that was forgotten since the state was loaded.
+	forgotTo uint64
 }
 
 // clocksApart is how far a shard's clock may be ahead of the owner's.
@@ -56,8 +60,12 @@ func notAhead(sentMs, nowMs int64) int64 {
 
 func (r *recentIDs) find(sender string, randomID uint64) (recentID, bool) {
 	if r.index != nil {
-		id, ok := r.index[recentKey{sender, randomID}]
-		return id, ok
+		pts, ok := r.index[recentKey{sender, randomID}]
+		if !ok {
+			return recentID{}, false
+		}
+		i, _ := slices.BinarySearchFunc(r.list, pts, func(id recentID, pts uint64) int { return cmp.Compare(id.pts, pts) })
+		return r.list[i], true
 	}
 	for i := len(r.list) - 1; i >= 0; i-- {
 		if r.list[i].randomID == randomID && r.list[i].sender == sender {
@@ -75,7 +83,7 @@ func (r *recentIDs) add(id recentID) {
 	r.list = append(r.list, id)
 	switch {
 	case r.index != nil:
-		r.index[recentKey{id.sender, id.randomID}] = id
+		r.index[recentKey{id.sender, id.randomID}] = id.pts
 	case len(r.list) > indexFrom:
 		r.reindex()
 	}
@@ -87,18 +95,21 @@ func (r *recentIDs) forget(n int) {
 		return
 	}
 	r.horizonMs = max(r.horizonMs, r.list[n-1].timeMs+1)
-	kept := make([]recentID, len(r.list)-n, rememberMost)
-	copy(kept, r.list[n:])
-	r.list = kept
+	r.forgotTo = max(r.forgotTo, r.list[n-1].pts)
+	r.list = slices.Clone(r.list[n:])
 	if r.index != nil {
 		r.reindex()
 	}
 }
 
 func (r *recentIDs) reindex() {
-	r.index = make(map[recentKey]recentID, len(r.list))
+	r.index = nil
+	if len(r.list) <= indexFrom {
+		return
+	}
+	r.index = make(map[recentKey]uint64, len(r.list))
 	for _, id := range r.list {
-		r.index[recentKey{id.sender, id.randomID}] = id
+		r.index[recentKey{id.sender, id.randomID}] = id.pts
 	}
 }
 
@@ -122,10 +133,28 @@ func (r *recentIDs) restore(list []*wire.RecentId, horizonMs int64) {
 	}
 }
 
-// Recall adds what was read back from the log, for a Decision that asked to look back: events, ascending, are all of the
-// log's events since fromMs that are older than what the state remembers, or the newest of them.
-func (s *State) Recall(events []*wire.StoredEvent, fromMs int64) {
+// Remembered is how many posts' ids are held in memory.
+func (s *State) Remembered() int { return len(s.recent.list) }
+
+// Forget drops the ids of the oldest posts, but the newest keep and those beyond a position: what is not yet in the stream cannot be read
+// back from it.
+func (s *State) Forget(keep int, upTo uint64) {
 	r := &s.recent
+	n := len(r.list) - keep
+	for n > 0 && r.list[n-1].pts > upTo {
+		n--
+	}
+	r.forget(n)
+}
+
+// Recall adds what was read back from the log, for a Decision that asked to look back: events, ascending, are all of the log's events since
+// fromMs and up to a position, or the newest of them. If posts beyond that were forgotten while the log was read, nothing is recalled, and
+// the Decision is the same again.
+func (s *State) Recall(events []*wire.StoredEvent, fromMs int64, upTo uint64) {
+	r := &s.recent
+	if r.forgotTo > upTo {
+		return
+	}
 	oldest := s.Pts + 1
 	if len(r.list) > 0 {
 		oldest = r.list[0].pts

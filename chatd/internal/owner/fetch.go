@@ -329,17 +329,18 @@ func (t *term) lookBack(r request, e *entry, sinceMs int64) {
 	}
 	e.looking = true
 	// Somewhat further than asked: where one is late, others are.
-	w := &walk{seq: e.settledSeq, from: 1, to: e.settledPts, sinceMs: sinceMs - lookBackMargin.Milliseconds(), maxBytes: 64 << 20}
+	upTo := e.settledPts
+	w := &walk{seq: e.settledSeq, from: 1, to: upTo, sinceMs: sinceMs - lookBackMargin.Milliseconds(), maxBytes: 64 << 20}
 	if e.settledPts > maxLookBack {
 		w.from = e.settledPts - maxLookBack + 1
 	}
 	t.read(func() func() {
 		err := w.run(t.reader().get)
-		return func() { t.lookedBack(e, w, err) }
+		return func() { t.lookedBack(e, w, upTo, err) }
 	})
 }
 
-func (t *term) lookedBack(e *entry, w *walk, err error) {
+func (t *term) lookedBack(e *entry, w *walk, upTo uint64, err error) {
 	late := e.late
 	e.looking, e.late = false, nil
 	if err != nil {
@@ -359,7 +360,8 @@ func (t *term) lookedBack(e *entry, w *walk, err error) {
 		}
 		w.sinceMs = max(w.sinceMs, e.reachMs)
 	}
-	e.state.Recall(w.parsed, w.sinceMs)
+	e.state.Recall(w.parsed, w.sinceMs, upTo)
+	t.weigh(e)
 	for _, r := range late {
 		if t.err == nil {
 			t.command(r, e)

@@ -112,6 +112,9 @@ type Config struct {
 	MaxTailEvents, MaxTailBytes int
 	// MaxStates is how many logs' states are kept in memory. Default 65,536.
 	MaxStates int
+	// MaxRemembered ids of posts are kept in memory, of all logs together; a repeat of another is looked for in the stream. About 100 bytes
+	// each. Default 65,536.
+	MaxRemembered int
 	// MaxUntold is how many channels and bans may wait for other partitions to be told of them; what would add to them waits. Default 16,384.
 	MaxUntold int
 	// TellAgain is the time after which what another partition does not keep yet is told again. Default 5 s.
@@ -146,6 +149,7 @@ func (c Config) withDefaults() Config {
 	c.MaxTailEvents = orDefault(c.MaxTailEvents, 65_536)
 	c.MaxTailBytes = orDefault(c.MaxTailBytes, 64<<20)
 	c.MaxStates = orDefault(c.MaxStates, 65_536)
+	c.MaxRemembered = orDefault(c.MaxRemembered, 65_536)
 	c.Partitions = orDefault(c.Partitions, 1)
 	c.MaxUntold = orDefault(c.MaxUntold, 16_384)
 	c.TellAgain = orDefault(c.TellAgain, tellAgain)

@@ -450,6 +450,51 @@ func TestUnknownOutcome(t *testing.T) {
 	}
 }
 
+// Few ids of posts are remembered, of many logs: the repeat of any post is known for one, from memory or from the stream.
+func TestRepeatsOfWhatIsForgotten(t *testing.T) {
+	const logs, posts = 5, 60
+	p, s := newPartition(), newShard()
+	cfg := config(t, newJournal(p), s)
+	cfg.MaxRemembered, cfg.DigestEvery = 40, time.Millisecond
+	began := time.Now().UnixMilli()
+	stop := lead(cfg)
+	defer stop()
+	name := func(log int) string { return fmt.Sprint("g", log) }
+	for log := range logs {
+		s.request(t, createRequest("ann", name(log)))
+	}
+	check := func(id uint64, log int, repeated bool) {
+		t.Helper()
+		r := postRequest("ann", name(log), id+1)
+		if repeated {
+			r.GetPost().FirstSentMs = began
+		}
+		if got := s.request(t, r); got.Error != nil || got.Pts != id+2 || got.Repeated != repeated {
+			t.Fatalf("post %d to log %d: %v; want position %d, repeated %v", id, log, got, id+2, repeated)
+		}
+	}
+	for id := range uint64(posts) {
+		for log := range logs {
+			check(id, log, false)
+			if id > 10 {
+				check(id-uint64(log), log, true)
+				check(id/2, log, true)
+			}
+		}
+	}
+	for id := range uint64(posts) {
+		for log := range logs {
+			check(id, log, true)
+		}
+	}
+	stop()
+	for log, events := range p.valid(t).Logs {
+		if len(events) != posts+1 {
+			t.Errorf("the log %s has %d events, want %d", log, len(events), posts+1)
+		}
+	}
+}
+
 func TestFetch(t *testing.T) {
 	p, s := newPartition(), newShard()
 	j := newJournal(p)

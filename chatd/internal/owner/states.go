@@ -29,6 +29,8 @@ type entry struct {
 	loading bool
 	// inBackground: nobody waited when the loading began.
 	inBackground bool
+	// remembered ids of posts count in term.remembered.
+	remembered int
 	// looking: the log is being read back, for the requests in late; reachMs is how far back that can reach.
 	looking bool
 	late    []request
@@ -60,7 +62,20 @@ func (t *term) entry(log string) *entry {
 }
 
 // touch notes that a log has moved.
-func (t *term) touch(e *entry) { e.dirty, e.used = true, true }
+func (t *term) touch(e *entry) {
+	e.dirty, e.used = true, true
+	t.weigh(e)
+}
+
+// weigh counts the ids of posts that a log's state remembers.
+func (t *term) weigh(e *entry) {
+	n := 0
+	if e.state != nil {
+		n = e.state.Remembered()
+	}
+	t.remembered += n - e.remembered
+	e.remembered = n
+}
 
 // inherit takes an event of the tail.
 func (t *term) inherit(s stored) {
@@ -202,6 +217,7 @@ func (t *term) loaded(e *entry, claim uint64, snapshot Revision, err error) {
 	}
 	e.state, e.loading, e.inherited, e.revision = state, false, nil, snapshot.Number
 	e.settledPts, e.settledSeq, e.used = state.Pts, state.LastSeq, true
+	t.weigh(e)
 	t.keep(e, claim, snapshot.Number, state.Tallies())
 	parked := e.parked
 	e.parked = nil
@@ -223,12 +239,30 @@ func (t *term) evict() {
 		switch {
 		case over <= 0:
 			return
-		case e.dirty || e.saving || e.counting || e.loading || e.state == nil || e.settledPts != e.state.Pts:
+		case e.dirty || e.saving || e.counting || e.looking || e.loading || e.state == nil || e.settledPts != e.state.Pts:
 		case e.used:
 			e.used = false
 		default:
+			t.remembered -= e.remembered
 			delete(t.logs, log)
 			over--
+		}
+	}
+}
+
+// forget drops the older ids of posts, of one log after the other, once all logs together remember too many. A repeat of a post whose id
+// is forgotten is looked for in the stream.
+func (t *term) forget() {
+	for keep := t.cfg.MaxRemembered; t.remembered > t.cfg.MaxRemembered && keep > 0; {
+		keep /= 4
+		for _, e := range t.logs {
+			if t.remembered <= t.cfg.MaxRemembered*3/4 {
+				return
+			}
+			if e.remembered > keep {
+				e.state.Forget(keep, e.settledPts)
+				t.weigh(e)
+			}
 		}
 	}
 }

@@ -58,7 +58,9 @@ type term struct {
 	loadingTallies int
 	// uncounted are channels whose tallies are to be read again, besides counting.
 	uncounted []*entry
-	counting  int
+	// remembered ids of posts, of all logs.
+	remembered int
+	counting   int
 	// news are for other partitions, by channel or ban; outboxes by partition; relays is how many requests are on the way, whose
 	// answers told brings.
 	news     map[string]*news
@@ -188,6 +190,7 @@ func (t *term) tick() {
 	t.retain()
 	t.relayAll(time.Now())
 	t.evict()
+	t.forget()
 	t.evictTallies()
 }
 
