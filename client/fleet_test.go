@@ -3,8 +3,10 @@ package client_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chatfleet/chatfleet/client"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
@@ -280,6 +283,8 @@ func (s *serverSession) request(frame *chatv1.ClientFrame) {
 		answer.Body = &chatv1.ServerFrame_Posted{Posted: posted}
 	case *chatv1.ClientFrame_Difference:
 		answer.Body = &chatv1.ServerFrame_Difference{Difference: f.difference(s.logID(body.Difference.Cursor.Log), body.Difference)}
+	case *chatv1.ClientFrame_ListJoined:
+		answer.Body = &chatv1.ServerFrame_JoinedLogs{JoinedLogs: f.joinedLogs(s.logID(client.UserLog), body.ListJoined)}
 	case *chatv1.ClientFrame_Ack:
 		return
 	case *chatv1.ClientFrame_Ping:
@@ -370,6 +375,30 @@ func (f *fleet) posted(user string, r *chatv1.PostRequest) (*chatv1.PostResponse
 	e := f.append(l, user, &chatv1.Event{Content: &chatv1.Event_Message{Message: r.Message}})
 	l.byRandomID[key] = e.Pts
 	return &chatv1.PostResponse{Log: l.id, Epoch: l.epoch, Pts: e.Pts}, nil
+}
+
+// joinedLogs lists two at a time.
+func (f *fleet) joinedLogs(id string, r *chatv1.ListJoinedRequest) *chatv1.ListJoinedResponse {
+	l := f.logs[id]
+	kinds := make(map[string]chatv1.LogKind)
+	for _, e := range l.events {
+		if j := e.GetLogJoined(); j != nil {
+			kinds[j.GetLog()] = j.GetKind()
+		}
+		delete(kinds, e.GetLogLeft().GetLog())
+	}
+	list := &chatv1.ListJoinedResponse{Epoch: l.epoch, Pts: uint64(len(l.events))}
+	for _, log := range slices.Sorted(maps.Keys(kinds)) {
+		switch {
+		case log <= r.GetAfter():
+		case len(list.Logs) == 2:
+			list.More = true
+			return list
+		default:
+			list.Logs = append(list.Logs, &chatv1.JoinedLog{Log: log, Kind: kinds[log]})
+		}
+	}
+	return list
 }
 
 func (f *fleet) difference(id string, r *chatv1.DifferenceRequest) *chatv1.DifferenceResponse {

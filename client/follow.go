@@ -48,60 +48,35 @@ func (c *Client) followEvent(ctx context.Context, e *chatv1.Event) error {
 	return nil
 }
 
-// followReset follows what the user has joined by the whole of his log, and leaves the rest. Where even that is too long, the
-// newest events have to do: what was joined before is followed as it was.
+// followReset follows what the user has joined by the server's list, and leaves the rest. Events of his log that the list knows already change
+// nothing when they come.
 func (c *Client) followReset(ctx context.Context, u Update) error {
-	events, whole, err := c.readAll(ctx, Cursor{Log: UserLog, Epoch: u.Cursor.Epoch}, u.Cursor.PTS)
+	logs, asOf, err := c.Joined(ctx)
 	if err != nil {
-		return fmt.Errorf("read back what the user has joined: %w", err)
+		return fmt.Errorf("list what the user has joined: %w", err)
 	}
-	if !whole {
-		events = u.Reset.Events
+	if asOf.Epoch < u.Cursor.Epoch || asOf.Epoch == u.Cursor.Epoch && asOf.PTS < u.Cursor.PTS {
+		return fmt.Errorf("the list of what the user has joined is of an earlier time: epoch %d, position %d; his log is at %d, %d",
+			asOf.Epoch, asOf.PTS, u.Cursor.Epoch, u.Cursor.PTS)
 	}
-	joined := make(map[string]bool)
-	for _, e := range events {
-		switch content := e.GetContent().(type) {
-		case *chatv1.Event_LogJoined:
-			joined[content.LogJoined.GetLog()] = true
-		case *chatv1.Event_LogLeft:
-			delete(joined, content.LogLeft.GetLog())
+	joined := make(map[string]bool, len(logs))
+	for _, l := range logs {
+		joined[l.GetLog()] = true
+	}
+	for _, log := range c.allJoined() {
+		if joined[log] {
+			continue
+		}
+		if err := c.followLeft(ctx, log); err != nil {
+			return err
 		}
 	}
-	if whole {
-		for _, log := range c.allJoined() {
-			if joined[log] {
-				continue
-			}
-			if err := c.followLeft(ctx, log); err != nil {
-				return err
-			}
-		}
-	}
-	for _, e := range events {
-		if j := e.GetLogJoined(); j != nil && !joined[j.GetLog()] {
-			continue // and left later
-		}
-		if err := c.followEvent(ctx, e); err != nil {
+	for _, l := range logs {
+		if err := c.followJoined(l.GetLog(), l.GetKind()); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// readAll reads the events after a cursor up to a position. whole is false if that is too long.
-func (c *Client) readAll(ctx context.Context, from Cursor, to uint64) (events []*chatv1.Event, whole bool, err error) {
-	for from.PTS < to {
-		d, err := c.Difference(ctx, from, 0)
-		if err != nil {
-			return nil, false, err
-		}
-		if d.GetKind() == chatv1.DifferenceResponse_KIND_TOO_LONG || len(d.GetEvents()) == 0 {
-			return nil, false, nil
-		}
-		events = append(events, d.GetEvents()...)
-		from.PTS = d.GetCursor().GetPts()
-	}
-	return events, true, nil
 }
 
 // allJoined are the logs that the user is known to have joined.

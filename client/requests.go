@@ -108,6 +108,36 @@ func (c *Client) SetPolicy(ctx context.Context, log string, policy *chatv1.Polic
 	return err
 }
 
+// Joined lists the logs that the user has joined, by their ids, and says as of which position of his own log that is so: events after it
+// may change the list.
+func (c *Client) Joined(ctx context.Context) ([]*chatv1.JoinedLog, Cursor, error) {
+	var logs []*chatv1.JoinedLog
+	asOf := Cursor{Log: UserLog}
+	for {
+		after := ""
+		if len(logs) > 0 {
+			after = logs[len(logs)-1].GetLog()
+		}
+		frame, _, err := c.do(ctx, func() *chatv1.ClientFrame {
+			return &chatv1.ClientFrame{Body: &chatv1.ClientFrame_ListJoined{ListJoined: &chatv1.ListJoinedRequest{After: after}}}
+		})
+		if err != nil {
+			return nil, Cursor{}, err
+		}
+		page, err := answerOf(frame.GetJoinedLogs(), "list_joined")
+		if err != nil {
+			return nil, Cursor{}, err
+		}
+		if after == "" {
+			asOf.Epoch, asOf.PTS = page.GetEpoch(), page.GetPts() // of the first page: what has changed since may be missing in the others
+		}
+		logs = append(logs, page.GetLogs()...)
+		if !page.GetMore() || len(page.GetLogs()) == 0 {
+			return logs, asOf, nil
+		}
+	}
+}
+
 // Difference reads a log from a cursor on, without attaching it: for looking back, and for programs that read and end.
 // Attached logs do not need it.
 func (c *Client) Difference(ctx context.Context, from Cursor, limit uint32) (*chatv1.DifferenceResponse, error) {

@@ -188,5 +188,8 @@ func (s *State) LookUp(user string, q *wire.LookUp, nowMs int64) *wire.OwnerRepl
 			r.Invitations = s.Invitations(nowMs)
 		}
 	}
+	if limit := q.GetJoinedLimit(); limit > 0 && user == s.Owner {
+		r.JoinedLogs, r.MoreJoined = s.joinedAfter(q.GetJoinedAfter(), int(limit))
+	}
 	return r
 }

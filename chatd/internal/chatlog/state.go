@@ -108,7 +108,6 @@ func (s *State) Snapshot() *wire.LogState {
 			w.JoinedAsOf[i] = s.joinedAsOf[m]
 		}
 	}
-	w.Made = s.made.sorted()
 	s.snapshotNaming(w)
 	s.snapshotInvitations(w)
 	w.Tallies, w.LastBan = s.tallies, s.lastBan
@@ -134,9 +133,6 @@ func Restore(w *wire.LogState) *State {
 			s.setJoinedAsOf(m, w.JoinedAsOf[i])
 		}
 	}
-	for _, log := range w.Made {
-		s.made.add(log)
-	}
 	s.tallies, s.lastBan = s.tallies.Merge(w.Tallies...), w.LastBan
 	s.restoreNaming(w)
 	s.restoreInvitations(w)
@@ -152,6 +148,23 @@ func (s *State) setMember(name string, kind chatv1.LogKind) {
 		s.members = make(map[string]chatv1.LogKind)
 	}
 	s.members[name] = kind
+}
+
+// joinedAfter lists, of a user log, the logs that the user has joined, by their ids: at most limit after one, and whether there are more.
+func (s *State) joinedAfter(after string, limit int) (logs []*chatv1.JoinedLog, more bool) {
+	if s.Kind != chatv1.LogKind_LOG_KIND_USER {
+		return nil, false
+	}
+	for _, log := range slices.Sorted(maps.Keys(s.members)) {
+		switch {
+		case log <= after:
+		case len(logs) == limit:
+			return logs, true
+		default:
+			logs = append(logs, &chatv1.JoinedLog{Log: log, Kind: s.members[log]})
+		}
+	}
+	return logs, false
 }
 
 func (s *State) setJoinedAsOf(log string, pts uint64) {

@@ -36,6 +36,7 @@ type Shard interface {
 	CreateInvitation(ctx context.Context, user string, r *chatv1.CreateInvitationRequest) (*chatv1.CreateInvitationResponse, *chatv1.Error)
 	RevokeInvitation(ctx context.Context, user string, r *chatv1.RevokeInvitationRequest) (*chatv1.RevokeInvitationResponse, *chatv1.Error)
 	ListInvitations(ctx context.Context, user string, r *chatv1.ListInvitationsRequest) (*chatv1.ListInvitationsResponse, *chatv1.Error)
+	ListJoined(ctx context.Context, user string, r *chatv1.ListJoinedRequest) (*chatv1.ListJoinedResponse, *chatv1.Error)
 	Post(ctx context.Context, user string, r *chatv1.PostRequest) (*chatv1.PostResponse, *chatv1.Error)
 	Difference(ctx context.Context, user string, r *chatv1.DifferenceRequest) (*chatv1.DifferenceResponse, *chatv1.Error)
 	Presence(ctx context.Context, user string, r *chatv1.PresenceRequest) (*chatv1.PresenceResponse, *chatv1.Error)

@@ -72,6 +72,10 @@ func (d *door) RevokeInvitation(context.Context, string, *chatv1.RevokeInvitatio
 	return &chatv1.RevokeInvitationResponse{}, d.answer
 }
 
+func (d *door) ListJoined(context.Context, string, *chatv1.ListJoinedRequest) (*chatv1.ListJoinedResponse, *chatv1.Error) {
+	return &chatv1.ListJoinedResponse{}, d.answer
+}
+
 func (d *door) ListInvitations(context.Context, string, *chatv1.ListInvitationsRequest) (*chatv1.ListInvitationsResponse, *chatv1.Error) {
 	return &chatv1.ListInvitationsResponse{}, d.answer
 }

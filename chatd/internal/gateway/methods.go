@@ -60,6 +60,11 @@ func (m *methods) RevokeInvitation(ctx context.Context, r *connect.Request[chatv
 	return call(ctx, m, r, m.Shard.RevokeInvitation)
 }
 
+// ListJoined implements chatv1connect.ChatServiceHandler.
+func (m *methods) ListJoined(ctx context.Context, r *connect.Request[chatv1.ListJoinedRequest]) (*connect.Response[chatv1.ListJoinedResponse], error) {
+	return call(ctx, m, r, m.Shard.ListJoined)
+}
+
 // ListInvitations implements chatv1connect.ChatServiceHandler.
 func (m *methods) ListInvitations(ctx context.Context, r *connect.Request[chatv1.ListInvitationsRequest]) (*connect.Response[chatv1.ListInvitationsResponse], error) {
 	return call(ctx, m, r, m.Shard.ListInvitations)

@@ -96,6 +96,7 @@ func namesAndInvitations() section {
 		row("An invitation that has ended before it begins", plain(`"createInvitation":{"log":"@channel","expiresMs":"@yesterday"}`), refused(invalid, "create_invitation.expires_ms", "not in the future")),
 		row("An invitation with uses, to a channel", plain(`"createInvitation":{"log":"@channel","maxUses":3}`), refused(invalid, "create_invitation.max_uses", "in groups")),
 		row("The list of another's invitations", plain(`"listInvitations":{"log":"@channel"}`), refused(denied, "", "only the owner and admins")),
+		row("The list of joined logs after what is no log", plain(`"listJoined":{"after":"Nonsense!"}`), refused(invalid, "list_joined.after", "")),
 		row("Revoking another's invitation", plain(`"revokeInvitation":{"log":"@channel","id":"x"}`), refused(denied, "", "only the owner and admins")),
 		row("A named log made private", func(d *door) string {
 			log := d.named("open_house")

@@ -199,7 +199,13 @@ func (t *term) handle(r request) {
 	case *wire.OwnerRequest_Heads:
 		t.heads(r, body.Heads)
 	case *wire.OwnerRequest_LookUp:
-		t.withState(body.LookUp.GetLog(), func(e *entry) { t.reply(r, e.state.LookUp(r.User, body.LookUp, t.cfg.Now().UnixMilli())) })
+		t.withState(body.LookUp.GetLog(), func(e *entry) {
+			reply := e.state.LookUp(r.User, body.LookUp, t.cfg.Now().UnixMilli())
+			if body.LookUp.GetJoinedLimit() > 0 {
+				reply.Pts = e.settledPts // a device goes on from there, and what is not in the stream yet may never be
+			}
+			t.reply(r, reply)
+		})
 	case *wire.OwnerRequest_Joined:
 		t.joined(r, body.Joined)
 	case *wire.OwnerRequest_Relay:

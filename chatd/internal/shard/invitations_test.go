@@ -99,6 +99,59 @@ func TestInvitations(t *testing.T) {
 	})
 }
 
+// What a user has joined is listed page by page from his log's state, whatever is left of its events.
+func TestJoinedLogsAreListed(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		ctx := context.Background()
+		list := func(user string, limit uint32) (logs []string, pages int, first *chatv1.ListJoinedResponse) {
+			req := &chatv1.ListJoinedRequest{Limit: limit}
+			for {
+				page, flt := r.shard.ListJoined(ctx, user, req)
+				if flt != nil {
+					t.Fatal(flt)
+				}
+				if pages++; first == nil {
+					first = page
+				}
+				for _, l := range page.GetLogs() {
+					if l.GetKind() != logid.Kind(l.GetLog()) {
+						t.Errorf("the log %s is listed as a %v", l.GetLog(), l.GetKind())
+					}
+					logs = append(logs, l.GetLog())
+				}
+				if !page.GetMore() {
+					return logs, pages, first
+				}
+				req.After = logs[len(logs)-1]
+			}
+		}
+		if logs, _, first := list("bob", 0); len(logs) != 0 || first.GetPts() != 0 {
+			t.Errorf("who has joined nothing is listed %v at %d", logs, first.GetPts())
+		}
+		var want []string
+		for i := range 7 {
+			log := r.stores.create("ann", []chatv1.LogKind{channel, group}[i%2])
+			if code := r.joins("bob", log, ""); code != 0 {
+				t.Fatal(code)
+			}
+			want = append(want, log)
+		}
+		if _, flt := r.shard.Leave(ctx, "bob", &chatv1.LeaveRequest{Log: want[3]}); flt != nil {
+			t.Fatal(flt)
+		}
+		want = slices.Sorted(slices.Values(slices.Delete(want, 3, 4)))
+		for limit, pages := range map[uint32]int{0: 1, 6: 1, 5: 2, 1: 6} {
+			got, n, first := list("bob", limit)
+			if !slices.Equal(got, want) || n != pages || first.GetPts() != 8 || first.GetEpoch() == 0 {
+				t.Errorf("%d at a time: %v in %d pages as of %d, want %v in %d as of 8", limit, got, n, first.GetPts(), want, pages)
+			}
+		}
+		if logs, _, _ := list("eve", 0); len(logs) != 0 {
+			t.Errorf("another user is listed %v", logs)
+		}
+	})
+}
+
 // A private channel is read by who has joined it, and by nobody else, on whatever way.
 func TestAPrivateChannelIsReadByWhoHasJoined(t *testing.T) {
 	inBubble(t, nil, func(r *rig) {

@@ -185,6 +185,13 @@ func (s *session) ask(frame *chatv1.ClientFrame) {
 			resp, flt := s.sh.ListInvitations(ctx, s.user, body.ListInvitations)
 			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Invitations{Invitations: resp}}, flt)
 		})
+	case *chatv1.ClientFrame_ListJoined:
+		method.WithLabelValues("list_joined").Inc()
+		s.run(func() {
+			defer cancel()
+			resp, flt := s.sh.ListJoined(ctx, s.user, body.ListJoined)
+			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_JoinedLogs{JoinedLogs: resp}}, flt)
+		})
 	case *chatv1.ClientFrame_Renew:
 		method.WithLabelValues("renew").Inc()
 		s.run(func() {

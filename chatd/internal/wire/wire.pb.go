@@ -1767,7 +1767,10 @@ type LookUp struct {
 	// The invitations, for the owner and admins.
 	Invitations bool `protobuf:"varint,4,opt,name=invitations,proto3" json:"invitations,omitempty"`
 	// Of a user log: whether a name is kept for this log.
-	Slot          string `protobuf:"bytes,5,opt,name=slot,proto3" json:"slot,omitempty"`
+	Slot string `protobuf:"bytes,5,opt,name=slot,proto3" json:"slot,omitempty"`
+	// Of a user log: the logs that he has joined, so many after one. 0 asks for none.
+	JoinedLimit   uint32 `protobuf:"varint,6,opt,name=joined_limit,json=joinedLimit,proto3" json:"joined_limit,omitempty"`
+	JoinedAfter   string `protobuf:"bytes,7,opt,name=joined_after,json=joinedAfter,proto3" json:"joined_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1833,6 +1836,20 @@ func (x *LookUp) GetInvitations() bool {
 func (x *LookUp) GetSlot() string {
 	if x != nil {
 		return x.Slot
+	}
+	return ""
+}
+
+func (x *LookUp) GetJoinedLimit() uint32 {
+	if x != nil {
+		return x.JoinedLimit
+	}
+	return 0
+}
+
+func (x *LookUp) GetJoinedAfter() string {
+	if x != nil {
+		return x.JoinedAfter
 	}
 	return ""
 }
@@ -2105,6 +2122,8 @@ type OwnerReply struct {
 	Joined      bool             `protobuf:"varint,41,opt,name=joined,proto3" json:"joined,omitempty"`
 	Invitations []*v1.Invitation `protobuf:"bytes,42,rep,name=invitations,proto3" json:"invitations,omitempty"`
 	Slot        bool             `protobuf:"varint,43,opt,name=slot,proto3" json:"slot,omitempty"`
+	JoinedLogs  []*v1.JoinedLog  `protobuf:"bytes,45,rep,name=joined_logs,json=joinedLogs,proto3" json:"joined_logs,omitempty"`
+	MoreJoined  bool             `protobuf:"varint,46,opt,name=more_joined,json=moreJoined,proto3" json:"more_joined,omitempty"`
 	// Of joined: for each user, in the order asked.
 	AllJoined []bool `protobuf:"varint,44,rep,packed,name=all_joined,json=allJoined,proto3" json:"all_joined,omitempty"`
 	// Of fetch: events before the first of this answer that were asked for are gone, by the stores' retention.
@@ -2234,6 +2253,20 @@ func (x *OwnerReply) GetInvitations() []*v1.Invitation {
 func (x *OwnerReply) GetSlot() bool {
 	if x != nil {
 		return x.Slot
+	}
+	return false
+}
+
+func (x *OwnerReply) GetJoinedLogs() []*v1.JoinedLog {
+	if x != nil {
+		return x.JoinedLogs
+	}
+	return nil
+}
+
+func (x *OwnerReply) GetMoreJoined() bool {
+	if x != nil {
+		return x.MoreJoined
 	}
 	return false
 }
@@ -2742,7 +2775,7 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\buser_log\x18\x01 \x01(\tR\auserLog\x12\x10\n" +
 	"\x03log\x18\x02 \x01(\tR\x03log\x12\x13\n" +
 	"\x05as_of\x18\x03 \x01(\x04R\x04asOf\x12\x12\n" +
-	"\x04free\x18\x04 \x01(\bR\x04free\"\x88\x01\n" +
+	"\x04free\x18\x04 \x01(\bR\x04free\"\xce\x01\n" +
 	"\x06LookUp\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x16\n" +
 	"\x06joined\x18\x02 \x01(\tR\x06joined\x12\x1e\n" +
@@ -2750,7 +2783,9 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"invitation\x18\x03 \x01(\tR\n" +
 	"invitation\x12 \n" +
 	"\vinvitations\x18\x04 \x01(\bR\vinvitations\x12\x12\n" +
-	"\x04slot\x18\x05 \x01(\tR\x04slot\"Y\n" +
+	"\x04slot\x18\x05 \x01(\tR\x04slot\x12!\n" +
+	"\fjoined_limit\x18\x06 \x01(\rR\vjoinedLimit\x12!\n" +
+	"\fjoined_after\x18\a \x01(\tR\vjoinedAfter\"Y\n" +
 	"\x06Invite\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12=\n" +
 	"\n" +
@@ -2769,7 +2804,7 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\vwith_banned\x18\x05 \x01(\bR\n" +
 	"withBanned\x12\x1d\n" +
 	"\n" +
-	"before_pts\x18F \x01(\x04R\tbeforePts\"\xd9\x04\n" +
+	"before_pts\x18F \x01(\x04R\tbeforePts\"\xb9\x05\n" +
 	"\n" +
 	"OwnerReply\x12.\n" +
 	"\x05error\x18\x01 \x01(\v2\x18.chatfleet.chat.v1.ErrorR\x05error\x12\x14\n" +
@@ -2784,7 +2819,11 @@ const file_chatd_internal_wire_wire_proto_rawDesc = "" +
 	"\x04name\x18( \x01(\v2 .chatfleet.internal.v1.NameStateR\x04name\x12\x16\n" +
 	"\x06joined\x18) \x01(\bR\x06joined\x12?\n" +
 	"\vinvitations\x18* \x03(\v2\x1d.chatfleet.chat.v1.InvitationR\vinvitations\x12\x12\n" +
-	"\x04slot\x18+ \x01(\bR\x04slot\x12\x1d\n" +
+	"\x04slot\x18+ \x01(\bR\x04slot\x12=\n" +
+	"\vjoined_logs\x18- \x03(\v2\x1c.chatfleet.chat.v1.JoinedLogR\n" +
+	"joinedLogs\x12\x1f\n" +
+	"\vmore_joined\x18. \x01(\bR\n" +
+	"moreJoined\x12\x1d\n" +
 	"\n" +
 	"all_joined\x18, \x03(\bR\tallJoined\x12\x12\n" +
 	"\x04gone\x18P \x01(\bR\x04gone\x128\n" +
@@ -2868,6 +2907,7 @@ var file_chatd_internal_wire_wire_proto_goTypes = []any{
 	(*v1.CreateRequest)(nil),           // 37: chatfleet.chat.v1.CreateRequest
 	(*v1.Error)(nil),                   // 38: chatfleet.chat.v1.Error
 	(*v1.LogInfo)(nil),                 // 39: chatfleet.chat.v1.LogInfo
+	(*v1.JoinedLog)(nil),               // 40: chatfleet.chat.v1.JoinedLog
 }
 var file_chatd_internal_wire_wire_proto_depIdxs = []int32{
 	1,  // 0: chatfleet.internal.v1.StoredEvent.content:type_name -> chatfleet.internal.v1.Envelope
@@ -2907,13 +2947,14 @@ var file_chatd_internal_wire_wire_proto_depIdxs = []int32{
 	22, // 34: chatfleet.internal.v1.OwnerReply.heads:type_name -> chatfleet.internal.v1.Head
 	12, // 35: chatfleet.internal.v1.OwnerReply.name:type_name -> chatfleet.internal.v1.NameState
 	30, // 36: chatfleet.internal.v1.OwnerReply.invitations:type_name -> chatfleet.chat.v1.Invitation
-	8,  // 37: chatfleet.internal.v1.OwnerReply.relayed:type_name -> chatfleet.internal.v1.Relayed
-	22, // 38: chatfleet.internal.v1.Digest.moved:type_name -> chatfleet.internal.v1.Head
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	40, // 37: chatfleet.internal.v1.OwnerReply.joined_logs:type_name -> chatfleet.chat.v1.JoinedLog
+	8,  // 38: chatfleet.internal.v1.OwnerReply.relayed:type_name -> chatfleet.internal.v1.Relayed
+	22, // 39: chatfleet.internal.v1.Digest.moved:type_name -> chatfleet.internal.v1.Head
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_chatd_internal_wire_wire_proto_init() }

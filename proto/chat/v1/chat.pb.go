@@ -255,7 +255,7 @@ func (x DifferenceResponse_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DifferenceResponse_Kind.Descriptor instead.
 func (DifferenceResponse_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{53, 0}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{56, 0}
 }
 
 type Error_Code int32
@@ -366,7 +366,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{65, 0}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{68, 0}
 }
 
 // ClientFrame is one message from a client on a session.
@@ -393,6 +393,7 @@ type ClientFrame struct {
 	//	*ClientFrame_CreateInvitation
 	//	*ClientFrame_RevokeInvitation
 	//	*ClientFrame_ListInvitations
+	//	*ClientFrame_ListJoined
 	//	*ClientFrame_Renew
 	//	*ClientFrame_History
 	//	*ClientFrame_Typing
@@ -599,6 +600,15 @@ func (x *ClientFrame) GetListInvitations() *ListInvitationsRequest {
 	return nil
 }
 
+func (x *ClientFrame) GetListJoined() *ListJoinedRequest {
+	if x != nil {
+		if x, ok := x.Body.(*ClientFrame_ListJoined); ok {
+			return x.ListJoined
+		}
+	}
+	return nil
+}
+
 func (x *ClientFrame) GetRenew() *RenewRequest {
 	if x != nil {
 		if x, ok := x.Body.(*ClientFrame_Renew); ok {
@@ -707,6 +717,10 @@ type ClientFrame_ListInvitations struct {
 	ListInvitations *ListInvitationsRequest `protobuf:"bytes,26,opt,name=list_invitations,json=listInvitations,proto3,oneof"`
 }
 
+type ClientFrame_ListJoined struct {
+	ListJoined *ListJoinedRequest `protobuf:"bytes,27,opt,name=list_joined,json=listJoined,proto3,oneof"`
+}
+
 type ClientFrame_Renew struct {
 	Renew *RenewRequest `protobuf:"bytes,15,opt,name=renew,proto3,oneof"`
 }
@@ -757,6 +771,8 @@ func (*ClientFrame_RevokeInvitation) isClientFrame_Body() {}
 
 func (*ClientFrame_ListInvitations) isClientFrame_Body() {}
 
+func (*ClientFrame_ListJoined) isClientFrame_Body() {}
+
 func (*ClientFrame_Renew) isClientFrame_Body() {}
 
 func (*ClientFrame_History) isClientFrame_Body() {}
@@ -790,6 +806,7 @@ type ServerFrame struct {
 	//	*ServerFrame_InvitationCreated
 	//	*ServerFrame_InvitationRevoked
 	//	*ServerFrame_Invitations
+	//	*ServerFrame_JoinedLogs
 	//	*ServerFrame_Renewed
 	//	*ServerFrame_History
 	//	*ServerFrame_Typing
@@ -999,6 +1016,15 @@ func (x *ServerFrame) GetInvitations() *ListInvitationsResponse {
 	return nil
 }
 
+func (x *ServerFrame) GetJoinedLogs() *ListJoinedResponse {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_JoinedLogs); ok {
+			return x.JoinedLogs
+		}
+	}
+	return nil
+}
+
 func (x *ServerFrame) GetRenewed() *RenewResponse {
 	if x != nil {
 		if x, ok := x.Body.(*ServerFrame_Renewed); ok {
@@ -1134,6 +1160,10 @@ type ServerFrame_Invitations struct {
 	Invitations *ListInvitationsResponse `protobuf:"bytes,26,opt,name=invitations,proto3,oneof"`
 }
 
+type ServerFrame_JoinedLogs struct {
+	JoinedLogs *ListJoinedResponse `protobuf:"bytes,27,opt,name=joined_logs,json=joinedLogs,proto3,oneof"`
+}
+
 type ServerFrame_Renewed struct {
 	Renewed *RenewResponse `protobuf:"bytes,15,opt,name=renewed,proto3,oneof"`
 }
@@ -1195,6 +1225,8 @@ func (*ServerFrame_InvitationCreated) isServerFrame_Body() {}
 func (*ServerFrame_InvitationRevoked) isServerFrame_Body() {}
 
 func (*ServerFrame_Invitations) isServerFrame_Body() {}
+
+func (*ServerFrame_JoinedLogs) isServerFrame_Body() {}
 
 func (*ServerFrame_Renewed) isServerFrame_Body() {}
 
@@ -4192,6 +4224,183 @@ func (x *ListInvitationsResponse) GetInvitations() []*Invitation {
 	return nil
 }
 
+type ListJoinedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those after this one; empty: from the first.
+	After string `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
+	// 0, or more than 500: 500.
+	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListJoinedRequest) Reset() {
+	*x = ListJoinedRequest{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListJoinedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListJoinedRequest) ProtoMessage() {}
+
+func (x *ListJoinedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListJoinedRequest.ProtoReflect.Descriptor instead.
+func (*ListJoinedRequest) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *ListJoinedRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *ListJoinedRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListJoinedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of their ids.
+	Logs []*JoinedLog `protobuf:"bytes,1,rep,name=logs,proto3" json:"logs,omitempty"`
+	// There are more after the last of them.
+	More bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	// Of the user's own log: as of which position this is so, at least. Its events after that change the list.
+	Epoch         uint32 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Pts           uint64 `protobuf:"varint,4,opt,name=pts,proto3" json:"pts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListJoinedResponse) Reset() {
+	*x = ListJoinedResponse{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListJoinedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListJoinedResponse) ProtoMessage() {}
+
+func (x *ListJoinedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListJoinedResponse.ProtoReflect.Descriptor instead.
+func (*ListJoinedResponse) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ListJoinedResponse) GetLogs() []*JoinedLog {
+	if x != nil {
+		return x.Logs
+	}
+	return nil
+}
+
+func (x *ListJoinedResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *ListJoinedResponse) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ListJoinedResponse) GetPts() uint64 {
+	if x != nil {
+		return x.Pts
+	}
+	return 0
+}
+
+type JoinedLog struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	Kind          LogKind                `protobuf:"varint,2,opt,name=kind,proto3,enum=chatfleet.chat.v1.LogKind" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinedLog) Reset() {
+	*x = JoinedLog{}
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinedLog) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinedLog) ProtoMessage() {}
+
+func (x *JoinedLog) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinedLog.ProtoReflect.Descriptor instead.
+func (*JoinedLog) Descriptor() ([]byte, []int) {
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *JoinedLog) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *JoinedLog) GetKind() LogKind {
+	if x != nil {
+		return x.Kind
+	}
+	return LogKind_LOG_KIND_UNSPECIFIED
+}
+
 type PostRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Log   string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
@@ -4208,7 +4417,7 @@ type PostRequest struct {
 
 func (x *PostRequest) Reset() {
 	*x = PostRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[50]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4220,7 +4429,7 @@ func (x *PostRequest) String() string {
 func (*PostRequest) ProtoMessage() {}
 
 func (x *PostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[50]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4233,7 +4442,7 @@ func (x *PostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostRequest.ProtoReflect.Descriptor instead.
 func (*PostRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{50}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PostRequest) GetLog() string {
@@ -4277,7 +4486,7 @@ type PostResponse struct {
 
 func (x *PostResponse) Reset() {
 	*x = PostResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[51]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4289,7 +4498,7 @@ func (x *PostResponse) String() string {
 func (*PostResponse) ProtoMessage() {}
 
 func (x *PostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[51]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4302,7 +4511,7 @@ func (x *PostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostResponse.ProtoReflect.Descriptor instead.
 func (*PostResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{51}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *PostResponse) GetLog() string {
@@ -4344,7 +4553,7 @@ type DifferenceRequest struct {
 
 func (x *DifferenceRequest) Reset() {
 	*x = DifferenceRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[52]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4356,7 +4565,7 @@ func (x *DifferenceRequest) String() string {
 func (*DifferenceRequest) ProtoMessage() {}
 
 func (x *DifferenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[52]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4369,7 +4578,7 @@ func (x *DifferenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DifferenceRequest.ProtoReflect.Descriptor instead.
 func (*DifferenceRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{52}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DifferenceRequest) GetCursor() *Cursor {
@@ -4400,7 +4609,7 @@ type DifferenceResponse struct {
 
 func (x *DifferenceResponse) Reset() {
 	*x = DifferenceResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[53]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4412,7 +4621,7 @@ func (x *DifferenceResponse) String() string {
 func (*DifferenceResponse) ProtoMessage() {}
 
 func (x *DifferenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[53]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4425,7 +4634,7 @@ func (x *DifferenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DifferenceResponse.ProtoReflect.Descriptor instead.
 func (*DifferenceResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{53}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *DifferenceResponse) GetKind() DifferenceResponse_Kind {
@@ -4472,7 +4681,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[54]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4484,7 +4693,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[54]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4497,7 +4706,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{54}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *HistoryRequest) GetLog() string {
@@ -4539,7 +4748,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[55]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4551,7 +4760,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[55]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4564,7 +4773,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{55}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *HistoryResponse) GetEvents() []*Event {
@@ -4592,7 +4801,7 @@ type TypingRequest struct {
 
 func (x *TypingRequest) Reset() {
 	*x = TypingRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[56]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4604,7 +4813,7 @@ func (x *TypingRequest) String() string {
 func (*TypingRequest) ProtoMessage() {}
 
 func (x *TypingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[56]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4617,7 +4826,7 @@ func (x *TypingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TypingRequest.ProtoReflect.Descriptor instead.
 func (*TypingRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{56}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TypingRequest) GetLog() string {
@@ -4641,7 +4850,7 @@ type Typing struct {
 
 func (x *Typing) Reset() {
 	*x = Typing{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[57]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4653,7 +4862,7 @@ func (x *Typing) String() string {
 func (*Typing) ProtoMessage() {}
 
 func (x *Typing) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[57]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4666,7 +4875,7 @@ func (x *Typing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Typing.ProtoReflect.Descriptor instead.
 func (*Typing) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{57}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Typing) GetLog() string {
@@ -4699,7 +4908,7 @@ type PresenceRequest struct {
 
 func (x *PresenceRequest) Reset() {
 	*x = PresenceRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[58]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4711,7 +4920,7 @@ func (x *PresenceRequest) String() string {
 func (*PresenceRequest) ProtoMessage() {}
 
 func (x *PresenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[58]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4724,7 +4933,7 @@ func (x *PresenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PresenceRequest.ProtoReflect.Descriptor instead.
 func (*PresenceRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{58}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PresenceRequest) GetLog() string {
@@ -4750,7 +4959,7 @@ type PresenceResponse struct {
 
 func (x *PresenceResponse) Reset() {
 	*x = PresenceResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[59]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4762,7 +4971,7 @@ func (x *PresenceResponse) String() string {
 func (*PresenceResponse) ProtoMessage() {}
 
 func (x *PresenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[59]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4775,7 +4984,7 @@ func (x *PresenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PresenceResponse.ProtoReflect.Descriptor instead.
 func (*PresenceResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{59}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PresenceResponse) GetOnline() uint32 {
@@ -4817,7 +5026,7 @@ type AckRequest struct {
 
 func (x *AckRequest) Reset() {
 	*x = AckRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[60]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4829,7 +5038,7 @@ func (x *AckRequest) String() string {
 func (*AckRequest) ProtoMessage() {}
 
 func (x *AckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[60]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4842,7 +5051,7 @@ func (x *AckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckRequest.ProtoReflect.Descriptor instead.
 func (*AckRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{60}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *AckRequest) GetCursors() []*Cursor {
@@ -4862,7 +5071,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[61]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4874,7 +5083,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[61]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4887,7 +5096,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{61}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *PingRequest) GetNonce() uint64 {
@@ -4907,7 +5116,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[62]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4919,7 +5128,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[62]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4932,7 +5141,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{62}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PingResponse) GetNonce() uint64 {
@@ -4962,7 +5171,7 @@ type TooLong struct {
 
 func (x *TooLong) Reset() {
 	*x = TooLong{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[63]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4974,7 +5183,7 @@ func (x *TooLong) String() string {
 func (*TooLong) ProtoMessage() {}
 
 func (x *TooLong) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[63]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4987,7 +5196,7 @@ func (x *TooLong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TooLong.ProtoReflect.Descriptor instead.
 func (*TooLong) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{63}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TooLong) GetLog() string {
@@ -5023,7 +5232,7 @@ type ComeBack struct {
 
 func (x *ComeBack) Reset() {
 	*x = ComeBack{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[64]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5035,7 +5244,7 @@ func (x *ComeBack) String() string {
 func (*ComeBack) ProtoMessage() {}
 
 func (x *ComeBack) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[64]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5048,7 +5257,7 @@ func (x *ComeBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComeBack.ProtoReflect.Descriptor instead.
 func (*ComeBack) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{64}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ComeBack) GetAfterMs() uint32 {
@@ -5080,7 +5289,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[65]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5092,7 +5301,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_chat_v1_chat_proto_msgTypes[65]
+	mi := &file_proto_chat_v1_chat_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5105,7 +5314,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{65}
+	return file_proto_chat_v1_chat_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -5140,8 +5349,7 @@ var File_proto_chat_v1_chat_proto protoreflect.FileDescriptor
 
 const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\n" +
-	"\x18proto/chat/v1/chat.proto\x12\x11chatfleet.chat.v1\"\xf7\n" +
-	"\n" +
+	"\x18proto/chat/v1/chat.proto\x12\x11chatfleet.chat.v1\"\xc0\v\n" +
 	"\vClientFrame\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\rR\x03ref\x12;\n" +
 	"\asign_in\x18\x02 \x01(\v2 .chatfleet.chat.v1.SignInRequestH\x00R\x06signIn\x12:\n" +
@@ -5164,12 +5372,14 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\aresolve\x18\x17 \x01(\v2!.chatfleet.chat.v1.ResolveRequestH\x00R\aresolve\x12Y\n" +
 	"\x11create_invitation\x18\x18 \x01(\v2*.chatfleet.chat.v1.CreateInvitationRequestH\x00R\x10createInvitation\x12Y\n" +
 	"\x11revoke_invitation\x18\x19 \x01(\v2*.chatfleet.chat.v1.RevokeInvitationRequestH\x00R\x10revokeInvitation\x12V\n" +
-	"\x10list_invitations\x18\x1a \x01(\v2).chatfleet.chat.v1.ListInvitationsRequestH\x00R\x0flistInvitations\x127\n" +
+	"\x10list_invitations\x18\x1a \x01(\v2).chatfleet.chat.v1.ListInvitationsRequestH\x00R\x0flistInvitations\x12G\n" +
+	"\vlist_joined\x18\x1b \x01(\v2$.chatfleet.chat.v1.ListJoinedRequestH\x00R\n" +
+	"listJoined\x127\n" +
 	"\x05renew\x18\x0f \x01(\v2\x1f.chatfleet.chat.v1.RenewRequestH\x00R\x05renew\x12=\n" +
 	"\ahistory\x18\x1e \x01(\v2!.chatfleet.chat.v1.HistoryRequestH\x00R\ahistory\x12:\n" +
 	"\x06typing\x18\x1f \x01(\v2 .chatfleet.chat.v1.TypingRequestH\x00R\x06typing\x12@\n" +
 	"\bpresence\x18  \x01(\v2\".chatfleet.chat.v1.PresenceRequestH\x00R\bpresenceB\x06\n" +
-	"\x04body\"\xbe\f\n" +
+	"\x04body\"\x88\r\n" +
 	"\vServerFrame\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\rR\x03ref\x12@\n" +
 	"\tsigned_in\x18\x02 \x01(\v2!.chatfleet.chat.v1.SignInResponseH\x00R\bsignedIn\x12?\n" +
@@ -5191,7 +5401,9 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\bresolved\x18\x17 \x01(\v2\".chatfleet.chat.v1.ResolveResponseH\x00R\bresolved\x12\\\n" +
 	"\x12invitation_created\x18\x18 \x01(\v2+.chatfleet.chat.v1.CreateInvitationResponseH\x00R\x11invitationCreated\x12\\\n" +
 	"\x12invitation_revoked\x18\x19 \x01(\v2+.chatfleet.chat.v1.RevokeInvitationResponseH\x00R\x11invitationRevoked\x12N\n" +
-	"\vinvitations\x18\x1a \x01(\v2*.chatfleet.chat.v1.ListInvitationsResponseH\x00R\vinvitations\x12<\n" +
+	"\vinvitations\x18\x1a \x01(\v2*.chatfleet.chat.v1.ListInvitationsResponseH\x00R\vinvitations\x12H\n" +
+	"\vjoined_logs\x18\x1b \x01(\v2%.chatfleet.chat.v1.ListJoinedResponseH\x00R\n" +
+	"joinedLogs\x12<\n" +
 	"\arenewed\x18\x0f \x01(\v2 .chatfleet.chat.v1.RenewResponseH\x00R\arenewed\x12>\n" +
 	"\ahistory\x18\x1e \x01(\v2\".chatfleet.chat.v1.HistoryResponseH\x00R\ahistory\x123\n" +
 	"\x06typing\x18\x1f \x01(\v2\x19.chatfleet.chat.v1.TypingH\x00R\x06typing\x12A\n" +
@@ -5407,7 +5619,18 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\x16ListInvitationsRequest\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\"Z\n" +
 	"\x17ListInvitationsResponse\x12?\n" +
-	"\vinvitations\x18\x01 \x03(\v2\x1d.chatfleet.chat.v1.InvitationR\vinvitations\"\x96\x01\n" +
+	"\vinvitations\x18\x01 \x03(\v2\x1d.chatfleet.chat.v1.InvitationR\vinvitations\"?\n" +
+	"\x11ListJoinedRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\tR\x05after\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"\x82\x01\n" +
+	"\x12ListJoinedResponse\x120\n" +
+	"\x04logs\x18\x01 \x03(\v2\x1c.chatfleet.chat.v1.JoinedLogR\x04logs\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\rR\x05epoch\x12\x10\n" +
+	"\x03pts\x18\x04 \x01(\x04R\x03pts\"M\n" +
+	"\tJoinedLog\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12.\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1a.chatfleet.chat.v1.LogKindR\x04kind\"\x96\x01\n" +
 	"\vPostRequest\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x1b\n" +
 	"\trandom_id\x18\x02 \x01(\x06R\brandomId\x124\n" +
@@ -5510,7 +5733,8 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\n" +
 	"ROLE_ADMIN\x10\x02\x12\x0f\n" +
 	"\vROLE_MEMBER\x10\x03\x12\x0f\n" +
-	"\vROLE_BANNED\x10\x042\xce\t\n" +
+	"\vROLE_BANNED\x10\x042\xa9\n" +
+	"\n" +
 	"\vChatService\x12M\n" +
 	"\x06Create\x12 .chatfleet.chat.v1.CreateRequest\x1a!.chatfleet.chat.v1.CreateResponse\x12G\n" +
 	"\x04Join\x12\x1e.chatfleet.chat.v1.JoinRequest\x1a\x1f.chatfleet.chat.v1.JoinResponse\x12J\n" +
@@ -5521,7 +5745,9 @@ const file_proto_chat_v1_chat_proto_rawDesc = "" +
 	"\aResolve\x12!.chatfleet.chat.v1.ResolveRequest\x1a\".chatfleet.chat.v1.ResolveResponse\x12k\n" +
 	"\x10CreateInvitation\x12*.chatfleet.chat.v1.CreateInvitationRequest\x1a+.chatfleet.chat.v1.CreateInvitationResponse\x12k\n" +
 	"\x10RevokeInvitation\x12*.chatfleet.chat.v1.RevokeInvitationRequest\x1a+.chatfleet.chat.v1.RevokeInvitationResponse\x12h\n" +
-	"\x0fListInvitations\x12).chatfleet.chat.v1.ListInvitationsRequest\x1a*.chatfleet.chat.v1.ListInvitationsResponse\x12G\n" +
+	"\x0fListInvitations\x12).chatfleet.chat.v1.ListInvitationsRequest\x1a*.chatfleet.chat.v1.ListInvitationsResponse\x12Y\n" +
+	"\n" +
+	"ListJoined\x12$.chatfleet.chat.v1.ListJoinedRequest\x1a%.chatfleet.chat.v1.ListJoinedResponse\x12G\n" +
 	"\x04Post\x12\x1e.chatfleet.chat.v1.PostRequest\x1a\x1f.chatfleet.chat.v1.PostResponse\x12Y\n" +
 	"\n" +
 	"Difference\x12$.chatfleet.chat.v1.DifferenceRequest\x1a%.chatfleet.chat.v1.DifferenceResponse\x12P\n" +
@@ -5541,7 +5767,7 @@ func file_proto_chat_v1_chat_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_chat_v1_chat_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_proto_chat_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
+var file_proto_chat_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
 var file_proto_chat_v1_chat_proto_goTypes = []any{
 	(LogKind)(0),                     // 0: chatfleet.chat.v1.LogKind
 	(Role)(0),                        // 1: chatfleet.chat.v1.Role
@@ -5598,22 +5824,25 @@ var file_proto_chat_v1_chat_proto_goTypes = []any{
 	(*RevokeInvitationResponse)(nil), // 52: chatfleet.chat.v1.RevokeInvitationResponse
 	(*ListInvitationsRequest)(nil),   // 53: chatfleet.chat.v1.ListInvitationsRequest
 	(*ListInvitationsResponse)(nil),  // 54: chatfleet.chat.v1.ListInvitationsResponse
-	(*PostRequest)(nil),              // 55: chatfleet.chat.v1.PostRequest
-	(*PostResponse)(nil),             // 56: chatfleet.chat.v1.PostResponse
-	(*DifferenceRequest)(nil),        // 57: chatfleet.chat.v1.DifferenceRequest
-	(*DifferenceResponse)(nil),       // 58: chatfleet.chat.v1.DifferenceResponse
-	(*HistoryRequest)(nil),           // 59: chatfleet.chat.v1.HistoryRequest
-	(*HistoryResponse)(nil),          // 60: chatfleet.chat.v1.HistoryResponse
-	(*TypingRequest)(nil),            // 61: chatfleet.chat.v1.TypingRequest
-	(*Typing)(nil),                   // 62: chatfleet.chat.v1.Typing
-	(*PresenceRequest)(nil),          // 63: chatfleet.chat.v1.PresenceRequest
-	(*PresenceResponse)(nil),         // 64: chatfleet.chat.v1.PresenceResponse
-	(*AckRequest)(nil),               // 65: chatfleet.chat.v1.AckRequest
-	(*PingRequest)(nil),              // 66: chatfleet.chat.v1.PingRequest
-	(*PingResponse)(nil),             // 67: chatfleet.chat.v1.PingResponse
-	(*TooLong)(nil),                  // 68: chatfleet.chat.v1.TooLong
-	(*ComeBack)(nil),                 // 69: chatfleet.chat.v1.ComeBack
-	(*Error)(nil),                    // 70: chatfleet.chat.v1.Error
+	(*ListJoinedRequest)(nil),        // 55: chatfleet.chat.v1.ListJoinedRequest
+	(*ListJoinedResponse)(nil),       // 56: chatfleet.chat.v1.ListJoinedResponse
+	(*JoinedLog)(nil),                // 57: chatfleet.chat.v1.JoinedLog
+	(*PostRequest)(nil),              // 58: chatfleet.chat.v1.PostRequest
+	(*PostResponse)(nil),             // 59: chatfleet.chat.v1.PostResponse
+	(*DifferenceRequest)(nil),        // 60: chatfleet.chat.v1.DifferenceRequest
+	(*DifferenceResponse)(nil),       // 61: chatfleet.chat.v1.DifferenceResponse
+	(*HistoryRequest)(nil),           // 62: chatfleet.chat.v1.HistoryRequest
+	(*HistoryResponse)(nil),          // 63: chatfleet.chat.v1.HistoryResponse
+	(*TypingRequest)(nil),            // 64: chatfleet.chat.v1.TypingRequest
+	(*Typing)(nil),                   // 65: chatfleet.chat.v1.Typing
+	(*PresenceRequest)(nil),          // 66: chatfleet.chat.v1.PresenceRequest
+	(*PresenceResponse)(nil),         // 67: chatfleet.chat.v1.PresenceResponse
+	(*AckRequest)(nil),               // 68: chatfleet.chat.v1.AckRequest
+	(*PingRequest)(nil),              // 69: chatfleet.chat.v1.PingRequest
+	(*PingResponse)(nil),             // 70: chatfleet.chat.v1.PingResponse
+	(*TooLong)(nil),                  // 71: chatfleet.chat.v1.TooLong
+	(*ComeBack)(nil),                 // 72: chatfleet.chat.v1.ComeBack
+	(*Error)(nil),                    // 73: chatfleet.chat.v1.Error
 }
 var file_proto_chat_v1_chat_proto_depIdxs = []int32{
 	24,  // 0: chatfleet.chat.v1.ClientFrame.sign_in:type_name -> chatfleet.chat.v1.SignInRequest
@@ -5622,10 +5851,10 @@ var file_proto_chat_v1_chat_proto_depIdxs = []int32{
 	35,  // 3: chatfleet.chat.v1.ClientFrame.create:type_name -> chatfleet.chat.v1.CreateRequest
 	37,  // 4: chatfleet.chat.v1.ClientFrame.join:type_name -> chatfleet.chat.v1.JoinRequest
 	39,  // 5: chatfleet.chat.v1.ClientFrame.leave:type_name -> chatfleet.chat.v1.LeaveRequest
-	55,  // 6: chatfleet.chat.v1.ClientFrame.post:type_name -> chatfleet.chat.v1.PostRequest
-	57,  // 7: chatfleet.chat.v1.ClientFrame.difference:type_name -> chatfleet.chat.v1.DifferenceRequest
-	65,  // 8: chatfleet.chat.v1.ClientFrame.ack:type_name -> chatfleet.chat.v1.AckRequest
-	66,  // 9: chatfleet.chat.v1.ClientFrame.ping:type_name -> chatfleet.chat.v1.PingRequest
+	58,  // 6: chatfleet.chat.v1.ClientFrame.post:type_name -> chatfleet.chat.v1.PostRequest
+	60,  // 7: chatfleet.chat.v1.ClientFrame.difference:type_name -> chatfleet.chat.v1.DifferenceRequest
+	68,  // 8: chatfleet.chat.v1.ClientFrame.ack:type_name -> chatfleet.chat.v1.AckRequest
+	69,  // 9: chatfleet.chat.v1.ClientFrame.ping:type_name -> chatfleet.chat.v1.PingRequest
 	41,  // 10: chatfleet.chat.v1.ClientFrame.set_role:type_name -> chatfleet.chat.v1.SetRoleRequest
 	43,  // 11: chatfleet.chat.v1.ClientFrame.set_policy:type_name -> chatfleet.chat.v1.SetPolicyRequest
 	45,  // 12: chatfleet.chat.v1.ClientFrame.set_name:type_name -> chatfleet.chat.v1.SetNameRequest
@@ -5633,111 +5862,117 @@ var file_proto_chat_v1_chat_proto_depIdxs = []int32{
 	49,  // 14: chatfleet.chat.v1.ClientFrame.create_invitation:type_name -> chatfleet.chat.v1.CreateInvitationRequest
 	51,  // 15: chatfleet.chat.v1.ClientFrame.revoke_invitation:type_name -> chatfleet.chat.v1.RevokeInvitationRequest
 	53,  // 16: chatfleet.chat.v1.ClientFrame.list_invitations:type_name -> chatfleet.chat.v1.ListInvitationsRequest
-	27,  // 17: chatfleet.chat.v1.ClientFrame.renew:type_name -> chatfleet.chat.v1.RenewRequest
-	59,  // 18: chatfleet.chat.v1.ClientFrame.history:type_name -> chatfleet.chat.v1.HistoryRequest
-	61,  // 19: chatfleet.chat.v1.ClientFrame.typing:type_name -> chatfleet.chat.v1.TypingRequest
-	63,  // 20: chatfleet.chat.v1.ClientFrame.presence:type_name -> chatfleet.chat.v1.PresenceRequest
-	25,  // 21: chatfleet.chat.v1.ServerFrame.signed_in:type_name -> chatfleet.chat.v1.SignInResponse
-	32,  // 22: chatfleet.chat.v1.ServerFrame.attached:type_name -> chatfleet.chat.v1.AttachResponse
-	34,  // 23: chatfleet.chat.v1.ServerFrame.detached:type_name -> chatfleet.chat.v1.DetachResponse
-	36,  // 24: chatfleet.chat.v1.ServerFrame.created:type_name -> chatfleet.chat.v1.CreateResponse
-	38,  // 25: chatfleet.chat.v1.ServerFrame.joined:type_name -> chatfleet.chat.v1.JoinResponse
-	40,  // 26: chatfleet.chat.v1.ServerFrame.left:type_name -> chatfleet.chat.v1.LeaveResponse
-	56,  // 27: chatfleet.chat.v1.ServerFrame.posted:type_name -> chatfleet.chat.v1.PostResponse
-	58,  // 28: chatfleet.chat.v1.ServerFrame.difference:type_name -> chatfleet.chat.v1.DifferenceResponse
-	67,  // 29: chatfleet.chat.v1.ServerFrame.pong:type_name -> chatfleet.chat.v1.PingResponse
-	70,  // 30: chatfleet.chat.v1.ServerFrame.error:type_name -> chatfleet.chat.v1.Error
-	42,  // 31: chatfleet.chat.v1.ServerFrame.role_set:type_name -> chatfleet.chat.v1.SetRoleResponse
-	44,  // 32: chatfleet.chat.v1.ServerFrame.policy_set:type_name -> chatfleet.chat.v1.SetPolicyResponse
-	46,  // 33: chatfleet.chat.v1.ServerFrame.name_set:type_name -> chatfleet.chat.v1.SetNameResponse
-	48,  // 34: chatfleet.chat.v1.ServerFrame.resolved:type_name -> chatfleet.chat.v1.ResolveResponse
-	50,  // 35: chatfleet.chat.v1.ServerFrame.invitation_created:type_name -> chatfleet.chat.v1.CreateInvitationResponse
-	52,  // 36: chatfleet.chat.v1.ServerFrame.invitation_revoked:type_name -> chatfleet.chat.v1.RevokeInvitationResponse
-	54,  // 37: chatfleet.chat.v1.ServerFrame.invitations:type_name -> chatfleet.chat.v1.ListInvitationsResponse
-	28,  // 38: chatfleet.chat.v1.ServerFrame.renewed:type_name -> chatfleet.chat.v1.RenewResponse
-	60,  // 39: chatfleet.chat.v1.ServerFrame.history:type_name -> chatfleet.chat.v1.HistoryResponse
-	62,  // 40: chatfleet.chat.v1.ServerFrame.typing:type_name -> chatfleet.chat.v1.Typing
-	64,  // 41: chatfleet.chat.v1.ServerFrame.presence:type_name -> chatfleet.chat.v1.PresenceResponse
-	8,   // 42: chatfleet.chat.v1.ServerFrame.event:type_name -> chatfleet.chat.v1.Event
-	68,  // 43: chatfleet.chat.v1.ServerFrame.too_long:type_name -> chatfleet.chat.v1.TooLong
-	69,  // 44: chatfleet.chat.v1.ServerFrame.come_back:type_name -> chatfleet.chat.v1.ComeBack
-	9,   // 45: chatfleet.chat.v1.Event.message:type_name -> chatfleet.chat.v1.Message
-	10,  // 46: chatfleet.chat.v1.Event.created:type_name -> chatfleet.chat.v1.LogCreated
-	11,  // 47: chatfleet.chat.v1.Event.member_joined:type_name -> chatfleet.chat.v1.MemberJoined
-	12,  // 48: chatfleet.chat.v1.Event.member_left:type_name -> chatfleet.chat.v1.MemberLeft
-	13,  // 49: chatfleet.chat.v1.Event.log_joined:type_name -> chatfleet.chat.v1.LogJoined
-	14,  // 50: chatfleet.chat.v1.Event.log_left:type_name -> chatfleet.chat.v1.LogLeft
-	15,  // 51: chatfleet.chat.v1.Event.erased:type_name -> chatfleet.chat.v1.Erased
-	16,  // 52: chatfleet.chat.v1.Event.role_changed:type_name -> chatfleet.chat.v1.RoleChanged
-	22,  // 53: chatfleet.chat.v1.Event.policy_changed:type_name -> chatfleet.chat.v1.Policy
-	17,  // 54: chatfleet.chat.v1.Event.name_changed:type_name -> chatfleet.chat.v1.NameChanged
-	20,  // 55: chatfleet.chat.v1.Event.invitation_changed:type_name -> chatfleet.chat.v1.InvitationChanged
-	19,  // 56: chatfleet.chat.v1.Event.name_slot:type_name -> chatfleet.chat.v1.NameSlot
-	18,  // 57: chatfleet.chat.v1.Event.name_claimed:type_name -> chatfleet.chat.v1.NameClaimed
-	0,   // 58: chatfleet.chat.v1.LogCreated.kind:type_name -> chatfleet.chat.v1.LogKind
-	0,   // 59: chatfleet.chat.v1.LogJoined.kind:type_name -> chatfleet.chat.v1.LogKind
-	1,   // 60: chatfleet.chat.v1.RoleChanged.role:type_name -> chatfleet.chat.v1.Role
-	21,  // 61: chatfleet.chat.v1.InvitationChanged.invitation:type_name -> chatfleet.chat.v1.Invitation
-	0,   // 62: chatfleet.chat.v1.LogInfo.kind:type_name -> chatfleet.chat.v1.LogKind
-	22,  // 63: chatfleet.chat.v1.LogInfo.policy:type_name -> chatfleet.chat.v1.Policy
-	7,   // 64: chatfleet.chat.v1.SignInRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
-	30,  // 65: chatfleet.chat.v1.SignInResponse.logs:type_name -> chatfleet.chat.v1.LogState
-	29,  // 66: chatfleet.chat.v1.SignInResponse.limits:type_name -> chatfleet.chat.v1.Limits
-	26,  // 67: chatfleet.chat.v1.SignInResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
-	26,  // 68: chatfleet.chat.v1.RenewResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
-	2,   // 69: chatfleet.chat.v1.LogState.status:type_name -> chatfleet.chat.v1.LogState.Status
-	70,  // 70: chatfleet.chat.v1.LogState.error:type_name -> chatfleet.chat.v1.Error
-	7,   // 71: chatfleet.chat.v1.AttachRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
-	30,  // 72: chatfleet.chat.v1.AttachResponse.logs:type_name -> chatfleet.chat.v1.LogState
-	0,   // 73: chatfleet.chat.v1.CreateRequest.kind:type_name -> chatfleet.chat.v1.LogKind
-	23,  // 74: chatfleet.chat.v1.JoinResponse.info:type_name -> chatfleet.chat.v1.LogInfo
-	1,   // 75: chatfleet.chat.v1.SetRoleRequest.role:type_name -> chatfleet.chat.v1.Role
-	22,  // 76: chatfleet.chat.v1.SetPolicyRequest.policy:type_name -> chatfleet.chat.v1.Policy
-	23,  // 77: chatfleet.chat.v1.ResolveResponse.info:type_name -> chatfleet.chat.v1.LogInfo
-	21,  // 78: chatfleet.chat.v1.CreateInvitationResponse.invitation:type_name -> chatfleet.chat.v1.Invitation
-	21,  // 79: chatfleet.chat.v1.ListInvitationsResponse.invitations:type_name -> chatfleet.chat.v1.Invitation
-	9,   // 80: chatfleet.chat.v1.PostRequest.message:type_name -> chatfleet.chat.v1.Message
-	7,   // 81: chatfleet.chat.v1.DifferenceRequest.cursor:type_name -> chatfleet.chat.v1.Cursor
-	3,   // 82: chatfleet.chat.v1.DifferenceResponse.kind:type_name -> chatfleet.chat.v1.DifferenceResponse.Kind
-	8,   // 83: chatfleet.chat.v1.DifferenceResponse.events:type_name -> chatfleet.chat.v1.Event
-	7,   // 84: chatfleet.chat.v1.DifferenceResponse.cursor:type_name -> chatfleet.chat.v1.Cursor
-	23,  // 85: chatfleet.chat.v1.DifferenceResponse.info:type_name -> chatfleet.chat.v1.LogInfo
-	8,   // 86: chatfleet.chat.v1.HistoryResponse.events:type_name -> chatfleet.chat.v1.Event
-	7,   // 87: chatfleet.chat.v1.AckRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
-	4,   // 88: chatfleet.chat.v1.Error.code:type_name -> chatfleet.chat.v1.Error.Code
-	35,  // 89: chatfleet.chat.v1.ChatService.Create:input_type -> chatfleet.chat.v1.CreateRequest
-	37,  // 90: chatfleet.chat.v1.ChatService.Join:input_type -> chatfleet.chat.v1.JoinRequest
-	39,  // 91: chatfleet.chat.v1.ChatService.Leave:input_type -> chatfleet.chat.v1.LeaveRequest
-	41,  // 92: chatfleet.chat.v1.ChatService.SetRole:input_type -> chatfleet.chat.v1.SetRoleRequest
-	43,  // 93: chatfleet.chat.v1.ChatService.SetPolicy:input_type -> chatfleet.chat.v1.SetPolicyRequest
-	45,  // 94: chatfleet.chat.v1.ChatService.SetName:input_type -> chatfleet.chat.v1.SetNameRequest
-	47,  // 95: chatfleet.chat.v1.ChatService.Resolve:input_type -> chatfleet.chat.v1.ResolveRequest
-	49,  // 96: chatfleet.chat.v1.ChatService.CreateInvitation:input_type -> chatfleet.chat.v1.CreateInvitationRequest
-	51,  // 97: chatfleet.chat.v1.ChatService.RevokeInvitation:input_type -> chatfleet.chat.v1.RevokeInvitationRequest
-	53,  // 98: chatfleet.chat.v1.ChatService.ListInvitations:input_type -> chatfleet.chat.v1.ListInvitationsRequest
-	55,  // 99: chatfleet.chat.v1.ChatService.Post:input_type -> chatfleet.chat.v1.PostRequest
-	57,  // 100: chatfleet.chat.v1.ChatService.Difference:input_type -> chatfleet.chat.v1.DifferenceRequest
-	59,  // 101: chatfleet.chat.v1.ChatService.History:input_type -> chatfleet.chat.v1.HistoryRequest
-	63,  // 102: chatfleet.chat.v1.ChatService.Presence:input_type -> chatfleet.chat.v1.PresenceRequest
-	36,  // 103: chatfleet.chat.v1.ChatService.Create:output_type -> chatfleet.chat.v1.CreateResponse
-	38,  // 104: chatfleet.chat.v1.ChatService.Join:output_type -> chatfleet.chat.v1.JoinResponse
-	40,  // 105: chatfleet.chat.v1.ChatService.Leave:output_type -> chatfleet.chat.v1.LeaveResponse
-	42,  // 106: chatfleet.chat.v1.ChatService.SetRole:output_type -> chatfleet.chat.v1.SetRoleResponse
-	44,  // 107: chatfleet.chat.v1.ChatService.SetPolicy:output_type -> chatfleet.chat.v1.SetPolicyResponse
-	46,  // 108: chatfleet.chat.v1.ChatService.SetName:output_type -> chatfleet.chat.v1.SetNameResponse
-	48,  // 109: chatfleet.chat.v1.ChatService.Resolve:output_type -> chatfleet.chat.v1.ResolveResponse
-	50,  // 110: chatfleet.chat.v1.ChatService.CreateInvitation:output_type -> chatfleet.chat.v1.CreateInvitationResponse
-	52,  // 111: chatfleet.chat.v1.ChatService.RevokeInvitation:output_type -> chatfleet.chat.v1.RevokeInvitationResponse
-	54,  // 112: chatfleet.chat.v1.ChatService.ListInvitations:output_type -> chatfleet.chat.v1.ListInvitationsResponse
-	56,  // 113: chatfleet.chat.v1.ChatService.Post:output_type -> chatfleet.chat.v1.PostResponse
-	58,  // 114: chatfleet.chat.v1.ChatService.Difference:output_type -> chatfleet.chat.v1.DifferenceResponse
-	60,  // 115: chatfleet.chat.v1.ChatService.History:output_type -> chatfleet.chat.v1.HistoryResponse
-	64,  // 116: chatfleet.chat.v1.ChatService.Presence:output_type -> chatfleet.chat.v1.PresenceResponse
-	103, // [103:117] is the sub-list for method output_type
-	89,  // [89:103] is the sub-list for method input_type
-	89,  // [89:89] is the sub-list for extension type_name
-	89,  // [89:89] is the sub-list for extension extendee
-	0,   // [0:89] is the sub-list for field type_name
+	55,  // 17: chatfleet.chat.v1.ClientFrame.list_joined:type_name -> chatfleet.chat.v1.ListJoinedRequest
+	27,  // 18: chatfleet.chat.v1.ClientFrame.renew:type_name -> chatfleet.chat.v1.RenewRequest
+	62,  // 19: chatfleet.chat.v1.ClientFrame.history:type_name -> chatfleet.chat.v1.HistoryRequest
+	64,  // 20: chatfleet.chat.v1.ClientFrame.typing:type_name -> chatfleet.chat.v1.TypingRequest
+	66,  // 21: chatfleet.chat.v1.ClientFrame.presence:type_name -> chatfleet.chat.v1.PresenceRequest
+	25,  // 22: chatfleet.chat.v1.ServerFrame.signed_in:type_name -> chatfleet.chat.v1.SignInResponse
+	32,  // 23: chatfleet.chat.v1.ServerFrame.attached:type_name -> chatfleet.chat.v1.AttachResponse
+	34,  // 24: chatfleet.chat.v1.ServerFrame.detached:type_name -> chatfleet.chat.v1.DetachResponse
+	36,  // 25: chatfleet.chat.v1.ServerFrame.created:type_name -> chatfleet.chat.v1.CreateResponse
+	38,  // 26: chatfleet.chat.v1.ServerFrame.joined:type_name -> chatfleet.chat.v1.JoinResponse
+	40,  // 27: chatfleet.chat.v1.ServerFrame.left:type_name -> chatfleet.chat.v1.LeaveResponse
+	59,  // 28: chatfleet.chat.v1.ServerFrame.posted:type_name -> chatfleet.chat.v1.PostResponse
+	61,  // 29: chatfleet.chat.v1.ServerFrame.difference:type_name -> chatfleet.chat.v1.DifferenceResponse
+	70,  // 30: chatfleet.chat.v1.ServerFrame.pong:type_name -> chatfleet.chat.v1.PingResponse
+	73,  // 31: chatfleet.chat.v1.ServerFrame.error:type_name -> chatfleet.chat.v1.Error
+	42,  // 32: chatfleet.chat.v1.ServerFrame.role_set:type_name -> chatfleet.chat.v1.SetRoleResponse
+	44,  // 33: chatfleet.chat.v1.ServerFrame.policy_set:type_name -> chatfleet.chat.v1.SetPolicyResponse
+	46,  // 34: chatfleet.chat.v1.ServerFrame.name_set:type_name -> chatfleet.chat.v1.SetNameResponse
+	48,  // 35: chatfleet.chat.v1.ServerFrame.resolved:type_name -> chatfleet.chat.v1.ResolveResponse
+	50,  // 36: chatfleet.chat.v1.ServerFrame.invitation_created:type_name -> chatfleet.chat.v1.CreateInvitationResponse
+	52,  // 37: chatfleet.chat.v1.ServerFrame.invitation_revoked:type_name -> chatfleet.chat.v1.RevokeInvitationResponse
+	54,  // 38: chatfleet.chat.v1.ServerFrame.invitations:type_name -> chatfleet.chat.v1.ListInvitationsResponse
+	56,  // 39: chatfleet.chat.v1.ServerFrame.joined_logs:type_name -> chatfleet.chat.v1.ListJoinedResponse
+	28,  // 40: chatfleet.chat.v1.ServerFrame.renewed:type_name -> chatfleet.chat.v1.RenewResponse
+	63,  // 41: chatfleet.chat.v1.ServerFrame.history:type_name -> chatfleet.chat.v1.HistoryResponse
+	65,  // 42: chatfleet.chat.v1.ServerFrame.typing:type_name -> chatfleet.chat.v1.Typing
+	67,  // 43: chatfleet.chat.v1.ServerFrame.presence:type_name -> chatfleet.chat.v1.PresenceResponse
+	8,   // 44: chatfleet.chat.v1.ServerFrame.event:type_name -> chatfleet.chat.v1.Event
+	71,  // 45: chatfleet.chat.v1.ServerFrame.too_long:type_name -> chatfleet.chat.v1.TooLong
+	72,  // 46: chatfleet.chat.v1.ServerFrame.come_back:type_name -> chatfleet.chat.v1.ComeBack
+	9,   // 47: chatfleet.chat.v1.Event.message:type_name -> chatfleet.chat.v1.Message
+	10,  // 48: chatfleet.chat.v1.Event.created:type_name -> chatfleet.chat.v1.LogCreated
+	11,  // 49: chatfleet.chat.v1.Event.member_joined:type_name -> chatfleet.chat.v1.MemberJoined
+	12,  // 50: chatfleet.chat.v1.Event.member_left:type_name -> chatfleet.chat.v1.MemberLeft
+	13,  // 51: chatfleet.chat.v1.Event.log_joined:type_name -> chatfleet.chat.v1.LogJoined
+	14,  // 52: chatfleet.chat.v1.Event.log_left:type_name -> chatfleet.chat.v1.LogLeft
+	15,  // 53: chatfleet.chat.v1.Event.erased:type_name -> chatfleet.chat.v1.Erased
+	16,  // 54: chatfleet.chat.v1.Event.role_changed:type_name -> chatfleet.chat.v1.RoleChanged
+	22,  // 55: chatfleet.chat.v1.Event.policy_changed:type_name -> chatfleet.chat.v1.Policy
+	17,  // 56: chatfleet.chat.v1.Event.name_changed:type_name -> chatfleet.chat.v1.NameChanged
+	20,  // 57: chatfleet.chat.v1.Event.invitation_changed:type_name -> chatfleet.chat.v1.InvitationChanged
+	19,  // 58: chatfleet.chat.v1.Event.name_slot:type_name -> chatfleet.chat.v1.NameSlot
+	18,  // 59: chatfleet.chat.v1.Event.name_claimed:type_name -> chatfleet.chat.v1.NameClaimed
+	0,   // 60: chatfleet.chat.v1.LogCreated.kind:type_name -> chatfleet.chat.v1.LogKind
+	0,   // 61: chatfleet.chat.v1.LogJoined.kind:type_name -> chatfleet.chat.v1.LogKind
+	1,   // 62: chatfleet.chat.v1.RoleChanged.role:type_name -> chatfleet.chat.v1.Role
+	21,  // 63: chatfleet.chat.v1.InvitationChanged.invitation:type_name -> chatfleet.chat.v1.Invitation
+	0,   // 64: chatfleet.chat.v1.LogInfo.kind:type_name -> chatfleet.chat.v1.LogKind
+	22,  // 65: chatfleet.chat.v1.LogInfo.policy:type_name -> chatfleet.chat.v1.Policy
+	7,   // 66: chatfleet.chat.v1.SignInRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
+	30,  // 67: chatfleet.chat.v1.SignInResponse.logs:type_name -> chatfleet.chat.v1.LogState
+	29,  // 68: chatfleet.chat.v1.SignInResponse.limits:type_name -> chatfleet.chat.v1.Limits
+	26,  // 69: chatfleet.chat.v1.SignInResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
+	26,  // 70: chatfleet.chat.v1.RenewResponse.resume:type_name -> chatfleet.chat.v1.ResumeToken
+	2,   // 71: chatfleet.chat.v1.LogState.status:type_name -> chatfleet.chat.v1.LogState.Status
+	73,  // 72: chatfleet.chat.v1.LogState.error:type_name -> chatfleet.chat.v1.Error
+	7,   // 73: chatfleet.chat.v1.AttachRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
+	30,  // 74: chatfleet.chat.v1.AttachResponse.logs:type_name -> chatfleet.chat.v1.LogState
+	0,   // 75: chatfleet.chat.v1.CreateRequest.kind:type_name -> chatfleet.chat.v1.LogKind
+	23,  // 76: chatfleet.chat.v1.JoinResponse.info:type_name -> chatfleet.chat.v1.LogInfo
+	1,   // 77: chatfleet.chat.v1.SetRoleRequest.role:type_name -> chatfleet.chat.v1.Role
+	22,  // 78: chatfleet.chat.v1.SetPolicyRequest.policy:type_name -> chatfleet.chat.v1.Policy
+	23,  // 79: chatfleet.chat.v1.ResolveResponse.info:type_name -> chatfleet.chat.v1.LogInfo
+	21,  // 80: chatfleet.chat.v1.CreateInvitationResponse.invitation:type_name -> chatfleet.chat.v1.Invitation
+	21,  // 81: chatfleet.chat.v1.ListInvitationsResponse.invitations:type_name -> chatfleet.chat.v1.Invitation
+	57,  // 82: chatfleet.chat.v1.ListJoinedResponse.logs:type_name -> chatfleet.chat.v1.JoinedLog
+	0,   // 83: chatfleet.chat.v1.JoinedLog.kind:type_name -> chatfleet.chat.v1.LogKind
+	9,   // 84: chatfleet.chat.v1.PostRequest.message:type_name -> chatfleet.chat.v1.Message
+	7,   // 85: chatfleet.chat.v1.DifferenceRequest.cursor:type_name -> chatfleet.chat.v1.Cursor
+	3,   // 86: chatfleet.chat.v1.DifferenceResponse.kind:type_name -> chatfleet.chat.v1.DifferenceResponse.Kind
+	8,   // 87: chatfleet.chat.v1.DifferenceResponse.events:type_name -> chatfleet.chat.v1.Event
+	7,   // 88: chatfleet.chat.v1.DifferenceResponse.cursor:type_name -> chatfleet.chat.v1.Cursor
+	23,  // 89: chatfleet.chat.v1.DifferenceResponse.info:type_name -> chatfleet.chat.v1.LogInfo
+	8,   // 90: chatfleet.chat.v1.HistoryResponse.events:type_name -> chatfleet.chat.v1.Event
+	7,   // 91: chatfleet.chat.v1.AckRequest.cursors:type_name -> chatfleet.chat.v1.Cursor
+	4,   // 92: chatfleet.chat.v1.Error.code:type_name -> chatfleet.chat.v1.Error.Code
+	35,  // 93: chatfleet.chat.v1.ChatService.Create:input_type -> chatfleet.chat.v1.CreateRequest
+	37,  // 94: chatfleet.chat.v1.ChatService.Join:input_type -> chatfleet.chat.v1.JoinRequest
+	39,  // 95: chatfleet.chat.v1.ChatService.Leave:input_type -> chatfleet.chat.v1.LeaveRequest
+	41,  // 96: chatfleet.chat.v1.ChatService.SetRole:input_type -> chatfleet.chat.v1.SetRoleRequest
+	43,  // 97: chatfleet.chat.v1.ChatService.SetPolicy:input_type -> chatfleet.chat.v1.SetPolicyRequest
+	45,  // 98: chatfleet.chat.v1.ChatService.SetName:input_type -> chatfleet.chat.v1.SetNameRequest
+	47,  // 99: chatfleet.chat.v1.ChatService.Resolve:input_type -> chatfleet.chat.v1.ResolveRequest
+	49,  // 100: chatfleet.chat.v1.ChatService.CreateInvitation:input_type -> chatfleet.chat.v1.CreateInvitationRequest
+	51,  // 101: chatfleet.chat.v1.ChatService.RevokeInvitation:input_type -> chatfleet.chat.v1.RevokeInvitationRequest
+	53,  // 102: chatfleet.chat.v1.ChatService.ListInvitations:input_type -> chatfleet.chat.v1.ListInvitationsRequest
+	55,  // 103: chatfleet.chat.v1.ChatService.ListJoined:input_type -> chatfleet.chat.v1.ListJoinedRequest
+	58,  // 104: chatfleet.chat.v1.ChatService.Post:input_type -> chatfleet.chat.v1.PostRequest
+	60,  // 105: chatfleet.chat.v1.ChatService.Difference:input_type -> chatfleet.chat.v1.DifferenceRequest
+	62,  // 106: chatfleet.chat.v1.ChatService.History:input_type -> chatfleet.chat.v1.HistoryRequest
+	66,  // 107: chatfleet.chat.v1.ChatService.Presence:input_type -> chatfleet.chat.v1.PresenceRequest
+	36,  // 108: chatfleet.chat.v1.ChatService.Create:output_type -> chatfleet.chat.v1.CreateResponse
+	38,  // 109: chatfleet.chat.v1.ChatService.Join:output_type -> chatfleet.chat.v1.JoinResponse
+	40,  // 110: chatfleet.chat.v1.ChatService.Leave:output_type -> chatfleet.chat.v1.LeaveResponse
+	42,  // 111: chatfleet.chat.v1.ChatService.SetRole:output_type -> chatfleet.chat.v1.SetRoleResponse
+	44,  // 112: chatfleet.chat.v1.ChatService.SetPolicy:output_type -> chatfleet.chat.v1.SetPolicyResponse
+	46,  // 113: chatfleet.chat.v1.ChatService.SetName:output_type -> chatfleet.chat.v1.SetNameResponse
+	48,  // 114: chatfleet.chat.v1.ChatService.Resolve:output_type -> chatfleet.chat.v1.ResolveResponse
+	50,  // 115: chatfleet.chat.v1.ChatService.CreateInvitation:output_type -> chatfleet.chat.v1.CreateInvitationResponse
+	52,  // 116: chatfleet.chat.v1.ChatService.RevokeInvitation:output_type -> chatfleet.chat.v1.RevokeInvitationResponse
+	54,  // 117: chatfleet.chat.v1.ChatService.ListInvitations:output_type -> chatfleet.chat.v1.ListInvitationsResponse
+	56,  // 118: chatfleet.chat.v1.ChatService.ListJoined:output_type -> chatfleet.chat.v1.ListJoinedResponse
+	59,  // 119: chatfleet.chat.v1.ChatService.Post:output_type -> chatfleet.chat.v1.PostResponse
+	61,  // 120: chatfleet.chat.v1.ChatService.Difference:output_type -> chatfleet.chat.v1.DifferenceResponse
+	63,  // 121: chatfleet.chat.v1.ChatService.History:output_type -> chatfleet.chat.v1.HistoryResponse
+	67,  // 122: chatfleet.chat.v1.ChatService.Presence:output_type -> chatfleet.chat.v1.PresenceResponse
+	108, // [108:123] is the sub-list for method output_type
+	93,  // [93:108] is the sub-list for method input_type
+	93,  // [93:93] is the sub-list for extension type_name
+	93,  // [93:93] is the sub-list for extension extendee
+	0,   // [0:93] is the sub-list for field type_name
 }
 
 func init() { file_proto_chat_v1_chat_proto_init() }
@@ -5763,6 +5998,7 @@ func file_proto_chat_v1_chat_proto_init() {
 		(*ClientFrame_CreateInvitation)(nil),
 		(*ClientFrame_RevokeInvitation)(nil),
 		(*ClientFrame_ListInvitations)(nil),
+		(*ClientFrame_ListJoined)(nil),
 		(*ClientFrame_Renew)(nil),
 		(*ClientFrame_History)(nil),
 		(*ClientFrame_Typing)(nil),
@@ -5786,6 +6022,7 @@ func file_proto_chat_v1_chat_proto_init() {
 		(*ServerFrame_InvitationCreated)(nil),
 		(*ServerFrame_InvitationRevoked)(nil),
 		(*ServerFrame_Invitations)(nil),
+		(*ServerFrame_JoinedLogs)(nil),
 		(*ServerFrame_Renewed)(nil),
 		(*ServerFrame_History)(nil),
 		(*ServerFrame_Typing)(nil),
@@ -5816,7 +6053,7 @@ func file_proto_chat_v1_chat_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_chat_v1_chat_proto_rawDesc), len(file_proto_chat_v1_chat_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   66,
+			NumMessages:   69,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -62,6 +62,8 @@ const (
 	// ChatServiceListInvitationsProcedure is the fully-qualified name of the ChatService's
 	// ListInvitations RPC.
 	ChatServiceListInvitationsProcedure = "/chatfleet.chat.v1.ChatService/ListInvitations"
+	// ChatServiceListJoinedProcedure is the fully-qualified name of the ChatService's ListJoined RPC.
+	ChatServiceListJoinedProcedure = "/chatfleet.chat.v1.ChatService/ListJoined"
 	// ChatServicePostProcedure is the fully-qualified name of the ChatService's Post RPC.
 	ChatServicePostProcedure = "/chatfleet.chat.v1.ChatService/Post"
 	// ChatServiceDifferenceProcedure is the fully-qualified name of the ChatService's Difference RPC.
@@ -94,6 +96,8 @@ type ChatServiceClient interface {
 	RevokeInvitation(context.Context, *connect.Request[v1.RevokeInvitationRequest]) (*connect.Response[v1.RevokeInvitationResponse], error)
 	// ListInvitations lists those of a log that are good.
 	ListInvitations(context.Context, *connect.Request[v1.ListInvitationsRequest]) (*connect.Response[v1.ListInvitationsResponse], error)
+	// ListJoined lists the logs that the user has joined.
+	ListJoined(context.Context, *connect.Request[v1.ListJoinedRequest]) (*connect.Response[v1.ListJoinedResponse], error)
 	// Post appends a message to a log. The same random_id again is the same message.
 	Post(context.Context, *connect.Request[v1.PostRequest]) (*connect.Response[v1.PostResponse], error)
 	// Difference returns the events after a cursor.
@@ -175,6 +179,12 @@ func NewChatServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(chatServiceMethods.ByName("ListInvitations")),
 			connect.WithClientOptions(opts...),
 		),
+		listJoined: connect.NewClient[v1.ListJoinedRequest, v1.ListJoinedResponse](
+			httpClient,
+			baseURL+ChatServiceListJoinedProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("ListJoined")),
+			connect.WithClientOptions(opts...),
+		),
 		post: connect.NewClient[v1.PostRequest, v1.PostResponse](
 			httpClient,
 			baseURL+ChatServicePostProcedure,
@@ -214,6 +224,7 @@ type chatServiceClient struct {
 	createInvitation *connect.Client[v1.CreateInvitationRequest, v1.CreateInvitationResponse]
 	revokeInvitation *connect.Client[v1.RevokeInvitationRequest, v1.RevokeInvitationResponse]
 	listInvitations  *connect.Client[v1.ListInvitationsRequest, v1.ListInvitationsResponse]
+	listJoined       *connect.Client[v1.ListJoinedRequest, v1.ListJoinedResponse]
 	post             *connect.Client[v1.PostRequest, v1.PostResponse]
 	difference       *connect.Client[v1.DifferenceRequest, v1.DifferenceResponse]
 	history          *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
@@ -270,6 +281,11 @@ func (c *chatServiceClient) ListInvitations(ctx context.Context, req *connect.Re
 	return c.listInvitations.CallUnary(ctx, req)
 }
 
+// ListJoined calls chatfleet.chat.v1.ChatService.ListJoined.
+func (c *chatServiceClient) ListJoined(ctx context.Context, req *connect.Request[v1.ListJoinedRequest]) (*connect.Response[v1.ListJoinedResponse], error) {
+	return c.listJoined.CallUnary(ctx, req)
+}
+
 // Post calls chatfleet.chat.v1.ChatService.Post.
 func (c *chatServiceClient) Post(ctx context.Context, req *connect.Request[v1.PostRequest]) (*connect.Response[v1.PostResponse], error) {
 	return c.post.CallUnary(ctx, req)
@@ -312,6 +328,8 @@ type ChatServiceHandler interface {
 	RevokeInvitation(context.Context, *connect.Request[v1.RevokeInvitationRequest]) (*connect.Response[v1.RevokeInvitationResponse], error)
 	// ListInvitations lists those of a log that are good.
 	ListInvitations(context.Context, *connect.Request[v1.ListInvitationsRequest]) (*connect.Response[v1.ListInvitationsResponse], error)
+	// ListJoined lists the logs that the user has joined.
+	ListJoined(context.Context, *connect.Request[v1.ListJoinedRequest]) (*connect.Response[v1.ListJoinedResponse], error)
 	// Post appends a message to a log. The same random_id again is the same message.
 	Post(context.Context, *connect.Request[v1.PostRequest]) (*connect.Response[v1.PostResponse], error)
 	// Difference returns the events after a cursor.
@@ -389,6 +407,12 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(chatServiceMethods.ByName("ListInvitations")),
 		connect.WithHandlerOptions(opts...),
 	)
+	chatServiceListJoinedHandler := connect.NewUnaryHandler(
+		ChatServiceListJoinedProcedure,
+		svc.ListJoined,
+		connect.WithSchema(chatServiceMethods.ByName("ListJoined")),
+		connect.WithHandlerOptions(opts...),
+	)
 	chatServicePostHandler := connect.NewUnaryHandler(
 		ChatServicePostProcedure,
 		svc.Post,
@@ -435,6 +459,8 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 			chatServiceRevokeInvitationHandler.ServeHTTP(w, r)
 		case ChatServiceListInvitationsProcedure:
 			chatServiceListInvitationsHandler.ServeHTTP(w, r)
+		case ChatServiceListJoinedProcedure:
+			chatServiceListJoinedHandler.ServeHTTP(w, r)
 		case ChatServicePostProcedure:
 			chatServicePostHandler.ServeHTTP(w, r)
 		case ChatServiceDifferenceProcedure:
@@ -490,6 +516,10 @@ func (UnimplementedChatServiceHandler) RevokeInvitation(context.Context, *connec
 
 func (UnimplementedChatServiceHandler) ListInvitations(context.Context, *connect.Request[v1.ListInvitationsRequest]) (*connect.Response[v1.ListInvitationsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.chat.v1.ChatService.ListInvitations is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) ListJoined(context.Context, *connect.Request[v1.ListJoinedRequest]) (*connect.Response[v1.ListJoinedResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.chat.v1.ChatService.ListJoined is not implemented"))
 }
 
 func (UnimplementedChatServiceHandler) Post(context.Context, *connect.Request[v1.PostRequest]) (*connect.Response[v1.PostResponse], error) {
