@@ -50,10 +50,9 @@ func (r *Ring) Append(f *Frame) bool {
 	f.held = r.held
 	r.held.mu.Lock()
 	defer r.held.mu.Unlock()
-	slots := *r.slots.Load()
-	if held := int(f.pts - r.first); held == len(slots) {
-		if len(slots) < r.maxFrames {
-			slots = r.resizeLocked(min(2*len(slots), r.maxFrames))
+	if held, room := int(f.pts-r.first), len(*r.slots.Load()); held == room {
+		if room < r.maxFrames {
+			r.resizeLocked(min(2*room, r.maxFrames))
 		} else {
 			r.evictLocked()
 		}
@@ -62,7 +61,7 @@ func (r *Ring) Append(f *Frame) bool {
 	for r.bytes > r.maxBytes && r.first < f.pts {
 		r.evictLocked()
 	}
-	slots = *r.slots.Load()
+	slots := *r.slots.Load()
 	slots[f.pts%uint64(len(slots))].Store(f)
 	r.head.Store(f.pts)
 	f.ring = r
@@ -71,14 +70,13 @@ func (r *Ring) Append(f *Frame) bool {
 }
 
 // resizeLocked moves what is held to so many slots.
-func (r *Ring) resizeLocked(n int) []atomic.Pointer[Frame] {
+func (r *Ring) resizeLocked(n int) {
 	old := *r.slots.Load()
 	slots := make([]atomic.Pointer[Frame], n)
 	for pts := r.first; pts <= r.head.Load(); pts++ {
 		slots[pts%uint64(n)].Store(old[pts%uint64(len(old))].Load())
 	}
 	r.slots.Store(&slots)
-	return slots
 }
 
 // evictLocked drops the oldest event.
