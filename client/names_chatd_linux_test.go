@@ -63,6 +63,47 @@ func TestRealFleetNames(t *testing.T) {
 	}
 }
 
+// What a user has joined and not left is listed, to the user alone, also by a server that was killed and started again.
+func TestRealFleetListsWhatWasJoined(t *testing.T) {
+	s := newServer(t)
+	ctx := testContext(t)
+	alice, bob := open(t, s.options("alice", "phone")), open(t, s.options("bob", "phone"))
+	want := make(map[string]chatv1.LogKind)
+	for i := range 6 {
+		kind := []chatv1.LogKind{chatv1.LogKind_LOG_KIND_CHANNEL, chatv1.LogKind_LOG_KIND_GROUP}[i%2]
+		log := created(ctx, t, alice, kind)
+		must[*chatv1.JoinResponse](t)(bob.Join(ctx, log))
+		if want[log] = kind; i == 3 {
+			if err := bob.Leave(ctx, log); err != nil {
+				t.Fatal(err)
+			}
+			delete(want, log)
+		}
+	}
+	check := func(c *client.Client, want map[string]chatv1.LogKind, pts uint64) {
+		t.Helper()
+		logs, asOf, err := c.Joined(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(logs) != len(want) || asOf.PTS != pts {
+			t.Errorf("%d logs are listed as of %d, want %d as of %d", len(logs), asOf.PTS, len(want), pts)
+		}
+		for _, l := range logs {
+			if want[l.Log] != l.Kind {
+				t.Errorf("%s is listed as %v, want %v", l.Log, l.Kind, want[l.Log])
+			}
+		}
+	}
+	eve := open(t, s.options("eve", "phone"))
+	check(bob, want, 7)
+	check(eve, nil, 0)
+	s.stop(syscall.SIGKILL)
+	s.start()
+	check(bob, want, 7)
+	check(eve, nil, 0)
+}
+
 // A private channel is read by who has joined it by invitation, until he leaves it.
 func TestRealFleetInvitations(t *testing.T) {
 	s := newServer(t)
