@@ -43,6 +43,8 @@ type Config struct {
 	Registerer prometheus.Registerer `json:"-"`
 	// Trace follows posts through a store; nil follows none.
 	Trace *trace.Tracer `json:"-"`
+	// Now is the clock by which a store's owners stamp events and judge their age. Default time.Now.
+	Now func() time.Time `json:"-"`
 
 	// Of a store.
 

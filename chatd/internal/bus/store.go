@@ -198,7 +198,7 @@ func (s *Store) begin(ctx context.Context, partition int) *leading {
 			Journal: newJournal(s.subjects, partition, s.appends, s.loads, s.fetches),
 			Link:    &link{s.subjects, partition, s.appends},
 			Logger:  s.cfg.Logger, Metrics: s.metrics, Trace: s.cfg.Trace, Full: s.room.Full, Limits: s.cfg.Limits,
-			Retain: s.cfg.Retain,
+			Retain: s.cfg.Retain, Now: s.cfg.Now,
 			// A store may come to lead every partition.
 			RecentBytes:   max(storeRecentBytes/s.cfg.Partitions, 64<<10),
 			MaxRemembered: max(storeRemembered/s.cfg.Partitions, 1024),

@@ -88,7 +88,7 @@ func serveCommand() *cobra.Command {
 func nodeConfig(c config.Config) node.Config {
 	return node.Config{
 		Role: node.Role(c.Role), Listen: c.Listen, Admin: c.Admin, TokenKeys: c.Token.Keys, AllowedOrigins: c.AllowOrigin,
-		DrainPerSecond: c.Drain.SessionsPerSecond, DrainTimeout: c.Drain.Timeout,
+		DrainPerSecond: c.Drain.SessionsPerSecond, DrainTimeout: c.Drain.Timeout, FaultClock: c.FaultClock == "on",
 		Issuers: issuers(c.Token.Issuers), Clients: clients(c),
 		Sessions: shard.Config{
 			MaxFrameBytes: c.Limits.FrameBytes, MaxMessageBytes: c.Limits.MessageBytes, MaxAttachedLogs: c.Limits.AttachedLogs,

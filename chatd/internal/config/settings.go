@@ -42,6 +42,8 @@ func settings(c *Config) []setting {
 			doc: "Number of partitions of the region. Set once, for ever, and the same at every member."},
 		{key: "admin", value: listen(&c.Admin),
 			doc: "Address of probes and metrics. It is for operators: clients must not reach it."},
+		{key: "faultClock", value: choice(&c.FaultClock, "off", "on"),
+			doc: "Whether the admin port may set the clock that this member goes by. For simulations alone, never in production: whoever sets the clock makes tokens good that have expired, and good ones void."},
 
 		{key: "cluster.secretFile", value: path(&c.Cluster.SecretFile),
 			doc: "File with the secret that all members share, at least 16 bytes. White space around it does not count."},

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/token"
 )
@@ -25,14 +26,14 @@ func (c Config) issuers() []token.Issuer {
 	return append([]token.Issuer{{Keys: c.TokenKeys}}, c.Issuers...)
 }
 
-func startIdentity(cfg Config) (*identity, error) {
+func startIdentity(cfg Config, now func() time.Time) (*identity, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	tokens, err := token.Open(ctx, cfg.issuers(), token.Options{Logger: cfg.Logger})
+	tokens, err := token.Open(ctx, cfg.issuers(), token.Options{Logger: cfg.Logger, Now: now})
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	resume, err := token.NewResumer(cfg.Bus.Secret, cfg.Bus.Region, nil)
+	resume, err := token.NewResumer(cfg.Bus.Secret, cfg.Bus.Region, now)
 	if err != nil {
 		cancel()
 		return nil, err

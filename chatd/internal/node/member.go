@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/bus"
+	"github.com/chatfleet/chatfleet/chatd/internal/clock"
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
 	"github.com/chatfleet/chatfleet/chatd/internal/engine/perconn"
 	"github.com/chatfleet/chatfleet/chatd/internal/gateway"
@@ -27,6 +28,9 @@ const unreadyFirst = 250 * time.Millisecond
 type node struct {
 	cfg   Config
 	began time.Time
+	// now is the clock that all parts go by. clock is the same where it may be set, else nil.
+	now   func() time.Time
+	clock *clock.Clock
 	// started: all parts are there. draining: the member is on its way out.
 	started, draining atomic.Bool
 	// failed brings the error of a part that cannot go on.
@@ -47,7 +51,7 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 	if n.trace, err = trace.FromEnvironment(context.Background(), os.Getenv, n.cfg.Bus.Name, string(n.cfg.Role), n.cfg.Logger); err != nil {
 		return err
 	}
-	n.cfg.Bus.Trace = n.trace
+	n.cfg.Bus.Trace, n.cfg.Bus.Now = n.trace, n.now
 	if n.cfg.Role != Shard {
 		if n.store, err = bus.StartStore(n.cfg.Bus); err != nil {
 			return err
@@ -57,7 +61,7 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 	if n.cfg.Role == Store {
 		return nil
 	}
-	if n.identity, err = startIdentity(n.cfg); err != nil {
+	if n.identity, err = startIdentity(n.cfg, n.now); err != nil {
 		return err
 	}
 	registry.MustRegister(n.identity)
@@ -72,7 +76,7 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 	cfg := n.cfg.Sessions
 	cfg.Name, cfg.Region, cfg.Partitions, cfg.Logger = n.cfg.Bus.Name, n.cfg.Bus.Region, n.cfg.Bus.Partitions, n.cfg.Logger
 	cfg.Resume, cfg.Revoked, cfg.Revoke, cfg.Trace = n.identity.resume, n.identity.revoked, n.link.Revoke, n.trace
-	cfg.Soft = n.link.Soft()
+	cfg.Soft, cfg.Now = n.link.Soft(), n.now
 	if cfg.InvitationKey, err = shard.InvitationKey(n.cfg.Bus.Secret, n.cfg.Bus.Region); err != nil {
 		return err
 	}
@@ -96,6 +100,7 @@ func (n *node) listen() error {
 		return err
 	}
 	cfg := n.cfg.Clients
+	cfg.Now = n.now
 	cfg.Shard, cfg.Logger, cfg.AllowedOrigins, cfg.MaxBodyBytes = n.shard, n.cfg.Logger, n.cfg.AllowedOrigins, n.cfg.Sessions.FrameBytes()
 	n.clients, n.server = l, gateway.NewServer(cfg)
 	go func() {

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/bus"
+	"github.com/chatfleet/chatfleet/chatd/internal/clock"
 	"github.com/chatfleet/chatfleet/chatd/internal/gateway"
 	"github.com/chatfleet/chatfleet/chatd/internal/shard"
 	"github.com/chatfleet/chatfleet/chatd/internal/token"
@@ -53,7 +54,9 @@ type Config struct {
 	// DrainPerSecond sessions are sent away on the way out; DrainTimeout is when what is left is cut off.
 	DrainPerSecond int
 	DrainTimeout   time.Duration
-	Logger         *slog.Logger
+	// FaultClock lets whoever reaches the admin port set the clock that the member goes by. For simulations alone.
+	FaultClock bool
+	Logger     *slog.Logger
 }
 
 // Validate says what is wrong with a configuration.
@@ -88,7 +91,12 @@ func Run(ctx, hurry context.Context, cfg Config) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	cfg.Bus.Registerer, cfg.Bus.Logger = registry, cfg.Logger
 
-	n := &node{cfg: cfg, began: time.Now(), failed: make(chan error, 2)}
+	n := &node{cfg: cfg, began: time.Now(), now: time.Now, failed: make(chan error, 2)}
+	if cfg.FaultClock {
+		cfg.Logger.Warn("the admin port may set this member's clock (--fault-clock): for simulations, never in production")
+		n.clock = clock.New()
+		n.now = n.clock.Now
+	}
 	// Probes first: a member that takes long to start says so.
 	admin, err := listen("probes and metrics", "admin", cfg.Admin)
 	if err != nil {

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"time"
 
 	"connectrpc.com/connect"
 
@@ -16,7 +15,7 @@ func (a adminService) Revoke(ctx context.Context, r *connect.Request[adminv1.Rev
 	if _, err := a.shard(); err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := a.n.now()
 	what := token.Revocation{User: r.Msg.GetUser(), Session: r.Msg.GetSession(), Until: now.Add(token.KeepRevoked)}
 	if what.User != "" {
 		what.Before = now

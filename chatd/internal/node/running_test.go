@@ -20,6 +20,7 @@ type member struct {
 	t              testing.TB
 	admin, clients string // URLs
 	signer         *token.Signer
+	keys           string // the directory of its key and key set
 	// lines are the messages that it has logged, at level info and above.
 	lines *logLines
 	stop  func() error
@@ -48,7 +49,7 @@ func runMember(t testing.TB, role Role, change func(*Config)) *member {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, t.Context(), cfg) }()
-	m := &member{t: t, signer: signer, lines: lines}
+	m := &member{t: t, signer: signer, keys: keys, lines: lines}
 	m.stop = sync.OnceValue(func() error {
 		cancel()
 		return <-ended

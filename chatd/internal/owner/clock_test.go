@@ -104,3 +104,34 @@ func TestNobodyIsLockedOutBySlowMode(t *testing.T) {
 		}
 	})
 }
+
+// What is thrown away by age is judged by time that has passed: a clock that is set forward, for less than a day, makes nothing older.
+func TestNothingIsOlderForAClockSetForward(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newMachine()
+		c := newClock(func() time.Time { return m.wall }, func() time.Duration { return m.steady })
+		began := m.wall
+		for range rapid.IntRange(1, 20).Draw(t, "steps") {
+			m.set(time.Duration(rapid.IntRange(-36_000, 36_000).Draw(t, "seconds")) * time.Second)
+			m.pass(time.Duration(rapid.IntRange(0, 3600).Draw(t, "passed")) * time.Second)
+			if by := c.careful(); by.After(began.Add(m.steady)) || by.After(m.wall) {
+				t.Fatalf("%v, when %v have passed and the machine shows %v more", by.Sub(began), m.steady, m.wall.Sub(began))
+			}
+		}
+		m.set(began.Add(m.steady).Sub(m.wall)) // right again
+		m.pass(time.Hour)
+		if by := c.careful(); !by.Equal(m.wall) {
+			t.Fatalf("%v behind a clock that is right", m.wall.Sub(by))
+		}
+	})
+	m := newMachine()
+	c := newClock(func() time.Time { return m.wall }, func() time.Duration { return m.steady })
+	m.set(365 * 24 * time.Hour)
+	if by := c.careful(); !by.Before(m.wall) {
+		t.Error("a year is believed at once")
+	}
+	m.pass(trustAfter)
+	if by := c.careful(); !by.Equal(m.wall) {
+		t.Errorf("after a day, the clock of a machine that began in the past is not believed: %v", m.wall.Sub(by))
+	}
+}

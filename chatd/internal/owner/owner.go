@@ -177,7 +177,7 @@ type Owner struct {
 // New makes an owner, which does nothing before Lead.
 func New(cfg Config) *Owner {
 	cfg = cfg.withDefaults()
-	return &Owner{cfg: cfg, clock: clock{now: cfg.Now, steady: cfg.Steady}}
+	return &Owner{cfg: cfg, clock: newClock(cfg.Now, cfg.Steady)}
 }
 
 // Lead owns the partition until ctx ends: term after term. It returns when everything that it started has ended.

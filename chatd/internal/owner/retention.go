@@ -120,8 +120,9 @@ func (t *term) retain() {
 		return // a checkpoint that this term has begun with may be a moment old
 	}
 	r.busy = true
+	by := t.clock.careful()
 	t.read(func() func() {
-		purged, err := t.purge(p, upTo)
+		purged, err := t.purge(p, upTo, by)
 		return func() {
 			r.busy = false
 			t.cfg.Metrics.purged.Add(float64(purged))
@@ -135,8 +136,8 @@ func (t *term) retain() {
 	})
 }
 
-// purge takes what is too old or too much, but nothing from upTo on. It runs on a reader's goroutine.
-func (t *term) purge(p Pruner, upTo uint64) (purged uint64, err error) {
+// purge takes what is too old by a clock, or too much, but nothing from upTo on. It runs on a reader's goroutine.
+func (t *term) purge(p Pruner, upTo uint64, by time.Time) (purged uint64, err error) {
 	have, err := t.learnFloor(t.ctx)
 	if err != nil {
 		return 0, wrap(err, "asking what the stream holds")
@@ -144,7 +145,7 @@ func (t *term) purge(p Pruner, upTo uint64) (purged uint64, err error) {
 	defer t.noteOldest()
 	cut := have.First
 	if age := t.cfg.Retain.Age; age > 0 {
-		tooOld, err := t.tooOld(p, have, upTo, t.cfg.Now().Add(-age))
+		tooOld, err := t.tooOld(p, have, upTo, by.Add(-age))
 		if err != nil {
 			return 0, wrap(err, "looking for the first event that is not too old")
 		}

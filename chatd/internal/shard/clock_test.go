@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chatfleet/chatfleet/chatd/internal/clocktest"
+	"github.com/chatfleet/chatfleet/chatd/internal/clock"
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
 	"github.com/chatfleet/chatfleet/chatd/internal/shard"
 	"github.com/chatfleet/chatfleet/chatd/internal/token"
@@ -12,12 +12,12 @@ import (
 )
 
 // bySetClock has a shard, its tokens and its resume tokens go by a clock that the test sets.
-func bySetClock(t *testing.T, change func(*shard.Config), test func(*rig, *clocktest.Clock)) {
-	var clock *clocktest.Clock
+func bySetClock(t *testing.T, change func(*shard.Config), test func(*rig, *clock.Clock)) {
+	var wall *clock.Clock
 	inBubble(t, func(c *shard.Config) {
-		clock = clocktest.New()
-		c.Now = clock.Now
-		r, err := token.NewResumer([]byte("sixteen bytes at least"), "test", clock.Now)
+		wall = clock.New()
+		c.Now = wall.Now
+		r, err := token.NewResumer([]byte("sixteen bytes at least"), "test", wall.Now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -25,7 +25,7 @@ func bySetClock(t *testing.T, change func(*shard.Config), test func(*rig, *clock
 		if change != nil {
 			change(c)
 		}
-	}, func(r *rig) { test(r, clock) })
+	}, func(r *rig) { test(r, wall) })
 }
 
 var hourSteps = map[string]time.Duration{"an hour forward": time.Hour, "an hour back": -time.Hour}
@@ -35,12 +35,12 @@ var hourSteps = map[string]time.Duration{"an hour forward": time.Hour, "an hour 
 func TestSessionsOutliveAStepOfTheClock(t *testing.T) {
 	for name, step := range hourSteps {
 		t.Run(name, func(t *testing.T) {
-			bySetClock(t, nil, func(r *rig, clock *clocktest.Clock) {
+			bySetClock(t, nil, func(r *rig, wall *clock.Clock) {
 				log := r.stores.create("ann", channel)
 				d, hello := r.signIn("ann", none(log))
 				end := time.UnixMilli(hello.GetExpiresMs())
 				fetches := r.metric("chatd_fetches_total")
-				clock.Step(step)
+				wall.Step(step)
 				if shows := time.UnixMilli(d.ask(pingOf(1)).GetPong().GetServerTimeMs()); time.Until(shows).Round(time.Minute) != step {
 					t.Errorf("a pong says it is %v from now", time.Until(shows))
 				}
@@ -68,7 +68,7 @@ func TestRatesOutliveAStepOfTheClock(t *testing.T) {
 			few := func(c *shard.Config) {
 				c.RequestsPerSecond, c.RequestBurst, c.UserRequestsPerSecond, c.UserRequestBurst = 1, 3, 1, 3
 			}
-			bySetClock(t, few, func(r *rig, clock *clocktest.Clock) {
+			bySetClock(t, few, func(r *rig, wall *clock.Clock) {
 				d, _ := r.signIn("ann")
 				use := func() (refused int) {
 					for range 10 {
@@ -81,7 +81,7 @@ func TestRatesOutliveAStepOfTheClock(t *testing.T) {
 				if n := use(); n != 7 {
 					t.Fatalf("%d of 10 requests are too many, want 7", n)
 				}
-				clock.Step(step)
+				wall.Step(step)
 				if n := use(); n < 9 {
 					t.Errorf("%d of 10 requests are too many just after the step, want 9 or all", n)
 				}
@@ -98,7 +98,7 @@ func TestRatesOutliveAStepOfTheClock(t *testing.T) {
 func TestADrainOutlivesAStepOfTheClock(t *testing.T) {
 	for name, step := range hourSteps {
 		t.Run(name, func(t *testing.T) {
-			bySetClock(t, nil, func(r *rig, clock *clocktest.Clock) {
+			bySetClock(t, nil, func(r *rig, wall *clock.Clock) {
 				for range 20 {
 					r.signIn("ann")
 				}
@@ -106,7 +106,7 @@ func TestADrainOutlivesAStepOfTheClock(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Second)
-				clock.Step(step)
+				wall.Step(step)
 				time.Sleep(2 * time.Second)
 				if told := r.shard.Draining().Told; told < 4 || told > 8 {
 					t.Errorf("%d sessions have been told to leave in 3 s, at a pace of 2 a second", told)
@@ -118,7 +118,7 @@ func TestADrainOutlivesAStepOfTheClock(t *testing.T) {
 
 // What is judged by a token's own times is judged by the clock, wrong as it is; once it is right, all are let in again.
 func TestSignInsAfterAStepOfTheClock(t *testing.T) {
-	bySetClock(t, nil, func(r *rig, clock *clocktest.Clock) {
+	bySetClock(t, nil, func(r *rig, wall *clock.Clock) {
 		_, hello := r.signIn("ann")
 		refused := 0
 		resume, raw := hello.GetResume().GetToken(), r.token("ann")
@@ -134,14 +134,14 @@ func TestSignInsAfterAStepOfTheClock(t *testing.T) {
 			{"a token that seems not to be made yet", -time.Hour, raw, "", chatv1.Error_CODE_UNAUTHENTICATED},
 			{"a resume token of the future", -time.Hour, "", resume, chatv1.Error_CODE_UNAUTHENTICATED},
 		} {
-			clock.Step(c.step)
+			wall.Step(c.step)
 			if got := r.connect(engine.JSON).ask(signInBy(c.raw, c.resume, "phone")).GetError().GetCode(); got != c.refused {
 				t.Errorf("%s: %v, want %v", c.name, got, c.refused)
 			}
 			if c.refused != 0 {
 				refused++
 			}
-			clock.Step(-c.step)
+			wall.Step(-c.step)
 			if got := r.connect(engine.JSON).ask(signInBy(c.raw, c.resume, "phone")); got.GetSignedIn() == nil {
 				t.Errorf("%s, and the clock is right again: %v", c.name, got)
 			}

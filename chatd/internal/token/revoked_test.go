@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chatfleet/chatfleet/chatd/internal/clocktest"
+	setclock "github.com/chatfleet/chatfleet/chatd/internal/clock"
 	"github.com/chatfleet/chatfleet/chatd/internal/token"
 )
 
@@ -70,11 +70,11 @@ func TestRevocationsThatMakeNoSense(t *testing.T) {
 
 // A clock that is set forward, and back later, has nothing forgotten meanwhile.
 func TestNothingIsForgottenByAStepOfTheClock(t *testing.T) {
-	clock := clocktest.New()
+	wall := setclock.New()
 	l := token.NewRevoked()
-	l.Add(token.Revocation{Token: "t", Until: clock.Now().Add(30 * time.Minute).Round(0)})
-	clock.Step(time.Hour)
-	l.Forget(clock.Now())
+	l.Add(token.Revocation{Token: "t", Until: wall.Now().Add(30 * time.Minute).Round(0)})
+	wall.Step(time.Hour)
+	l.Forget(wall.Now())
 	if l.Len() != 1 {
 		t.Error("a revocation is forgotten before its time")
 	}

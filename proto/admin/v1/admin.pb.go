@@ -961,6 +961,106 @@ func (*RevokeResponse) Descriptor() ([]byte, []int) {
 	return file_proto_admin_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
+type SetClockRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How far the clock is to be ahead of the machine's, or behind it if that is below 0: seconds, at most ten years. 0 sets it right.
+	// Required.
+	OffsetSeconds *int64 `protobuf:"zigzag64,1,opt,name=offset_seconds,json=offsetSeconds,proto3,oneof" json:"offset_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetClockRequest) Reset() {
+	*x = SetClockRequest{}
+	mi := &file_proto_admin_v1_admin_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetClockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetClockRequest) ProtoMessage() {}
+
+func (x *SetClockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_admin_v1_admin_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetClockRequest.ProtoReflect.Descriptor instead.
+func (*SetClockRequest) Descriptor() ([]byte, []int) {
+	return file_proto_admin_v1_admin_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SetClockRequest) GetOffsetSeconds() int64 {
+	if x != nil && x.OffsetSeconds != nil {
+		return *x.OffsetSeconds
+	}
+	return 0
+}
+
+type SetClockResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How far it was before.
+	OffsetBeforeSeconds int64 `protobuf:"zigzag64,1,opt,name=offset_before_seconds,json=offsetBeforeSeconds,proto3" json:"offset_before_seconds,omitempty"`
+	// What it shows now, Unix milliseconds.
+	ShowsMs       int64 `protobuf:"varint,2,opt,name=shows_ms,json=showsMs,proto3" json:"shows_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetClockResponse) Reset() {
+	*x = SetClockResponse{}
+	mi := &file_proto_admin_v1_admin_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetClockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetClockResponse) ProtoMessage() {}
+
+func (x *SetClockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_admin_v1_admin_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetClockResponse.ProtoReflect.Descriptor instead.
+func (*SetClockResponse) Descriptor() ([]byte, []int) {
+	return file_proto_admin_v1_admin_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SetClockResponse) GetOffsetBeforeSeconds() int64 {
+	if x != nil {
+		return x.OffsetBeforeSeconds
+	}
+	return 0
+}
+
+func (x *SetClockResponse) GetShowsMs() int64 {
+	if x != nil {
+		return x.ShowsMs
+	}
+	return 0
+}
+
 var File_proto_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_proto_admin_v1_admin_proto_rawDesc = "" +
@@ -1042,14 +1142,21 @@ const file_proto_admin_v1_admin_proto_rawDesc = "" +
 	"\x04user\x18\x01 \x01(\tH\x00R\x04user\x12\x1a\n" +
 	"\asession\x18\x02 \x01(\tH\x00R\asessionB\x06\n" +
 	"\x04what\"\x10\n" +
-	"\x0eRevokeResponse2\xc0\x03\n" +
+	"\x0eRevokeResponse\"P\n" +
+	"\x0fSetClockRequest\x12*\n" +
+	"\x0eoffset_seconds\x18\x01 \x01(\x12H\x00R\roffsetSeconds\x88\x01\x01B\x11\n" +
+	"\x0f_offset_seconds\"a\n" +
+	"\x10SetClockResponse\x122\n" +
+	"\x15offset_before_seconds\x18\x01 \x01(\x12R\x13offsetBeforeSeconds\x12\x19\n" +
+	"\bshows_ms\x18\x02 \x01(\x03R\ashowsMs2\x97\x04\n" +
 	"\fAdminService\x12T\n" +
 	"\x06Status\x12!.chatfleet.admin.v1.StatusRequest\x1a\".chatfleet.admin.v1.StatusResponse\"\x03\x90\x02\x01\x12[\n" +
 	"\n" +
 	"BeginDrain\x12%.chatfleet.admin.v1.BeginDrainRequest\x1a&.chatfleet.admin.v1.BeginDrainResponse\x12I\n" +
 	"\x04Shed\x12\x1f.chatfleet.admin.v1.ShedRequest\x1a .chatfleet.admin.v1.ShedResponse\x12a\n" +
 	"\fReverseDrain\x12'.chatfleet.admin.v1.ReverseDrainRequest\x1a(.chatfleet.admin.v1.ReverseDrainResponse\x12O\n" +
-	"\x06Revoke\x12!.chatfleet.admin.v1.RevokeRequest\x1a\".chatfleet.admin.v1.RevokeResponseB7Z5github.com/chatfleet/chatfleet/proto/admin/v1;adminv1b\x06proto3"
+	"\x06Revoke\x12!.chatfleet.admin.v1.RevokeRequest\x1a\".chatfleet.admin.v1.RevokeResponse\x12U\n" +
+	"\bSetClock\x12#.chatfleet.admin.v1.SetClockRequest\x1a$.chatfleet.admin.v1.SetClockResponseB7Z5github.com/chatfleet/chatfleet/proto/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_proto_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -1064,7 +1171,7 @@ func file_proto_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_proto_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_proto_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_proto_admin_v1_admin_proto_goTypes = []any{
 	(Drain_Goal)(0),              // 0: chatfleet.admin.v1.Drain.Goal
 	(Drain_State)(0),             // 1: chatfleet.admin.v1.Drain.State
@@ -1081,6 +1188,8 @@ var file_proto_admin_v1_admin_proto_goTypes = []any{
 	(*StatusResponse)(nil),       // 12: chatfleet.admin.v1.StatusResponse
 	(*RevokeRequest)(nil),        // 13: chatfleet.admin.v1.RevokeRequest
 	(*RevokeResponse)(nil),       // 14: chatfleet.admin.v1.RevokeResponse
+	(*SetClockRequest)(nil),      // 15: chatfleet.admin.v1.SetClockRequest
+	(*SetClockResponse)(nil),     // 16: chatfleet.admin.v1.SetClockResponse
 }
 var file_proto_admin_v1_admin_proto_depIdxs = []int32{
 	3,  // 0: chatfleet.admin.v1.BeginDrainRequest.pace:type_name -> chatfleet.admin.v1.Pace
@@ -1098,13 +1207,15 @@ var file_proto_admin_v1_admin_proto_depIdxs = []int32{
 	6,  // 12: chatfleet.admin.v1.AdminService.Shed:input_type -> chatfleet.admin.v1.ShedRequest
 	8,  // 13: chatfleet.admin.v1.AdminService.ReverseDrain:input_type -> chatfleet.admin.v1.ReverseDrainRequest
 	13, // 14: chatfleet.admin.v1.AdminService.Revoke:input_type -> chatfleet.admin.v1.RevokeRequest
-	12, // 15: chatfleet.admin.v1.AdminService.Status:output_type -> chatfleet.admin.v1.StatusResponse
-	5,  // 16: chatfleet.admin.v1.AdminService.BeginDrain:output_type -> chatfleet.admin.v1.BeginDrainResponse
-	7,  // 17: chatfleet.admin.v1.AdminService.Shed:output_type -> chatfleet.admin.v1.ShedResponse
-	9,  // 18: chatfleet.admin.v1.AdminService.ReverseDrain:output_type -> chatfleet.admin.v1.ReverseDrainResponse
-	14, // 19: chatfleet.admin.v1.AdminService.Revoke:output_type -> chatfleet.admin.v1.RevokeResponse
-	15, // [15:20] is the sub-list for method output_type
-	10, // [10:15] is the sub-list for method input_type
+	15, // 15: chatfleet.admin.v1.AdminService.SetClock:input_type -> chatfleet.admin.v1.SetClockRequest
+	12, // 16: chatfleet.admin.v1.AdminService.Status:output_type -> chatfleet.admin.v1.StatusResponse
+	5,  // 17: chatfleet.admin.v1.AdminService.BeginDrain:output_type -> chatfleet.admin.v1.BeginDrainResponse
+	7,  // 18: chatfleet.admin.v1.AdminService.Shed:output_type -> chatfleet.admin.v1.ShedResponse
+	9,  // 19: chatfleet.admin.v1.AdminService.ReverseDrain:output_type -> chatfleet.admin.v1.ReverseDrainResponse
+	14, // 20: chatfleet.admin.v1.AdminService.Revoke:output_type -> chatfleet.admin.v1.RevokeResponse
+	16, // 21: chatfleet.admin.v1.AdminService.SetClock:output_type -> chatfleet.admin.v1.SetClockResponse
+	16, // [16:22] is the sub-list for method output_type
+	10, // [10:16] is the sub-list for method input_type
 	10, // [10:10] is the sub-list for extension type_name
 	10, // [10:10] is the sub-list for extension extendee
 	0,  // [0:10] is the sub-list for field type_name
@@ -1120,13 +1231,14 @@ func file_proto_admin_v1_admin_proto_init() {
 		(*RevokeRequest_User)(nil),
 		(*RevokeRequest_Session)(nil),
 	}
+	file_proto_admin_v1_admin_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_admin_v1_admin_proto_rawDesc), len(file_proto_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -48,6 +48,8 @@ const (
 	AdminServiceReverseDrainProcedure = "/chatfleet.admin.v1.AdminService/ReverseDrain"
 	// AdminServiceRevokeProcedure is the fully-qualified name of the AdminService's Revoke RPC.
 	AdminServiceRevokeProcedure = "/chatfleet.admin.v1.AdminService/Revoke"
+	// AdminServiceSetClockProcedure is the fully-qualified name of the AdminService's SetClock RPC.
+	AdminServiceSetClockProcedure = "/chatfleet.admin.v1.AdminService/SetClock"
 )
 
 // AdminServiceClient is a client for the chatfleet.admin.v1.AdminService service.
@@ -67,6 +69,10 @@ type AdminServiceClient interface {
 	// Revoke voids tokens in the whole region. Ask any one member that has sessions: once it answers, a quorum of stores has the revocation,
 	// and every shard ends the sessions that it is about within a second.
 	Revoke(context.Context, *connect.Request[v1.RevokeRequest]) (*connect.Response[v1.RevokeResponse], error)
+	// SetClock has the member go by a clock that is off from its machine's, as if somebody had set that one: for simulations. It is refused
+	// (failed_precondition) by a member that was not started with --fault-clock=on, which none in production should be. What the machine
+	// times otherwise, and the embedded NATS server, go on by the machine's own clock.
+	SetClock(context.Context, *connect.Request[v1.SetClockRequest]) (*connect.Response[v1.SetClockResponse], error)
 }
 
 // NewAdminServiceClient constructs a client for the chatfleet.admin.v1.AdminService service. By
@@ -111,6 +117,12 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(adminServiceMethods.ByName("Revoke")),
 			connect.WithClientOptions(opts...),
 		),
+		setClock: connect.NewClient[v1.SetClockRequest, v1.SetClockResponse](
+			httpClient,
+			baseURL+AdminServiceSetClockProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("SetClock")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -121,6 +133,7 @@ type adminServiceClient struct {
 	shed         *connect.Client[v1.ShedRequest, v1.ShedResponse]
 	reverseDrain *connect.Client[v1.ReverseDrainRequest, v1.ReverseDrainResponse]
 	revoke       *connect.Client[v1.RevokeRequest, v1.RevokeResponse]
+	setClock     *connect.Client[v1.SetClockRequest, v1.SetClockResponse]
 }
 
 // Status calls chatfleet.admin.v1.AdminService.Status.
@@ -148,6 +161,11 @@ func (c *adminServiceClient) Revoke(ctx context.Context, req *connect.Request[v1
 	return c.revoke.CallUnary(ctx, req)
 }
 
+// SetClock calls chatfleet.admin.v1.AdminService.SetClock.
+func (c *adminServiceClient) SetClock(ctx context.Context, req *connect.Request[v1.SetClockRequest]) (*connect.Response[v1.SetClockResponse], error) {
+	return c.setClock.CallUnary(ctx, req)
+}
+
 // AdminServiceHandler is an implementation of the chatfleet.admin.v1.AdminService service.
 type AdminServiceHandler interface {
 	// Status says what a member is and how it is.
@@ -165,6 +183,10 @@ type AdminServiceHandler interface {
 	// Revoke voids tokens in the whole region. Ask any one member that has sessions: once it answers, a quorum of stores has the revocation,
 	// and every shard ends the sessions that it is about within a second.
 	Revoke(context.Context, *connect.Request[v1.RevokeRequest]) (*connect.Response[v1.RevokeResponse], error)
+	// SetClock has the member go by a clock that is off from its machine's, as if somebody had set that one: for simulations. It is refused
+	// (failed_precondition) by a member that was not started with --fault-clock=on, which none in production should be. What the machine
+	// times otherwise, and the embedded NATS server, go on by the machine's own clock.
+	SetClock(context.Context, *connect.Request[v1.SetClockRequest]) (*connect.Response[v1.SetClockResponse], error)
 }
 
 // NewAdminServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -205,6 +227,12 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(adminServiceMethods.ByName("Revoke")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminServiceSetClockHandler := connect.NewUnaryHandler(
+		AdminServiceSetClockProcedure,
+		svc.SetClock,
+		connect.WithSchema(adminServiceMethods.ByName("SetClock")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/chatfleet.admin.v1.AdminService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AdminServiceStatusProcedure:
@@ -217,6 +245,8 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 			adminServiceReverseDrainHandler.ServeHTTP(w, r)
 		case AdminServiceRevokeProcedure:
 			adminServiceRevokeHandler.ServeHTTP(w, r)
+		case AdminServiceSetClockProcedure:
+			adminServiceSetClockHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -244,4 +274,8 @@ func (UnimplementedAdminServiceHandler) ReverseDrain(context.Context, *connect.R
 
 func (UnimplementedAdminServiceHandler) Revoke(context.Context, *connect.Request[v1.RevokeRequest]) (*connect.Response[v1.RevokeResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.admin.v1.AdminService.Revoke is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) SetClock(context.Context, *connect.Request[v1.SetClockRequest]) (*connect.Response[v1.SetClockResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfleet.admin.v1.AdminService.SetClock is not implemented"))
 }
