@@ -62,6 +62,7 @@ generate: ## Regenerate what is generated: protocol code, the scenarios' schema,
 	@mkdir -p $(BIN)/tools
 	cd .ci/tools/buf && $(GO) build -o ../../../$(BIN)/tools/ tool
 	PATH="$(CURDIR)/$(BIN)/tools:$$PATH" $(BIN)/tools/buf generate
+	$(GO) generate ./simulator/internal/scenario
 	$(GO) run ./simulator schema > docs/scenario.schema.json
 	$(GO) run ./chatd reference > $(BIN)/configuration.md && mv $(BIN)/configuration.md docs/
 

@@ -32,13 +32,21 @@ func (s *Scenario) Delayed() (share float64) {
 	return share
 }
 
+// Steps returns how far the faults set clocks forward and back at most, both at least 0.
+func (s *Scenario) Steps() (forward, back time.Duration) {
+	for _, f := range s.Faults {
+		forward, back = max(forward, f.Step.Std()), max(back, -f.Step.Std())
+	}
+	return forward, back
+}
+
 // OnSessions says whether it is done to sessions, and not to processes.
 func (a Action) OnSessions() bool { return a == Cut || a == Delay }
 
-// Lasts returns how long the process is away by intent. ok is false for one that is killed and not started again.
+// Lasts returns how long the process is away by intent, or not as it should be. ok is false for one that is killed and not started again.
 func (f Fault) Lasts() (d time.Duration, ok bool) {
 	switch f.Action {
-	case Stop, Delay:
+	case Stop, Delay, Clock:
 		return f.For.Std(), true
 	case Kill:
 		return f.RestartAfter.Std(), f.RestartAfter > 0

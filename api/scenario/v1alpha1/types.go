@@ -161,19 +161,22 @@ type Fault struct {
 	Name     string `json:"name,omitempty" jsonschema:"maxLength=64"`
 	Schedule `json:",inline" yaml:",inline"`
 	// What is done to the process: kill (SIGKILL), stop (SIGSTOP, and on again after `for`), or restart (SIGTERM, which
-	// drains it, and started again). Or to sessions: cut, they lose their connection, by a reset, and come back by the rule for clients;
+	// drains it, and started again), or clock: the clock that the process goes by is set by `step`. Or to sessions: cut, they lose their connection, by a reset, and come back by the rule for clients;
 	// delay, all that goes between them and their shards takes longer, both ways.
-	Action Action `json:"action" jsonschema:"required,enum=kill,enum=stop,enum=restart,enum=cut,enum=delay"`
+	Action Action `json:"action" jsonschema:"required,enum=kill,enum=stop,enum=restart,enum=clock,enum=cut,enum=delay"`
 	// To which: store-leading (a store that owns partitions), meta-leader (the store that leads the stores' meta group),
 	// shard (any one), all-stores (all at once), or store-N or shard-N, from 0. For cut and delay: sessions.
 	Target FaultTarget `json:"target" jsonschema:"required,pattern=^(store-leading|meta-leader|shard|all-stores|sessions|(store|shard)-(0|[1-9][0-9]{0\\,2}))$"`
 	// The share of all sessions that is cut or delayed, above 0 up to 1. Only for cut and delay, which need it. All delays of a scenario
 	// are of the same sessions, and have the same share.
 	Share float64 `json:"share,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1"`
-	// How long a stopped process stands still, or sessions are delayed. Only for stop and delay, which need it.
+	// How long a stopped process stands still, or sessions are delayed, or a clock is wrong. Only for stop and delay, which need it, and
+	// for clock, which without it stays wrong.
 	For Duration `json:"for,omitempty"`
 	// How long after its death a killed process is started again. Default for kill: it stays dead. Only for kill.
 	RestartAfter Duration `json:"restartAfter,omitempty"`
+	// How far the clock is set forward, or back if it begins with a minus: whole seconds, at most 12h. Only for clock, which needs it.
+	Step Step `json:"step,omitempty"`
 	// How much longer everything takes, one way. At most 4s. Only for delay, which needs it.
 	Delay Duration `json:"delay,omitempty"`
 	// Up to how much is added to that, drawn evenly anew for each piece that is passed on; what comes later does not overtake. Only for
@@ -189,6 +192,7 @@ const (
 	Kill    Action = "kill"
 	Stop    Action = "stop"
 	Restart Action = "restart"
+	Clock   Action = "clock"
 	Cut     Action = "cut"
 	Delay   Action = "delay"
 )

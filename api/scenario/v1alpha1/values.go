@@ -34,6 +34,34 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Step is a time forward, such as 1h, or back, such as -90s.
+type Step time.Duration
+
+// Std returns it as the standard library's type.
+func (s Step) Std() time.Duration { return time.Duration(s) }
+
+// String writes it the way it is read.
+func (s Step) String() string { return time.Duration(s).String() }
+
+// MarshalText writes it the way it is read.
+func (s Step) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads a time with or without a sign.
+func (s *Step) UnmarshalText(text []byte) error {
+	number, back := strings.CutPrefix(string(text), "-")
+	if !back {
+		number = strings.TrimPrefix(number, "+")
+	}
+	var d Duration
+	if d.UnmarshalText([]byte(number)) != nil {
+		return fmt.Errorf("%q is not a step; write a time with its unit, forward such as 1h or back such as -90s", text)
+	}
+	if *s = Step(d); back {
+		*s = -*s
+	}
+	return nil
+}
+
 // Size is a number of bytes: an integer, or written with a unit, such as 200B, 64KiB or 1MiB.
 type Size int64
 

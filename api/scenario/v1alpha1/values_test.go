@@ -22,6 +22,13 @@ func TestValuesAreWrittenTheWayTheyAreRead(t *testing.T) {
 				"1": refused, "0": refused, "-1s": refused, "+1s": refused, "": refused, "1 s": refused, "9999999999h": refused,
 			},
 		},
+		"step": {
+			func() (encoding.TextUnmarshaler, encoding.TextMarshaler) { s := new(Step); return s, s },
+			map[string]string{
+				"1h": "1h0m0s", "+1h": "1h0m0s", "-90s": "-1m30s", "0s": "0s", "-0s": "0s",
+				"1": refused, "": refused, "-": refused, "--1h": refused, "+-1h": refused, "- 1h": refused,
+			},
+		},
 		"size": {
 			func() (encoding.TextUnmarshaler, encoding.TextMarshaler) { s := new(Size); return s, s },
 			map[string]string{

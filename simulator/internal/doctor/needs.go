@@ -45,7 +45,7 @@ func NeedsOf(s *v1alpha1.Scenario) Needs {
 		switch {
 		case f.Action == v1alpha1.Cut:
 			n.AtOnce = max(n.AtOnce, int(f.Share*float64(n.Sessions)))
-		case f.Action != v1alpha1.Delay && !f.Target.OnStore():
+		case f.Action != v1alpha1.Delay && f.Action != v1alpha1.Clock && !f.Target.OnStore():
 			n.LosesShard = true
 		}
 	}

@@ -138,7 +138,12 @@ func (b *breaker) carryOut(ctx context.Context, m Moment) Record {
 	}
 	r.Late = max(0, time.Duration(b.Clock()-b.StartNs)-m.Due)
 	b.Say("%s: %s (%s)", m.Title(), join(r.Processes), r.Role)
-	r.Err = b.breakAndMend(ctx, &r)
+	if r.Action == v1alpha1.Clock {
+		r.Role += ", clock set by " + r.Step.String()
+		r.Err = b.stepAndBack(ctx, &r)
+	} else {
+		r.Err = b.breakAndMend(ctx, &r)
+	}
 	for _, name := range r.Processes {
 		b.hits[name]++
 	}
@@ -253,6 +258,37 @@ func (b *breaker) breakAndMend(ctx context.Context, r *Record) error {
 	}
 	if err := b.Fleet.Ready(ctx, b.HealthyWithin, r.Processes...); err != nil {
 		return fmt.Errorf("not ready again: %w", err)
+	}
+	r.BackNs = b.Clock()
+	return nil
+}
+
+// stepAndBack sets the clocks of the record's processes, and after the fault's time sets them right. Without one they stay wrong.
+func (b *breaker) stepAndBack(ctx context.Context, r *Record) error {
+	set := func(ctx context.Context, offset time.Duration) error {
+		var group errgroup.Group
+		for _, name := range r.Processes {
+			group.Go(func() error { return b.Fleet.SetClock(ctx, name, offset) })
+		}
+		return group.Wait()
+	}
+	r.BeganNs = b.Clock()
+	if err := set(ctx, r.Step.Std()); err != nil {
+		// Some may have been set.
+		return errors.Join(err, set(context.WithoutCancel(ctx), 0))
+	}
+	if r.For == 0 {
+		return nil
+	}
+	waited := b.wait(ctx, r.For.Std()-time.Duration(b.Clock()-r.BeganNs))
+	if err := set(context.WithoutCancel(ctx), 0); err != nil {
+		return fmt.Errorf("not set right again: %w", err)
+	}
+	if !waited {
+		return context.Cause(ctx)
+	}
+	if err := b.Fleet.Ready(ctx, b.HealthyWithin, r.Processes...); err != nil {
+		return fmt.Errorf("not ready with its clock right again: %w", err)
 	}
 	r.BackNs = b.Clock()
 	return nil

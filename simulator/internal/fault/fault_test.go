@@ -48,6 +48,14 @@ func (f *fake) Do(_ context.Context, op Op, name string) error {
 	return f.breaks[string(op)+" "+name]
 }
 
+func (f *fake) SetClock(_ context.Context, name string, offset time.Duration) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	op := fmt.Sprintf("clock %s %s", offset, name)
+	f.did = append(f.did, fmt.Sprintf("%s %s", time.Since(f.began), op))
+	return f.breaks[op]
+}
+
 func (f *fake) Ready(ctx context.Context, within time.Duration, names ...string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -322,4 +330,56 @@ func TestDelay(t *testing.T) {
 			t.Errorf("did %q, record %+v", w.did, records[0])
 		}
 	})
+}
+
+// A clock is set and, after its time, set right; also when the run ends meanwhile, or when one of several could not be set. Without a time
+// it stays wrong, and what comes next comes while it is.
+func TestClock(t *testing.T) {
+	hour := v1alpha1.Step(time.Hour)
+	clock := func(target v1alpha1.FaultTarget, step v1alpha1.Step, seconds float64) v1alpha1.Fault {
+		return v1alpha1.Fault{Schedule: schedule(1, 0, 1), Action: v1alpha1.Clock, Target: target, Step: step, For: v1alpha1.Duration(seconds * float64(time.Second))}
+	}
+	kill := v1alpha1.Fault{Schedule: schedule(3, 0, 1), Action: v1alpha1.Kill, Target: "shard-1", RestartAfter: seconds(1)}
+	for _, tt := range []struct {
+		name   string
+		faults []v1alpha1.Fault
+		breaks map[string]error
+		within time.Duration // 0: until all is over
+		want   []string
+		role   string
+		back   int64 // ns
+		err    string
+	}{
+		{name: "forward, and back", faults: []v1alpha1.Fault{clock("shard-0", hour, 4)},
+			want: []string{"1s clock 1h0m0s shard-0", "5s clock 0s shard-0"}, role: "shard, clock set by 1h0m0s", back: 1000 + 5.5e9},
+		{name: "all stores, backward", faults: []v1alpha1.Fault{clock(v1alpha1.AllStores, -hour, 1)}, role: "3 stores, clock set by -1h0m0s", back: 1000 + 2.5e9,
+			want: []string{"1s clock -1h0m0s store-0", "1s clock -1h0m0s store-1", "1s clock -1h0m0s store-2", "2s clock 0s store-0", "2s clock 0s store-1", "2s clock 0s store-2"}},
+		{name: "for good", faults: []v1alpha1.Fault{clock("shard-0", hour, 0), kill}, role: "shard, clock set by 1h0m0s",
+			want: []string{"1s clock 1h0m0s shard-0", "3s kill shard-1", "4s start shard-1"}},
+		{name: "the run ends", faults: []v1alpha1.Fault{clock("shard-0", hour, 4)}, within: 2 * time.Second,
+			want: []string{"1s clock 1h0m0s shard-0", "2s clock 0s shard-0"}, role: "shard, clock set by 1h0m0s", err: "deadline"},
+		{name: "one cannot be set", faults: []v1alpha1.Fault{clock(v1alpha1.AllStores, hour, 4)}, breaks: map[string]error{"clock 1h0m0s store-1": errors.New("refused")},
+			role: "3 stores, clock set by 1h0m0s", err: "refused",
+			want: []string{"1s clock 0s store-0", "1s clock 0s store-1", "1s clock 0s store-2", "1s clock 1h0m0s store-0", "1s clock 1h0m0s store-1", "1s clock 1h0m0s store-2"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake()
+				f.breaks = tt.breaks
+				ctx, cancel := t.Context(), func() {}
+				if tt.within > 0 {
+					ctx, cancel = context.WithTimeout(ctx, tt.within)
+				}
+				defer cancel()
+				r := f.carryOut(ctx, tt.faults...)[0]
+				slices.Sort(f.did)
+				if !slices.Equal(f.did, tt.want) {
+					t.Errorf("did %q\nwant %q", f.did, tt.want)
+				}
+				if r.Role != tt.role || r.BackNs != tt.back || (r.Err == nil) != (tt.err == "") || r.Err != nil && !strings.Contains(r.Err.Error(), tt.err) {
+					t.Errorf("record %+v", r)
+				}
+			})
+		})
+	}
 }

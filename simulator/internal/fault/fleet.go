@@ -16,6 +16,8 @@ type Fleet interface {
 	Roles(ctx context.Context) (fleet.Roles, error)
 	// Do does something to one process, and returns when it is done.
 	Do(ctx context.Context, op Op, name string) error
+	// SetClock has one process go by a clock that is so far ahead of the machine's, or behind it.
+	SetClock(ctx context.Context, name string, offset time.Duration) error
 	// Ready waits until the processes are ready.
 	Ready(ctx context.Context, within time.Duration, names ...string) error
 }
@@ -84,6 +86,14 @@ func (l local) Do(ctx context.Context, op Op, name string) error {
 		return p.Terminate(ctx, terminateWithin)
 	}
 	return fmt.Errorf("%s %s: there is no such thing to do", op, name)
+}
+
+func (l local) SetClock(ctx context.Context, name string, offset time.Duration) error {
+	p, err := l.Process(name)
+	if err != nil {
+		return err
+	}
+	return p.SetClock(ctx, offset)
 }
 
 func (l local) Ready(ctx context.Context, within time.Duration, names ...string) error {

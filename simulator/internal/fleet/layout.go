@@ -74,6 +74,8 @@ func (f *Fleet) commonArgs(p *Process) []string {
 		"serve", "--role", string(p.Role), "--name", p.Name, "--region", "local", "--admin", p.Admin,
 		"--partitions", strconv.Itoa(f.Spec.Partitions),
 		"--cluster-secret-file", f.secretFile(),
+		// Faults of a scenario set clocks. Only this machine reaches the port that does it.
+		"--fault-clock", "on",
 		"--token-keys", filepath.Join(filepath.Dir(f.SigningKeyFile), "keys.json"),
 	}
 }

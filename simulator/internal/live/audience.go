@@ -2,11 +2,11 @@ package live
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/poster"
+	"github.com/chatfleet/chatfleet/simulator/internal/scenario"
 	"github.com/chatfleet/chatfleet/simulator/internal/swarm"
 )
 
@@ -55,10 +55,6 @@ const (
 	groupChatter
 )
 
-// chatterBlocks is how many blocks the chatter of the measure phase is cut into where a threshold has a confidence: each is then
-// some seconds of all shards, and blocks share little luck.
-const chatterBlocks = 30
-
 // group sorts the posts of a schedule into groups: the warm-up, the chatter, each broadcast. The chatter is cut into slices of
 // time if a threshold claims more than this run.
 func group(s *v1alpha1.Scenario, posts []poster.Post) grouping {
@@ -66,10 +62,8 @@ func group(s *v1alpha1.Scenario, posts []poster.Post) grouping {
 	if s.Chatter != nil {
 		g.groups[groupChatter].DeliverWithin = s.Chatter.DeliverWithin.Std()
 	}
-	warmup, slice := s.Phases.Warmup.Std(), s.Phases.Measure.Std()
-	if slices.ContainsFunc(s.Thresholds, func(t v1alpha1.Threshold) bool { return t.Confidence > 0 }) {
-		slice = max(slice/chatterBlocks, time.Second)
-	}
+	warmup := s.Phases.Warmup.Std()
+	slice, _ := scenario.ChatterSlices(s)
 	chatter := map[int]int{0: groupChatter}
 	for n, p := range posts {
 		switch {

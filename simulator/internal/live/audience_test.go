@@ -66,7 +66,7 @@ func TestAttachmentsAreBounded(t *testing.T) {
 
 func seconds(n float64) v1alpha1.Duration { return v1alpha1.Duration(n * float64(time.Second)) }
 
-func scenario() *v1alpha1.Scenario {
+func testScenario() *v1alpha1.Scenario {
 	return &v1alpha1.Scenario{
 		Name: "test", Population: v1alpha1.Population{Subscribers: 10, DevicesPerUser: 1, Channels: 2, AttachPerSession: 1},
 		Phases:     v1alpha1.Phases{Connect: v1alpha1.Connect{Duration: seconds(1)}, Warmup: seconds(1), Measure: seconds(9), Settle: new(seconds(1))},
@@ -78,7 +78,7 @@ func scenario() *v1alpha1.Scenario {
 // Each post is in the group of what it is.
 func TestGroup(t *testing.T) {
 	for name, confidence := range map[string]float64{"this run": 0, "the next run": 0.95} {
-		s := scenario()
+		s := testScenario()
 		s.Thresholds = []v1alpha1.Threshold{{Metric: "delivery", Confidence: confidence}}
 		posts := poster.Schedule(s)
 		g := group(s, posts)

@@ -26,7 +26,7 @@ func TestDelay(t *testing.T) {
 	s.Thresholds = append(s.Thresholds, v1alpha1.Threshold{Metric: "delayedDelivery", Bound: v1alpha1.TimeBound(bound), Fault: "far", MinSamples: 50},
 		v1alpha1.Threshold{Metric: "undelayedDelivery", Aggregation: "p50", Bound: v1alpha1.TimeBound(by), MinSamples: 200})
 	address, key := startChatd(t)
-	tokens, err := mint.Load(key, time.Now().Add(time.Hour))
+	tokens, err := mint.Load(key, time.Now(), time.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func (e *engine) wholeCrowd(attach []swarm.Attachment) worker.Config {
 		slow = *s.Population.SlowReaders
 	}
 	return worker.Config{
-		SigningKey: e.minter.Key, Expires: e.minter.Expires, Workers: int(s.Workers.Count), Guard: e.Guard,
+		SigningKey: e.minter.Key, Issued: e.minter.Issued, Expires: e.minter.Expires, Workers: int(s.Workers.Count), Guard: e.Guard,
 		Swarm: swarm.Config{
 			Run: e.run, StartNs: e.startNs, Seed: s.Seed, Sessions: sessions, Users: s.Population.Subscribers,
 			Endpoints: addresses(e.endpoints), SourceAddresses: s.Workers.SourceAddresses, JSONShare: s.Population.JSONShare,
@@ -94,7 +94,9 @@ func (e *engine) reach(ctx, running context.Context) error {
 		e.endpoints = through
 	}
 	var err error
-	e.minter, err = mint.Load(e.TokenKeyFile, time.Now().Add(lasts))
+	// No clock that a fault sets makes them seem to be of the future, or over: such a fault is not to be one of the load.
+	forward, back := s.Steps()
+	e.minter, err = mint.Load(e.TokenKeyFile, time.Now().Add(-back), time.Now().Add(lasts+forward))
 	return err
 }
 

@@ -25,7 +25,7 @@ const (
 
 // watched is a run of some seconds with everything in it: 250 sessions in a broadcast channel and two others.
 func watched() *v1alpha1.Scenario {
-	s := scenario()
+	s := testScenario()
 	s.Population.Subscribers, s.Population.JSONShare = 250, 0.1
 	s.Phases.Measure, s.Phases.Settle = seconds(4), new(seconds(40))
 	s.Chatter.RatePerSecond, s.Chatter.DeliverWithin = 20, v1alpha1.Duration(bound)
@@ -76,7 +76,7 @@ func runPlanted(t *testing.T, s *v1alpha1.Scenario, plan planted.Plan) (report.R
 			t.Error(err)
 		}
 	})
-	tokens, err := mint.Load(key, time.Now().Add(time.Hour))
+	tokens, err := mint.Load(key, time.Now(), time.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}

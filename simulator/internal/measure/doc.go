@@ -6,3 +6,7 @@
 // It judges nothing (package verdict does) and draws nothing (package report does). The swarm, the poster and the live
 // engine fill these types; none of them is safe for concurrent use, so each goroutine fills its own and the owner merges.
 package measure
+
+// MaxGroups is how many kinds of posts a run can tell apart, each broadcast being one: every worker keeps figures for each, and a histogram
+// takes some tens of KiB.
+const MaxGroups = 4096

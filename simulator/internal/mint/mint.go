@@ -23,18 +23,18 @@ const audience = "chatfleet"
 type Minter struct {
 	// Key is the signing key: PKCS#8 in PEM, Ed25519.
 	Key []byte
-	// Expires is until when the tokens are good.
-	Expires time.Time
-	signer  jose.Signer
+	// Issued is when the tokens say that they were made, Expires until when they are good.
+	Issued, Expires time.Time
+	signer          jose.Signer
 }
 
 // Load is New with a key from a file.
-func Load(path string, expires time.Time) (*Minter, error) {
+func Load(path string, issued, expires time.Time) (*Minter, error) {
 	key, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the token key: %w", err)
 	}
-	m, err := New(key, expires)
+	m, err := New(key, issued, expires)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -43,7 +43,7 @@ func Load(path string, expires time.Time) (*Minter, error) {
 
 // New takes the private key (PKCS#8 in PEM, Ed25519) whose public half the fleet has. The key's id is its RFC 7638 thumbprint, as
 // `chatd keygen` writes it.
-func New(key []byte, expires time.Time) (*Minter, error) {
+func New(key []byte, issued, expires time.Time) (*Minter, error) {
 	private, err := parseKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("token key: %w; `chatd keygen` makes one", err)
@@ -58,7 +58,7 @@ func New(key []byte, expires time.Time) (*Minter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token key: %w", err)
 	}
-	return &Minter{key, expires, signer}, nil
+	return &Minter{key, issued, expires, signer}, nil
 }
 
 func parseKey(text []byte) (ed25519.PrivateKey, error) {
@@ -81,7 +81,7 @@ func parseKey(text []byte) (ed25519.PrivateKey, error) {
 func (m *Minter) Mint(user string) (string, error) {
 	token, err := jwt.Signed(m.signer).Claims(jwt.Claims{
 		Subject: user, Audience: jwt.Audience{audience}, Expiry: jwt.NewNumericDate(m.Expires),
-		IssuedAt: jwt.NewNumericDate(time.Now()),
+		IssuedAt: jwt.NewNumericDate(m.Issued),
 	}).Serialize()
 	if err != nil {
 		return "", fmt.Errorf("make a token for %s: %w", user, err)

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
@@ -11,6 +12,8 @@ import (
 type Expected struct {
 	Sessions   int64
 	Broadcasts int64
+	// Groups are the kinds of posts that are told apart: the warm-up, slices of the chatter, and each broadcast.
+	Groups int64
 	// Posts of the measure phase, broadcasts included.
 	Posts int64
 	// Their deliveries, without those of slow readers.
@@ -28,6 +31,8 @@ func Expect(s *v1alpha1.Scenario) Expected {
 	for _, b := range s.Broadcasts {
 		e.Broadcasts += int64(max(b.Count, 1))
 	}
+	_, parts := ChatterSlices(s)
+	e.Groups = 1 + int64(parts) + e.Broadcasts
 	e.Posts = e.Broadcasts
 	// What slow readers get depends on how far behind they fall.
 	if slow := s.Population.SlowReaders; slow != nil {
@@ -44,6 +49,20 @@ func Expect(s *v1alpha1.Scenario) Expected {
 	}
 	e.Duration = s.Phases.Connect.ConnectsOver(s.Population.Sessions()) + s.Phases.Warmup.Std() + s.Phases.Measure.Std() + settle(s)
 	return e
+}
+
+// chatterSlices is how many slices the chatter of the measure phase is cut into where a threshold has a confidence: each is then some
+// seconds of all shards, and they share little luck.
+const chatterSlices = 30
+
+// ChatterSlices cuts the measure phase into parts of which each has figures of its own for its chatter: one, or some where a threshold claims
+// more than this run.
+func ChatterSlices(s *v1alpha1.Scenario) (length time.Duration, n int) {
+	length = s.Phases.Measure.Std()
+	if slices.ContainsFunc(s.Thresholds, func(t v1alpha1.Threshold) bool { return t.Confidence > 0 }) {
+		length = max(length/chatterSlices, time.Second)
+	}
+	return length, max(int((s.Phases.Measure.Std()+length-1)/max(length, 1)), 1)
 }
 
 func settle(s *v1alpha1.Scenario) time.Duration {

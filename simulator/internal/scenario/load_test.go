@@ -32,12 +32,13 @@ thresholds:
 
 func TestTheShippedScenariosLoad(t *testing.T) {
 	files, err := filepath.Glob("../../../scenarios/*.yaml")
-	if err != nil || len(files) < 9 {
+	if err != nil || len(files) < 10 {
 		t.Fatalf("found %d scenarios, %v", len(files), err)
 	}
 	longest := map[string]time.Duration{
 		"smoke": time.Minute, "noop-baseline": 90 * time.Second, "broadcast-20k": 100 * time.Second, "reconnect-storm": 4 * time.Minute,
 		"broadcast-100k": 5 * time.Minute, "rolling-upgrade": 5 * time.Minute, "store-loss": 6 * time.Minute,
+		"clock-step":   90 * time.Second,
 		"slow-readers": 23 * time.Minute, "soak": 62 * time.Minute,
 	}
 	for _, file := range files {

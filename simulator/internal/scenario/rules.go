@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
+	"github.com/chatfleet/chatfleet/simulator/internal/measure"
 )
 
 const (
@@ -66,6 +67,7 @@ func (r *rules) check() {
 	for i := range r.s.Broadcasts {
 		r.broadcast(i)
 	}
+	r.groups()
 	r.faults()
 	r.growth()
 	r.thresholds()
@@ -213,6 +215,20 @@ func (r *rules) broadcast(i int) {
 	b := r.s.Broadcasts[i]
 	r.schedule(path, b.Schedule, 0)
 	r.content(path, b.MessageBytes, b.DeliverWithin)
+}
+
+// groups finds more broadcasts than have room for figures of their own.
+func (r *rules) groups() {
+	e := Expect(r.s)
+	most := measure.MaxGroups - (e.Groups - e.Broadcasts)
+	var so int64
+	for i, b := range r.s.Broadcasts {
+		if so += int64(max(b.Count, 1)); so > most {
+			r.report(fmt.Sprintf("broadcasts[%d].count", i), "with it there are %d broadcasts or more, each with figures of its own, and a run keeps those of %d; lower it, or have the posts as chatter",
+				so, most)
+			return
+		}
+	}
 }
 
 // schedule checks when something happens, each time for a while that must be over before the measure phase is.

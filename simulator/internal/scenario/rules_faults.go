@@ -21,6 +21,7 @@ func (r *rules) faults() {
 		r.action(path, f)
 		r.onSessions(path, f)
 		r.delay(path, f)
+		r.clock(path, f)
 		r.faultTarget(path, f)
 		lasts, returns := f.Lasts()
 		r.schedule(path, f.Schedule, lasts)
@@ -36,8 +37,8 @@ func (r *rules) action(path string, f v1alpha1.Fault) {
 		r.report(path, "stop needs for: how long the process stands still, above 0s")
 	case f.Action == v1alpha1.Delay && f.For == 0:
 		r.report(path, "delay needs for: how long it lasts, above 0s")
-	case f.Action != v1alpha1.Stop && f.Action != v1alpha1.Delay && f.For > 0:
-		r.report(path+".for", "it belongs to stop and delay, not to %s; remove it", f.Action)
+	case f.Action != v1alpha1.Stop && f.Action != v1alpha1.Delay && f.Action != v1alpha1.Clock && f.For > 0:
+		r.report(path+".for", "it belongs to stop, delay and clock, not to %s; remove it", f.Action)
 	}
 	switch {
 	case f.Action != v1alpha1.Kill && f.RestartAfter > 0:
@@ -99,6 +100,24 @@ func (r *rules) delay(path string, f v1alpha1.Fault) {
 		r.report(path+".share", "all delays are of the same sessions; give it the share of faults[%d], %g", first, r.s.Faults[first].Share)
 	case times > maxDelays:
 		r.report(path, "sessions are delayed %d times in all; at most %d", times, maxDelays)
+	}
+}
+
+// maxStep is half of the time for which repeats of posts are known: with more, a fleet whose clock was set would be right to refuse them.
+const maxStep = 12 * time.Hour
+
+// clock checks how far a clock is set.
+func (r *rules) clock(path string, f v1alpha1.Fault) {
+	switch step := f.Step.Std(); {
+	case f.Action != v1alpha1.Clock && r.given(path+".step"):
+		r.report(path+".step", "it belongs to clock, not to %s; remove it", f.Action)
+	case f.Action != v1alpha1.Clock:
+	case step == 0:
+		r.report(path, "clock needs step: how far it is set, forward such as 1h or back such as -1h")
+	case step%time.Second != 0:
+		r.report(path+".step", "%s is not whole seconds, by which clocks are set", step)
+	case step.Abs() > maxStep:
+		r.report(path+".step", "%s is too far; at most %s, forward or back", step, maxStep)
 	}
 }
 

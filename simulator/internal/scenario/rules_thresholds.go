@@ -73,7 +73,7 @@ func (r *rules) reachable(path string, t v1alpha1.Threshold, metric verdict.Metr
 		if f.Action == v1alpha1.Delay {
 			r.reachableDelayed(path, t, f)
 		}
-		if f.Target == v1alpha1.AllStores && (t.Fault == "" || t.Fault == f.Title()) && (t.Fault != "" || t.Aggregation == "" || t.Aggregation == "max") &&
+		if f.Target == v1alpha1.AllStores && f.Action != v1alpha1.Clock && (t.Fault == "" || t.Fault == f.Title()) && (t.Fault != "" || t.Aggregation == "" || t.Aggregation == "max") &&
 			time.Duration(t.Bound.Value) <= away {
 			r.report(path, "%q leaves no store for %s, so no wait after it is below %s; the bound cannot be met", f.Title(), away, t.Bound)
 		}

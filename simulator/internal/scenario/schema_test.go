@@ -97,6 +97,8 @@ func schemaOfText(t reflect.Type) *jsonschema.Schema {
 	switch t {
 	case reflect.TypeFor[v1alpha1.Duration]():
 		return text(duration, "")
+	case reflect.TypeFor[v1alpha1.Step]():
+		return text("^[+-]?"+strings.TrimPrefix(duration, "^"), "")
 	case reflect.TypeFor[v1alpha1.Size]():
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{whole, text(size, "")}}
 	case reflect.TypeFor[v1alpha1.WorkerCount]():

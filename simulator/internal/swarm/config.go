@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/chatfleet/chatfleet/simulator/internal/measure"
 	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
 )
 
@@ -14,7 +15,6 @@ const (
 	maxSessions   = 1 << 17
 	maxLogs       = 1 << 16
 	maxCursors    = 1 << 24
-	maxGroups     = 4096
 	maxPosts      = 1 << 26
 	maxEndpoints  = 1 << 12
 	maxSources    = 1 << 16
@@ -202,8 +202,8 @@ func (c Config) checkAttach() error {
 }
 
 func (c Config) checkGroups() error {
-	if len(c.Groups) == 0 || len(c.Groups) > maxGroups {
-		return fmt.Errorf("swarm: groups: %d; want 1 to %d", len(c.Groups), maxGroups)
+	if len(c.Groups) == 0 || len(c.Groups) > measure.MaxGroups {
+		return fmt.Errorf("swarm: groups: %d; want 1 to %d", len(c.Groups), measure.MaxGroups)
 	}
 	for i, g := range c.Groups {
 		if g.DeliverWithin < 0 {

@@ -30,13 +30,15 @@ type plan struct {
 	Loops            int                `json:"loops"`
 	Seed             uint64             `json:"seed"`
 	Behaviour        swarm.Behaviour    `json:"behaviour"`
-	// SigningKey makes the sessions' tokens: PKCS#8 in PEM, Ed25519. They are good until Expires.
+	// SigningKey makes the sessions' tokens: PKCS#8 in PEM, Ed25519. They are good from Issued until Expires.
 	SigningKey []byte    `json:"signingKey"`
+	Issued     time.Time `json:"issued"`
 	Expires    time.Time `json:"expires"`
 }
 
 // planFor cuts the k-th of n parts out of a whole swarm.
-func planFor(c swarm.Config, key []byte, expires time.Time, k, n int) *plan {
+func planFor(whole Config, k, n int) *plan {
+	c := whole.Swarm
 	first, end := c.Sessions*k/n, c.Sessions*(k+1)/n
 	p := &plan{
 		Run: c.Run, StartNs: c.StartNs, FirstSession: c.FirstSession + first, Sessions: end - first, Users: c.Users,
@@ -44,7 +46,7 @@ func planFor(c swarm.Config, key []byte, expires time.Time, k, n int) *plan {
 		SlowShare: c.SlowShare, SlowBytes: c.SlowBytesPerSecond, FarShare: c.FarShare, Far: c.Far, Logs: c.Logs, Attach: c.Attach,
 		ConnectPerSecond: c.ConnectPerSecond * float64(end-first) / float64(c.Sessions),
 		Groups:           c.Groups, Posts: c.Posts, Loops: c.Loops, Seed: c.Seed, Behaviour: c.Behaviour,
-		SigningKey: key, Expires: expires,
+		SigningKey: whole.SigningKey, Issued: whole.Issued, Expires: whole.Expires,
 	}
 	if c.MaxConnecting > 0 {
 		p.MaxConnecting = max(c.MaxConnecting/n, 1)
@@ -54,7 +56,7 @@ func planFor(c swarm.Config, key []byte, expires time.Time, k, n int) *plan {
 
 // config is the plan as the swarm takes it.
 func (p *plan) config() (swarm.Config, error) {
-	tokens, err := mint.New(p.SigningKey, p.Expires)
+	tokens, err := mint.New(p.SigningKey, p.Issued, p.Expires)
 	if err != nil {
 		return swarm.Config{}, err
 	}

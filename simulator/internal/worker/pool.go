@@ -20,9 +20,9 @@ import (
 type Config struct {
 	// Swarm is the whole crowd. Its Token stays unset: the workers make the tokens.
 	Swarm swarm.Config
-	// SigningKey signs the sessions' tokens: PKCS#8 in PEM, Ed25519. They are good until Expires.
-	SigningKey []byte
-	Expires    time.Time
+	// SigningKey signs the sessions' tokens: PKCS#8 in PEM, Ed25519. They are good from Issued until Expires.
+	SigningKey      []byte
+	Issued, Expires time.Time
 	// Workers is the number of processes (optional): as few as the limit of open files allows.
 	Workers int
 	// Command is the command line that runs a worker (optional): this executable with the argument "worker".
@@ -140,7 +140,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Deadlines == (Deadlines{}) {
 		c.Deadlines = DefaultDeadlines()
 	}
-	if _, err := mint.New(c.SigningKey, c.Expires); err != nil {
+	if _, err := mint.New(c.SigningKey, c.Issued, c.Expires); err != nil {
 		return c, fmt.Errorf("workers: %w", err)
 	}
 	return c, nil
@@ -167,7 +167,7 @@ func (p *Pool) open(ctx context.Context, n int) error {
 	}
 	for k, w := range p.peers {
 		p.readers.Go(func() { p.follow(w) })
-		if err := w.send(message{Plan: planFor(p.cfg.Swarm, p.cfg.SigningKey, p.cfg.Expires, k, n)}); err != nil {
+		if err := w.send(message{Plan: planFor(p.cfg, k, n)}); err != nil {
 			return fmt.Errorf("%s: %w", w, err)
 		}
 	}

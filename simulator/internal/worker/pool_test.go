@@ -92,6 +92,7 @@ func testConfig(key []byte, endpoints []string, sessions, workers int) Config {
 			Seed:   1, Behaviour: b, ConnectPerSecond: 5000,
 		},
 		SigningKey: key,
+		Issued:     time.Now(),
 		Expires:    time.Now().Add(time.Hour),
 		Workers:    workers,
 	}
