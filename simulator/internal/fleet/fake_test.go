@@ -52,7 +52,7 @@ func fakeServe(args []string) {
 	flags := flag.NewFlagSet("serve", flag.ExitOnError)
 	given := map[string]*string{}
 	for _, name := range []string{"role", "name", "region", "listen", "admin", "data", "partitions", "replicas", "durability", "cluster-listen",
-		"cluster-peers", "leaf-listen", "stores", "cluster-secret-file", "token-keys", "drain-sessions-per-second", "drain-timeout"} {
+		"cluster-peers", "leaf-listen", "stores", "cluster-secret-file", "fault-clock", "token-keys", "drain-sessions-per-second", "drain-timeout"} {
 		given[name] = flags.String(name, "", "")
 	}
 	if err := flags.Parse(args); err != nil {
