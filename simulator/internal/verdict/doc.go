@@ -35,6 +35,12 @@
 // latency that is over the bound by less than it is inconclusive, and beyond a quarter of the tightest bound it says too
 // little and the generator is unhealthy after all.
 //
+// A change that was estimated from pairs of blocks (slowReaderEffect) is such a value too, and its 95 % interval the error. It fails only if
+// all of the interval lies beyond the bound: chance alone does that one time in forty. It passes if the change is within the bound and the
+// interval narrow enough that a change as large as the bound would have shown. Between, and where the interval is wider, it is
+// inconclusive, and the reason says how many pairs it would take. slowReaderEffectUpper claims more, that the change is below the bound for
+// all that the pairs say: it passes if all of the interval is.
+//
 // late and lateShare are counts and have no error: they count a delivery as it was measured, overstated or not.
 //
 // Not in it: what the fleet would have done on cores of its own. A run that shares its cores is labelled so.

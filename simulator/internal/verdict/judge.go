@@ -211,7 +211,7 @@ func judgeThreshold(m *Measurements, h Health, t v1alpha1.Threshold) Result {
 	r.Unit, r.Correctness, r.Samples = metric.Unit, metric.Correctness, in.samples
 	r.Value = in.value(aggregation)
 	r.Error = errorOf(metric, m, h)
-	r.compare(m, metric, aggregation)
+	r.compare(m, metric, aggregation, in)
 	if in.note != "" {
 		if r.Reason != "" {
 			r.Reason += " (" + in.note + ")"
@@ -223,7 +223,7 @@ func judgeThreshold(m *Measurements, h Health, t v1alpha1.Threshold) Result {
 }
 
 // compare gives the result its verdict and reason.
-func (r *Result) compare(m *Measurements, metric Metric, a Aggregation) {
+func (r *Result) compare(m *Measurements, metric Metric, a Aggregation, in reading) {
 	bound := r.Threshold.Bound.Value
 	below := bound - float64(r.Error)
 	if r.Samples > 0 && bound > 0 {
@@ -245,6 +245,8 @@ func (r *Result) compare(m *Measurements, metric Metric, a Aggregation) {
 		r.Reason = fmt.Sprintf("%d samples; it takes %d", r.Samples, max(r.Threshold.MinSamples, 1))
 	case metric.ends == twoEnds && !m.Clock.Trusted:
 		r.Reason = "the clocks of its two ends cannot be compared"
+	case in.effect != nil:
+		r.Verdict, r.Reason = in.judge(*in.effect, bound)
 	case !holds(r.Value-float64(r.Error), bound):
 		r.Verdict = Fail
 		r.Reason = r.figure()

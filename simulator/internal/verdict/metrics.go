@@ -50,6 +50,9 @@ type reading struct {
 	latency *measure.Histogram
 	lost    int64
 	list    []time.Duration
+	// What a change was estimated from, for those that are judged with their interval, and by what rule.
+	effect *Effect
+	judge  func(e Effect, bound float64) (Verdict, string)
 	// What to say beside the figure.
 	note string
 }
@@ -189,10 +192,10 @@ func runMetrics() []Metric {
 				back := m.Sessions.Return.Count()
 				return number(1-float64(m.Sessions.ReturnsResumed)/float64(max(back, 1)), back)
 			}},
-		{Name: "slowReaderEffect", Help: "how much slow readers change the others' time to the last, up or down: 0.02 is 2 %",
-			Unit: v1alpha1.UnitNumber, read: slowEffect(func(e Effect) float64 { return math.Abs(e.Change) })},
+		{Name: "slowReaderEffect", Help: "how much slow readers change the others' time to the last, up or down: 0.02 is 2 %; judged with its 95 % interval",
+			Unit: v1alpha1.UnitNumber, read: slowEffect(func(e Effect) float64 { return math.Abs(e.Change) }, Effect.within)},
 		{Name: "slowReaderEffectUpper", Help: "the upper end of its 95 % interval: it is no larger, but for one time in forty",
-			Unit: v1alpha1.UnitNumber, read: slowEffect(func(e Effect) float64 { return e.High })},
+			Unit: v1alpha1.UnitNumber, read: slowEffect(func(e Effect) float64 { return e.High }, Effect.below)},
 		{Name: "missingSessions", Help: "sessions wanted that never signed in",
 			Unit: v1alpha1.UnitNumber,
 			read: func(m *Measurements, _ string) reading {
@@ -235,12 +238,12 @@ func delayed(of func(d *Delay) *measure.Histogram) func(m *Measurements, fault s
 	}
 }
 
-func slowEffect(of func(e Effect) float64) func(m *Measurements, _ string) reading {
+func slowEffect(of func(e Effect) float64, judge func(e Effect, bound float64) (Verdict, string)) func(m *Measurements, _ string) reading {
 	return func(m *Measurements, _ string) reading {
 		e := m.Slow.Effect()
 		r := number(of(e), int64(e.Pairs))
 		if e.Pairs > 0 {
-			r.note = e.String()
+			r.note, r.effect, r.judge = e.String(), &e, judge
 		}
 		return r
 	}
