@@ -18,7 +18,7 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
 )
 
-// scenarioOfFaults is a run of half a minute in which a store and a shard are killed. Its times have room for a machine that does
+// scenarioOfFaults is a run of half a minute in which a store and a shard are killed, one is stopped, and clocks are set. Its times have room for a machine that does
 // other things; that nothing is lost, doubled or out of order has none.
 const scenarioOfFaults = `
 apiVersion: chatfleet.io/v1alpha1
@@ -28,7 +28,7 @@ population: {subscribers: 30, devicesPerUser: 2, channels: 6, attachPerSession: 
 phases:
   connect: {duration: 1s}
   warmup: 1s
-  measure: 20s
+  measure: 25s
   settle: 30s
 chatter: {arrivals: constant, ratePerSecond: 20, messageBytes: 200B}
 broadcasts:
@@ -37,10 +37,12 @@ faults:
   - {name: store killed, action: kill, target: store-leading, restartAfter: 1s, at: 3s}
   - {name: shard killed, action: kill, target: shard, restartAfter: 1s, at: 9s}
   - {name: store stopped, action: stop, target: meta-leader, for: 2s, at: 14s}
+  - {name: store behind, action: clock, target: store-leading, step: -1h, for: 2s, at: 17s}
+  - {name: shard ahead, action: clock, target: shard, step: 1h, for: 2s, at: 20s}
 thresholds:
   - {metric: unacknowledged, bound: 0}
   - {metric: delivery, aggregation: max, bound: 60s}
-  - {metric: faultAckWait, bound: 60s, minSamples: 3}
+  - {metric: faultAckWait, bound: 60s, minSamples: 5}
 `
 
 // programs are the real ones, built once.
@@ -165,7 +167,7 @@ func TestRunWithFaults(t *testing.T) {
 	if d.Expected == 0 || d.Lost+d.Duplicate+d.Unordered != 0 || r.Posts.MissingAcknowledged != 0 || r.Posts.Checked < 400 {
 		t.Errorf("deliveries %+v, posts %+v", d, r.Posts)
 	}
-	for i, role := range []string{"store, leads", "shard", "and the stores"} {
+	for i, role := range []string{"store, leads", "shard", "and the stores", "clock set by -1h0m0s", "shard, clock set by 1h0m0s"} {
 		f := r.Faults[i]
 		if f.Error != "" || !strings.Contains(f.Role, role) || f.BackAtMs == nil || f.LongestAckWaitMs <= 0 || f.LongestAckWaitMs.Infinite() {
 			t.Errorf("fault %+v", f)
