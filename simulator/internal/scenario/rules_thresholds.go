@@ -159,6 +159,8 @@ func (r *rules) yields(t v1alpha1.Threshold, e Expected) (n int64, of string) {
 			return 0, "posts with a deliverWithin"
 		}
 		return e.Deliveries, "deliveries"
+	case t.Metric == "shardMemoryGrowth":
+		return 1, "role in a local fleet"
 	case strings.HasSuffix(t.Metric, "Growth"):
 		return 2, "roles in a local fleet"
 	case strings.HasPrefix(t.Metric, "slowReaderEffect"):

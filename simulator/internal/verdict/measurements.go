@@ -202,7 +202,7 @@ type Fleet struct {
 	// Processor time of all fleet processes in the measure phase, a delivery; 0 if not known.
 	CPUPerDelivery time.Duration
 	// How what the processes of each role of a local fleet hold together has grown in the measure phase; roles with too few samples
-	// are not in it.
+	// are not in it. The roles are "store" and "shard".
 	Growth map[string]Growth
 	// Processes that ended though nobody asked them to, as "shard-1: exit status 2".
 	Exits []string

@@ -213,6 +213,8 @@ func runMetrics() []Metric {
 			}},
 		{Name: "memoryGrowth", Help: "resident memory of all stores or all shards in the last fifth of measure to that in the second, or at the moments of growth",
 			Unit: v1alpha1.UnitNumber, read: worstGrowth(func(g Growth) float64 { return g.Memory })},
+		{Name: "shardMemoryGrowth", Help: "likewise, of the shards alone: what sessions can make grow",
+			Unit: v1alpha1.UnitNumber, read: shardGrowth},
 		{Name: "goroutineGrowth", Help: "likewise their goroutines",
 			Unit: v1alpha1.UnitNumber, read: worstGrowth(func(g Growth) float64 { return g.Goroutines })},
 		{Name: "openFileGrowth", Help: "likewise their open files",
@@ -258,6 +260,12 @@ func worstGrowth(of func(g Growth) float64) func(m *Measurements, _ string) read
 		}
 		return number(worst, int64(len(m.Fleet.Growth)))
 	}
+}
+
+// shardGrowth is that of the memory of all shards together; there is one sample, or none.
+func shardGrowth(m *Measurements, _ string) reading {
+	g, ok := m.Fleet.Growth["shard"]
+	return number(g.Memory, samplesIf(ok, 1))
 }
 
 func samplesIf(known bool, n int64) int64 {
