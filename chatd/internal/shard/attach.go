@@ -65,6 +65,9 @@ func (s *session) attach(ctx context.Context, ref uint32, req *chatv1.AttachRequ
 	defer s.attaching.Unlock()
 	s.makeRoom(wanted)
 	s.openAll(ctx, wanted)
+	for _, w := range wanted {
+		s.settled(w.id)
+	}
 	s.attachAll(wanted, func(states []*chatv1.LogState) {
 		s.answer(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Attached{Attached: &chatv1.AttachResponse{Logs: states}}})
 	})
@@ -74,9 +77,9 @@ func (s *session) attach(ctx context.Context, ref uint32, req *chatv1.AttachRequ
 func (s *session) makeRoom(wanted []want) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	attached := len(s.feeds)
+	attached := len(s.feeds) + len(s.away) // who comes back to a log finds room
 	for i := range wanted {
-		if wanted[i].fault != nil || s.feeds[wanted[i].id] != nil {
+		if _, away := s.away[wanted[i].id]; away || wanted[i].fault != nil || s.feeds[wanted[i].id] != nil {
 			continue
 		}
 		if attached++; attached > s.sh.cfg.MaxAttachedLogs {
@@ -255,6 +258,7 @@ func (s *session) detach(req *chatv1.DetachRequest) {
 		s.mu.Lock()
 		f := s.feeds[id]
 		delete(s.feeds, id)
+		delete(s.away, id)
 		s.mu.Unlock()
 		if f == nil {
 			continue

@@ -143,7 +143,7 @@ func (f *feed) dropMemberLocked(user string) {
 			delete(f.group.sessions, s)
 			f.fanout.Detach(s.conn)
 			s.conn.Send(f.sentAwayLocked())
-			if s.forget(f) {
+			if s.sentAway(f) {
 				f.sh.release(f)
 			}
 		}

@@ -291,7 +291,7 @@ func (sh *Shard) insist(ask func(context.Context) *chatv1.Error) bool {
 
 // sendAwayLocked ends the pushes to a session, which is told that it is sent no more.
 func (f *feed) sendAwayLocked(s *session) {
-	if !s.forget(f) {
+	if !s.sentAway(f) {
 		return
 	}
 	f.fanout.Detach(s.conn)

@@ -86,8 +86,7 @@ func (s *session) ask(frame *chatv1.ClientFrame) {
 		method.WithLabelValues("difference").Inc()
 		s.run(func() {
 			defer cancel()
-			resp, flt := s.sh.difference(ctx, s.user, body.Difference)
-			s.reply(ref, &chatv1.ServerFrame{Body: &chatv1.ServerFrame_Difference{Difference: resp}}, flt)
+			s.difference(ctx, ref, body.Difference)
 		})
 	case *chatv1.ClientFrame_Typing:
 		method.WithLabelValues("typing").Inc()

@@ -47,11 +47,13 @@ type session struct {
 	mu    sync.Mutex
 	phase phase
 	// grant is what the session may, and until when: then expiry goes off. due is the same by the clock that is not set.
-	grant    token.Grant
-	expiry   *time.Timer
-	due      time.Time
-	void     bool // the grant was revoked
-	feeds    map[string]*feed
+	grant  token.Grant
+	expiry *time.Timer
+	due    time.Time
+	void   bool // the grant was revoked
+	feeds  map[string]*feed
+	// away are the logs that it was sent away from and has not heard why.
+	away     map[string]struct{}
 	inFlight int
 	// posts that wait for the one before them, by log: so they keep their order. A log is in it while one is under way.
 	posts map[string][]func()
@@ -117,7 +119,7 @@ func (s *session) Closed(_ engine.Session, cause error) {
 	s.mu.Lock()
 	s.phase = ended
 	feeds := s.feeds
-	s.feeds = nil
+	s.feeds, s.away = nil, nil
 	if s.expiry != nil {
 		s.expiry.Stop()
 	}
