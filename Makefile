@@ -51,6 +51,7 @@ lint: ## Check formatting, generated code, module files and the linters' finding
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(BUF) lint
+	.ci/crd --check
 	$(LINT) run
 
 .PHONY: fmt
@@ -58,13 +59,17 @@ fmt: ## Format all Go code
 	gofmt -w $$(git ls-files '*.go')
 
 .PHONY: generate
-generate: ## Regenerate what is generated: protocol code, the scenarios' schema, docs/configuration.md
+generate: generate-api ## Regenerate what is generated: protocol code, custom resources, the scenarios' schema, docs/configuration.md
 	@mkdir -p $(BIN)/tools
 	cd .ci/tools/buf && $(GO) build -o ../../../$(BIN)/tools/ tool
 	PATH="$(CURDIR)/$(BIN)/tools:$$PATH" $(BIN)/tools/buf generate
 	$(GO) generate ./simulator/internal/scenario
 	$(GO) run ./simulator schema > docs/scenario.schema.json
 	$(GO) run ./chatd reference > $(BIN)/configuration.md && mv $(BIN)/configuration.md docs/
+
+.PHONY: generate-api
+generate-api: ## Regenerate what comes from api/v1alpha1: config/crd, deep copies, docs/chatcluster.md
+	.ci/crd
 
 .PHONY: scenario
 scenario: build ## Run one scenario on a local fleet: make scenario NAME=smoke [LOCAL=stores=3,shards=4]
