@@ -22,6 +22,15 @@ func (f Fault) Title() string {
 	return string(f.Action) + " " + string(f.Target)
 }
 
+// ChatterEnds is when the last post of the chatter is due, from the start of the warm-up.
+func (s *Scenario) ChatterEnds() time.Duration {
+	end := (s.Phases.Warmup + s.Phases.Measure).Std()
+	if s.Chatter != nil && s.Chatter.For > 0 {
+		end = min(end, s.Chatter.For.Std())
+	}
+	return end
+}
+
 // Delayed returns the share of all sessions that the faults delay at some time. All delays have the same.
 func (s *Scenario) Delayed() (share float64) {
 	for _, f := range s.Faults {

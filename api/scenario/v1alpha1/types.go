@@ -120,6 +120,8 @@ type Chatter struct {
 	Arrivals Arrivals `json:"arrivals,omitempty" jsonschema:"enum=poisson,enum=constant"`
 	// Posts a second, over all channels.
 	RatePerSecond float64 `json:"ratePerSecond" jsonschema:"required,exclusiveMinimum=0,maximum=100000"`
+	// How long it goes on, from the start of the warm-up. Default: to the end of the measure phase.
+	For Duration `json:"for,omitempty"`
 	// The size of a post's content, at least 32 bytes. Default 200B.
 	MessageBytes Size `json:"messageBytes,omitempty"`
 	// A delivery later than this after the intended moment of the post counts as late. Default: none is late.

@@ -3,7 +3,7 @@ package live
 import (
 	"context"
 	"errors"
-	"slices"
+	"math"
 	"time"
 
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
@@ -32,7 +32,8 @@ func (e *engine) alternate(ctx context.Context, measureNs int64) error {
 	return errors.Join(errs...)
 }
 
-// slowPairs compares the blocks of the measure phase: the middle of the times to the last of the broadcasts in the second half of each.
+// slowPairs compares the blocks of the measure phase: the geometric mean of the times to the last of the broadcasts in the second half of
+// each. What disturbs a broadcast multiplies its time, so that this mean varies less than the middle of so few.
 // A broadcast that somebody never got is not compared; it is lost, which says more.
 func (e *engine) slowPairs(broadcasts []moment) []verdict.SlowPair {
 	slow := e.Scenario.Population.SlowReaders
@@ -49,7 +50,7 @@ func (e *engine) slowPairs(broadcasts []moment) []verdict.SlowPair {
 			reading, slowly = slowly, reading
 		}
 		if len(byBlock[reading]) > 0 && len(byBlock[slowly]) > 0 {
-			pairs = append(pairs, verdict.SlowPair{Reading: median(byBlock[reading]), Slow: median(byBlock[slowly])})
+			pairs = append(pairs, verdict.SlowPair{Reading: geometricMean(byBlock[reading]), Slow: geometricMean(byBlock[slowly])})
 		}
 	}
 	return pairs
@@ -58,9 +59,11 @@ func (e *engine) slowPairs(broadcasts []moment) []verdict.SlowPair {
 // moment is a broadcast: when it was due, from the start of the measure phase, and how long it took to the last.
 type moment struct{ due, took time.Duration }
 
-// median is between the two in the middle where there are two.
-func median(times []time.Duration) time.Duration {
-	slices.Sort(times)
-	n := len(times)
-	return (times[(n-1)/2] + times[n/2]) / 2
+// geometricMean of times, none of which is 0.
+func geometricMean(times []time.Duration) time.Duration {
+	var sum float64
+	for _, t := range times {
+		sum += math.Log(float64(t))
+	}
+	return time.Duration(math.Exp(sum / float64(len(times))))
 }

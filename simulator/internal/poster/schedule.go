@@ -66,7 +66,7 @@ func chatter(s *v1alpha1.Scenario) []Post {
 	if c.Arrivals != v1alpha1.Constant {
 		gap = arrivals.ExpFloat64
 	}
-	end := (s.Phases.Warmup + s.Phases.Measure).Std()
+	end := s.ChatterEnds()
 	var posts []Post
 	for n := gap(); ; n += gap() {
 		// n is the moment in units of the mean distance: no error adds up.

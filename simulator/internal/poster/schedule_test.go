@@ -146,3 +146,18 @@ func TestPacer(t *testing.T) {
 		t.Errorf("rate %v after the end, want 0", rate)
 	}
 }
+
+func TestChatterEndsWhenItIsTold(t *testing.T) {
+	s := &v1alpha1.Scenario{
+		Population: v1alpha1.Population{Subscribers: 1, Channels: 3},
+		Phases:     v1alpha1.Phases{Warmup: v1alpha1.Duration(20 * time.Second), Measure: v1alpha1.Duration(time.Minute)},
+		Chatter:    &v1alpha1.Chatter{Arrivals: v1alpha1.Constant, RatePerSecond: 2, For: v1alpha1.Duration(30 * time.Second)},
+	}
+	if posts := Schedule(s); len(posts) != 59 || posts[len(posts)-1].Due >= 30*time.Second {
+		t.Errorf("%d posts", len(posts))
+	}
+	s.Chatter.For = 0
+	if posts := Schedule(s); len(posts) != 159 {
+		t.Errorf("%d posts without an end", len(posts))
+	}
+}

@@ -40,7 +40,7 @@ func Expect(s *v1alpha1.Scenario) Expected {
 	}
 	e.Deliveries = e.Broadcasts * int64(sessions)
 	if c := s.Chatter; c != nil && s.Population.Channels > 0 {
-		posts := c.RatePerSecond * s.Phases.Measure.Std().Seconds()
+		posts := c.RatePerSecond * max(0, s.ChatterEnds()-s.Phases.Warmup.Std()).Seconds()
 		e.Posts += int64(posts)
 		e.Deliveries += int64(posts * float64(sessions) * float64(s.Population.AttachPerSession) / float64(s.Population.Channels))
 	}

@@ -181,6 +181,9 @@ func (r *rules) posts() {
 			r.report("chatter", "there is no channel for it; give population.channels")
 		}
 		r.content("chatter", c.MessageBytes, c.DeliverWithin)
+		if end := (r.s.Phases.Warmup + r.s.Phases.Measure).Std(); c.For.Std() > end {
+			r.report("chatter.for", "%s is longer than warm-up and measure phase together, %s", c.For.Std(), end)
+		}
 	}
 	e := Expect(r.s)
 	if e.Posts > 0 && e.Deliveries == 0 {
@@ -188,7 +191,7 @@ func (r *rules) posts() {
 	}
 	posts := e.Posts
 	if c != nil {
-		posts += int64(c.RatePerSecond * r.s.Phases.Warmup.Std().Seconds())
+		posts += int64(c.RatePerSecond * min(r.s.ChatterEnds(), r.s.Phases.Warmup.Std()).Seconds())
 	}
 	if posts > maxPosts {
 		r.report("phases.measure", "that is %d posts in all; a run keeps account of at most %d", posts, maxPosts)

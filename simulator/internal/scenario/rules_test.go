@@ -55,6 +55,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"a phase of days", "measure: 10s", "measure: 100h", `100h0m0s is too long`},
 		{"nothing to measure", "broadcasts:\n  - at: 1s\n", "", `nothing is posted`},
 		{"chatter nowhere", "", "chatter: {ratePerSecond: 5}\n", `chatter: there is no channel for it`},
+		{"chatter beyond the end", "  subscribers: 10\n", "  subscribers: 10\n  channels: 2\n  attachPerSession: 1\nchatter: {ratePerSecond: 5, for: 1h}\n", `chatter.for: 1h0m0s is longer than warm-up and measure phase together`},
 		{"chatter for nobody", "broadcasts:\n  - at: 1s\n", "chatter: {ratePerSecond: 0.05}\n", `there is no channel`},
 		{"chatter that nobody reads", "  subscribers: 10\nphases:\n  connect:\n    ratePerSecond: 5\n  measure: 10s\nbroadcasts:\n  - at: 1s\n",
 			"  subscribers: 10\n  channels: 2\nphases:\n  connect:\n    ratePerSecond: 5\n  measure: 10s\nchatter: {ratePerSecond: 5}\n", `nobody reads what is posted`},
