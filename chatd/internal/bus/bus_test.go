@@ -66,6 +66,12 @@ func (s *seen) get(log string) (live []uint64, head uint64) {
 // startRegion starts a fleet; change, if not nil, has a say in each store's configuration.
 func startRegion(t testing.TB, stores, partitions int, change func(*bus.Config)) *region {
 	t.Helper()
+	return startRegionWith(t, stores, partitions, nil, change)
+}
+
+// startRegionWith is the same with a say in the shard's.
+func startRegionWith(t testing.TB, stores, partitions int, changeShard, change func(*bus.Config)) *region {
+	t.Helper()
 	dir := t.TempDir()
 	var cluster, leaf []string
 	for range stores {
@@ -90,6 +96,9 @@ func startRegion(t testing.TB, stores, partitions int, change func(*bus.Config))
 	}
 	c := base
 	c.Name, c.Stores, c.Registerer = "shard-0", leaf, prometheus.NewRegistry()
+	if changeShard != nil {
+		changeShard(&c)
+	}
 	var err error
 	if r.shard, err = bus.StartShard(c); err != nil {
 		t.Fatal(err)

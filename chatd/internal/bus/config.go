@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/chatfleet/chatfleet/chatd/internal/certs"
 	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
 	"github.com/chatfleet/chatfleet/chatd/internal/owner"
 	"github.com/chatfleet/chatfleet/chatd/internal/trace"
@@ -43,6 +44,8 @@ type Config struct {
 	Registerer prometheus.Registerer `json:"-"`
 	// Trace follows posts through a store; nil follows none.
 	Trace *trace.Tracer `json:"-"`
+	// TLS is what members show each other, and ask of each other. Nil: they speak in plain, and the secret is all that they know each other by.
+	TLS *certs.Members `json:"-"`
 	// Now is the clock by which a store's owners stamp events and judge their age. Default time.Now.
 	Now func() time.Time `json:"-"`
 

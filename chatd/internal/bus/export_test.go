@@ -1,6 +1,11 @@
 package bus
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -20,6 +25,31 @@ func (s *Store) Live(partition int, log string) string { return s.subjects.live(
 // StepDown makes another store lead a partition's stream of events.
 func (s *Store) StepDown(partition int) {
 	_ = s.srv.JetStreamStepdownStream(account, s.subjects.logStream(partition))
+}
+
+// Routes are the connections to other stores.
+func (s *Store) Routes() int { return s.srv.NumRoutes() }
+
+// Links names the connections to other members; others have other names.
+func (s *Store) Links() string { return links(s.srv) }
+
+// Links is the same of a shard.
+func (s *Shard) Links() string { return links(s.srv) }
+
+func links(srv *server.Server) string {
+	var all []string
+	if z, err := srv.Routez(nil); err == nil {
+		for _, r := range z.Routes {
+			all = append(all, fmt.Sprint("route ", r.Rid, " ", r.Start))
+		}
+	}
+	if z, err := srv.Leafz(nil); err == nil {
+		for _, l := range z.Leafs {
+			all = append(all, fmt.Sprint("leaf ", l.ID, " ", l.IP, l.Port))
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
 }
 
 // Turn is turn.

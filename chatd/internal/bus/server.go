@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"github.com/chatfleet/chatfleet/chatd/internal/certs"
 	"github.com/chatfleet/chatfleet/chatd/internal/election"
 )
 
@@ -29,6 +30,8 @@ const (
 	// readyWithin is how long an embedded server may take to listen, and readyStep how often it is asked why it does not.
 	readyWithin = 10 * time.Second
 	readyStep   = 50 * time.Millisecond
+	// handshakeWithin is how long a TLS handshake between members may take, in seconds.
+	handshakeWithin = 2
 
 	routeUser, memberUser, shardUser = "route", "member", "shard"
 )
@@ -80,6 +83,9 @@ func storeOptions(c Config) (*server.Options, error) {
 			PingInterval: pingEvery, MaxPingsOut: maxPings,
 			Compression: server.CompressionOpts{Mode: server.CompressionOff},
 		}
+		if c.TLS != nil {
+			o.Cluster.TLSConfig, o.Cluster.TLSTimeout = c.TLS.BothConfig(certs.PortStores, certs.Store), handshakeWithin
+		}
 		for _, peer := range c.Peers {
 			o.Routes = append(o.Routes, &url.URL{Scheme: "nats-route", Host: peer, User: url.UserPassword(routeUser, c.password(routeUser))})
 		}
@@ -90,6 +96,10 @@ func storeOptions(c Config) (*server.Options, error) {
 		}
 		o.LeafNode.AuthTimeout, o.LeafNode.NoAdvertise = 5, true
 		o.LeafNode.Compression = server.CompressionOpts{Mode: server.CompressionOff}
+		if c.TLS != nil {
+			o.LeafNode.TLSConfig = c.TLS.ServerConfig(certs.PortLeaf, false, []certs.Role{certs.Shard})
+			o.LeafNode.TLSTimeout = handshakeWithin
+		}
 	}
 	return o, nil
 }
@@ -118,6 +128,9 @@ func shardOptions(c Config) (*server.Options, error) {
 		// The kernel accepts for a store that hangs; only its silence tells.
 		FirstInfoTimeout: 300 * time.Millisecond,
 	}
+	if c.TLS != nil {
+		remote.TLSConfig, remote.TLSTimeout = c.TLS.ClientConfig(certs.PortLeaf, certs.Store), handshakeWithin
+	}
 	for _, store := range c.Stores {
 		remote.URLs = append(remote.URLs, &url.URL{Scheme: "nats-leaf", Host: store, User: url.UserPassword(shardUser, c.password(shardUser))})
 	}
@@ -132,7 +145,7 @@ func start(o *server.Options, log *slog.Logger, broken *atomic.Bool) (*server.Se
 	if err != nil {
 		return nil, fmt.Errorf("configuring the embedded NATS server: %w", err)
 	}
-	logger := natsLogger{log.With("part", "nats"), make(chan string, 1), broken}
+	logger := natsLogger{log.With("part", "nats"), make(chan string, 1), broken, &tlsTrouble{said: make(map[string]time.Time)}}
 	srv.SetLoggerV2(logger, false, false, false)
 	srv.Start()
 	for begun := time.Now(); !srv.ReadyForConnections(readyStep); {
@@ -205,6 +218,7 @@ type natsLogger struct {
 	// failed takes the first thing that keeps the server from starting: its caller's to log.
 	failed chan string
 	broken *atomic.Bool
+	tls    *tlsTrouble
 }
 
 // started ends that: what is fatal from now on is logged.
@@ -222,10 +236,14 @@ func (l natsLogger) say(level slog.Level, format string, args []any) {
 }
 func (l natsLogger) Noticef(f string, a ...any) { l.say(slog.LevelDebug, f, a) }
 func (l natsLogger) Warnf(f string, a ...any) {
-	if strings.HasPrefix(f, "Plaintext passwords") {
-		return // ours are 256 bits derived from the region's secret, and stand in no file
+	switch {
+	case strings.HasPrefix(f, "Plaintext passwords"):
+		// ours are 256 bits derived from the region's secret, and stand in no file
+	case strings.HasPrefix(f, "TLS certificate chain and hostname"):
+		// package certs checks the chain, and the role in place of the host name
+	default:
+		l.say(slog.LevelWarn, f, a)
 	}
-	l.say(slog.LevelWarn, f, a)
 }
 func (l natsLogger) Fatalf(f string, a ...any) {
 	select {
@@ -235,6 +253,9 @@ func (l natsLogger) Fatalf(f string, a ...any) {
 	}
 }
 func (l natsLogger) Errorf(f string, a ...any) {
+	if l.handshakeFailed(f, a) {
+		return
+	}
 	l.say(slog.LevelError, f, a)
 	// A stream whose write failed refuses all others from then on, and the server says so nowhere else.
 	if strings.Contains(f, "critical write error") || strings.Contains(f, "Critical write error") || strings.Contains(f, "will be DISABLED") {

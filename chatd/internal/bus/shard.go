@@ -31,6 +31,8 @@ const (
 	liveQueue = 1 << 16
 	// linkPoll is how often the link to the stores is looked at.
 	linkPoll = 50 * time.Millisecond
+	// unlinkedFirst and unlinkedEvery are when it is logged that there is none. Who is refused is not told why.
+	unlinkedFirst, unlinkedEvery = 5 * time.Second, time.Minute
 )
 
 // Receiver is told what the stores send. All calls come from one goroutine, in the order in which the messages came.
@@ -124,7 +126,7 @@ func (s *Shard) Start(r Receiver) error {
 func (s *Shard) pump(ctx context.Context, r Receiver) {
 	poll := time.NewTicker(linkPoll)
 	defer poll.Stop()
-	linked := s.linked()
+	linked, say := s.linked(), time.Now().Add(unlinkedFirst)
 	for {
 		select {
 		case <-ctx.Done():
@@ -139,6 +141,12 @@ func (s *Shard) pump(ctx context.Context, r Receiver) {
 			}
 			if now != linked {
 				s.cfg.Logger.Info("link to the stores", "up", now)
+			}
+			if now {
+				say = time.Now().Add(unlinkedFirst)
+			} else if time.Now().After(say) {
+				s.cfg.Logger.Warn("still no link to a store; if they run, their logs say whether they refuse this shard, and why", "stores", s.cfg.Stores)
+				say = time.Now().Add(unlinkedEvery)
 			}
 			linked = now
 		}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,18 +14,16 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chatfleet/chatfleet/chatd/internal/certs"
 	adminv1 "github.com/chatfleet/chatfleet/proto/admin/v1"
-	"github.com/chatfleet/chatfleet/proto/admin/v1/adminv1connect"
 )
 
-const (
-	// adminTimeout bounds one request to an admin port; progressEvery is how often --wait looks.
-	adminTimeout  = 10 * time.Second
-	progressEvery = time.Second
-)
+// progressEvery is how often --wait looks.
+const progressEvery = time.Second
 
 func statusCommand() *cobra.Command {
-	var addr, output string
+	var output string
+	var to target
 	cmd := &cobra.Command{
 		Use:     "status",
 		Short:   "Say how a running member is",
@@ -37,7 +33,7 @@ func statusCommand() *cobra.Command {
 			if output != "text" && output != "json" {
 				return usageError{fmt.Errorf("--output %q: want text or json", output)}
 			}
-			admin, err := dialAdmin(addr)
+			admin, err := to.dial()
 			if err != nil {
 				return err
 			}
@@ -51,7 +47,7 @@ func statusCommand() *cobra.Command {
 			return printStatus(cmd.OutOrStdout(), s)
 		},
 	}
-	cmd.Flags().StringVar(&addr, "admin", "127.0.0.1:9090", "the member's admin address")
+	to.flags(cmd.Flags())
 	cmd.Flags().StringVar(&output, "output", "text", "text or json")
 	return cmd
 }
@@ -67,7 +63,8 @@ const drainExamples = `  # All sessions leave, 200 a second; wait until they hav
 
 func drainCommand() *cobra.Command {
 	var (
-		addr, reason  string
+		to            target
+		reason        string
 		perSecond     uint32
 		keep          uint32
 		hint, timeout time.Duration
@@ -89,7 +86,7 @@ func drainCommand() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			admin, err := dialAdmin(addr)
+			admin, err := to.dial()
 			if err != nil {
 				return err
 			}
@@ -114,7 +111,7 @@ func drainCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&addr, "admin", "127.0.0.1:9090", "the member's admin address")
+	to.flags(f)
 	f.Uint32Var(&perSecond, "sessions-per-second", 0, "the pace; 0: what the member was started with")
 	f.DurationVar(&hint, "come-back-after", 500*time.Millisecond, "what clients are told to wait before they connect anew")
 	f.DurationVar(&timeout, "timeout", 0, "when all that are left are told at once, or a shed ends; 0: never")
@@ -134,25 +131,6 @@ func paceOf(perSecond uint32, hint, timeout time.Duration, reason string) (*admi
 		return nil, fmt.Errorf("--timeout %v: want at most %v", timeout, most)
 	}
 	return &adminv1.Pace{SessionsPerSecond: perSecond, ComeBackAfterMs: uint32(hint.Milliseconds()), TimeoutMs: uint32(timeout.Milliseconds()), Reason: reason}, nil
-}
-
-// admin is one member's admin port.
-type admin struct {
-	addr   string
-	client adminv1connect.AdminServiceClient
-}
-
-func dialAdmin(addr string) (*admin, error) {
-	base := addr
-	if !strings.Contains(base, "://") {
-		base = "http://" + base
-	}
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.Port() == "" {
-		return nil, usageError{fmt.Errorf("--admin %q: want host:port", addr)}
-	}
-	client := &http.Client{Timeout: adminTimeout}
-	return &admin{addr, adminv1connect.NewAdminServiceClient(client, strings.TrimRight(base, "/"))}, nil
 }
 
 func (a *admin) status(ctx context.Context) (*adminv1.StatusResponse, error) {
@@ -199,6 +177,10 @@ func (a *admin) explain(err error) error {
 		case connect.CodeUnimplemented:
 			return fmt.Errorf("%s answers, but not as an admin port of chatd of this version: %s", a.addr, refused.Message())
 		case connect.CodeUnavailable:
+			if errors.Is(err, certs.ErrRefused) || strings.Contains(refused.Message(), "tls: ") {
+				return fmt.Errorf("the admin port %s and this command do not trust each other: %s; --tls-directory names a certificate for the role %s of the member's fleet",
+					a.addr, refused.Message(), certs.Operator)
+			}
 			return fmt.Errorf("the admin port %s does not answer; does the member run, and is that its --admin? (%s)", a.addr, refused.Message())
 		}
 	}

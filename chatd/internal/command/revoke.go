@@ -12,7 +12,8 @@ import (
 )
 
 func revokeCommand() *cobra.Command {
-	var addr, user, session string
+	var to target
+	var user, session string
 	cmd := &cobra.Command{
 		Use:   "revoke",
 		Short: "Void a user's tokens, or a session's, in the whole region",
@@ -30,7 +31,7 @@ func revokeCommand() *cobra.Command {
 			default:
 				req.What = &adminv1.RevokeRequest_Session{Session: session}
 			}
-			admin, err := dialAdmin(addr)
+			admin, err := to.dial()
 			if err != nil {
 				return err
 			}
@@ -41,7 +42,7 @@ func revokeCommand() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&addr, "admin", "127.0.0.1:9090", "the member's admin address")
+	to.flags(cmd.Flags())
 	cmd.Flags().StringVar(&user, "user", "", "the user whose tokens are void, as far as they were made until now")
 	cmd.Flags().StringVar(&session, "session", "", "the name of the session, as the server's log and the client have it")
 	return cmd

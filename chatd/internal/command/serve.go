@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/bus"
+	"github.com/chatfleet/chatfleet/chatd/internal/certs"
 	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
 	"github.com/chatfleet/chatfleet/chatd/internal/config"
 	"github.com/chatfleet/chatfleet/chatd/internal/gateway"
@@ -87,9 +88,10 @@ func serveCommand() *cobra.Command {
 // nodeConfig hands every setting to the part that it is for.
 func nodeConfig(c config.Config) node.Config {
 	return node.Config{
-		Role: node.Role(c.Role), Listen: c.Listen, Admin: c.Admin, TokenKeys: c.Token.Keys, AllowedOrigins: c.AllowOrigin,
+		Role: node.Role(c.Role), Listen: c.Listen, Admin: c.Admin, Probes: c.Probes, TokenKeys: c.Token.Keys, AllowedOrigins: c.AllowOrigin,
 		DrainPerSecond: c.Drain.SessionsPerSecond, DrainTimeout: c.Drain.Timeout, FaultClock: c.FaultClock == "on",
 		Issuers: issuers(c.Token.Issuers), Clients: clients(c),
+		TLSDirectory: c.Cluster.TLSDirectory, ClientsTLS: certs.Files{Certificate: c.TLS.CertificateFile, Key: c.TLS.KeyFile},
 		Sessions: shard.Config{
 			MaxFrameBytes: c.Limits.FrameBytes, MaxMessageBytes: c.Limits.MessageBytes, MaxAttachedLogs: c.Limits.AttachedLogs,
 			MaxInFlight: c.Limits.RequestsInFlight, RequestsPerSecond: c.Limits.RequestsPerSecond, RequestBurst: c.Limits.RequestBurst,

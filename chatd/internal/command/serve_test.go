@@ -37,6 +37,9 @@ func change(name string, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(v.String() + "x")
+		if name == "FaultClock" {
+			v.SetString("on")
+		}
 	case reflect.Int, reflect.Int64:
 		v.SetInt(v.Int() + int64(time.Second))
 	case reflect.Float64:

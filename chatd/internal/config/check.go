@@ -41,6 +41,10 @@ func (l *loading) check(readFile func(string) ([]byte, error)) {
 func (l *loading) checkSessions() {
 	c := l.config
 	l.need("listen", c.Listen != "", "a member with sessions needs an address for clients")
+	if c.TLS.CertificateFile != "" || c.TLS.KeyFile != "" {
+		l.need("tls.certificateFile", c.TLS.CertificateFile != "", "tls.keyFile is the key of a certificate")
+		l.need("tls.keyFile", c.TLS.KeyFile != "", "tls.certificateFile needs its key")
+	}
 	l.need("token.keys", c.Token.Keys != "" || len(c.Token.Issuers) > 0,
 		"a member with sessions needs the keys of its users' tokens, here or in token.issuers; `chatd keygen` makes some for development")
 	l.checkIssuers()
@@ -102,7 +106,7 @@ func (l *loading) checkAddresses() {
 	type place struct{ key, host, port string }
 	var taken []place
 	for _, a := range []struct{ key, address string }{
-		{"admin", c.Admin}, {"listen", c.Listen}, {"cluster.listen", c.Cluster.Listen}, {"leaf.listen", c.Leaf.Listen},
+		{"admin", c.Admin}, {"probes", c.Probes}, {"listen", c.Listen}, {"cluster.listen", c.Cluster.Listen}, {"leaf.listen", c.Leaf.Listen},
 	} {
 		host, port, err := net.SplitHostPort(a.address)
 		if err != nil || port == "0" || !l.byKey[a.key].usedBy(c.Role) {

@@ -27,19 +27,25 @@ type Config struct {
 	Region     string
 	Partitions int
 	Admin      string
+	Probes     string
 	FaultClock string
 
 	Cluster struct {
-		SecretFile string
-		Listen     string
-		Peers      []string
+		SecretFile   string
+		TLSDirectory string
+		Listen       string
+		Peers        []string
 	}
 	Log struct {
 		Level  string
 		Format string
 	}
 
-	Listen      string
+	Listen string
+	TLS    struct {
+		CertificateFile string
+		KeyFile         string
+	}
 	AllowOrigin []string
 
 	TrustedProxies []string

@@ -24,8 +24,11 @@ func TestTableNamesEveryField(t *testing.T) {
 				continue
 			}
 			key := prefix + strings.ToLower(name[:1]) + name[1:]
-			if name == "HTTP" {
-				key = "http"
+			switch name {
+			case "HTTP", "TLS":
+				key = strings.ToLower(name)
+			case "TLSDirectory":
+				key = prefix + "tlsDirectory"
 			}
 			if f := v.Field(i); f.Kind() == reflect.Struct {
 				walk(f, key+".")

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -233,6 +234,10 @@ func (l *limited) Accept() (net.Conn, error) {
 		if v != nil {
 			return admit(conn, v), nil
 		}
+		if l.admission.cfg.TLS {
+			conn.Close() // who waits for a handshake cannot be told
+			continue
+		}
 		turnAway(conn, refusal)
 	}
 }
@@ -283,7 +288,7 @@ func (c *admittedTCP) Close() error {
 // Read implements net.Conn. The HTTP server ends a connection whose first request does not come in time without a word: here is the word.
 func (c *admittedTCP) Read(p []byte) (int, error) {
 	n, err := c.TCPConn.Read(p)
-	if err != nil && !c.heard.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+	if err != nil && !c.admission.cfg.TLS && !c.heard.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
 		_ = c.SetWriteDeadline(time.Now().Add(time.Second))
 		_, _ = c.Write([]byte(tooSlow)) // the client is gone if this fails
 		_ = c.CloseWrite()              // what the HTTP server may have to say comes too late
@@ -295,6 +300,9 @@ type visitorKey struct{}
 
 // asVisitor puts a connection's visitor into the context of its requests.
 func asVisitor(ctx context.Context, conn net.Conn) context.Context {
+	if over, ok := conn.(*tls.Conn); ok {
+		conn = over.NetConn()
+	}
 	switch c := conn.(type) {
 	case *admitted:
 		return context.WithValue(ctx, visitorKey{}, c.visitor)

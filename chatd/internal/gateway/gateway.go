@@ -78,6 +78,8 @@ type Config struct {
 	HeadersWithin, BodyWithin time.Duration
 	// RequestTimeout bounds a request over HTTP. Default 30 s.
 	RequestTimeout time.Duration
+	// TLS says that the listener's connections speak TLS, so that nothing is said to them in plain.
+	TLS bool
 	// Now is the clock by which rates count. Default time.Now.
 	Now func() time.Time
 }

@@ -70,7 +70,7 @@ func (s *sessions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		conn.Close()
 		return
 	}
-	if err := s.Shard.Connect(conn, early, enc); err != nil {
+	if err := s.Shard.Connect(admittedTLS(conn, visitorOf(r)), early, enc); err != nil {
 		s.Logger.Debug("connection not taken", "remote", r.RemoteAddr, "err", err)
 	}
 }

@@ -23,6 +23,19 @@ import (
 // page makes an operator's browser ask for it is seen to here.
 func (n *node) adminHandler(registry *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
+	n.addProbes(mux)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.Handle(n.adminMethods())
+	return http.NewCrossOriginProtection().Handler(monitorsRead(mux))
+}
+
+// addProbes adds what tells whether the member works, and whether it should get work.
+func (n *node) addProbes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := n.ready(); err != nil {
@@ -31,14 +44,6 @@ func (n *node) adminHandler(registry *prometheus.Registry) http.Handler {
 		}
 		fmt.Fprintln(w, "ready")
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	mux.Handle(n.adminMethods())
-	return http.NewCrossOriginProtection().Handler(mux)
 }
 
 // ready is nil if the member should get work, else it says what is missing.

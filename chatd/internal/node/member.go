@@ -36,6 +36,8 @@ type node struct {
 	// failed brings the error of a part that cannot go on.
 	failed chan error
 
+	certificates certificates
+
 	trace    *trace.Tracer
 	store    *bus.Store
 	link     *bus.Shard
@@ -51,7 +53,7 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 	if n.trace, err = trace.FromEnvironment(context.Background(), os.Getenv, n.cfg.Bus.Name, string(n.cfg.Role), n.cfg.Logger); err != nil {
 		return err
 	}
-	n.cfg.Bus.Trace, n.cfg.Bus.Now = n.trace, n.now
+	n.cfg.Bus.Trace, n.cfg.Bus.Now, n.cfg.Bus.TLS = n.trace, n.now, n.certificates.members
 	if n.cfg.Role != Shard {
 		if n.store, err = bus.StartStore(n.cfg.Bus); err != nil {
 			return err
@@ -100,11 +102,12 @@ func (n *node) listen() error {
 		return err
 	}
 	cfg := n.cfg.Clients
-	cfg.Now = n.now
+	cfg.Now, cfg.TLS = n.now, n.certificates.clients != nil
 	cfg.Shard, cfg.Logger, cfg.AllowedOrigins, cfg.MaxBodyBytes = n.shard, n.cfg.Logger, n.cfg.AllowedOrigins, n.cfg.Sessions.FrameBytes()
 	n.clients, n.server = l, gateway.NewServer(cfg)
+	n.server.TLSConfig = n.clientsTLS()
 	go func() {
-		if err := n.server.Serve(gateway.LimitListener(l, cfg)); !errors.Is(err, http.ErrServerClosed) {
+		if err := serveOn(n.server, gateway.LimitListener(l, cfg)); !errors.Is(err, http.ErrServerClosed) {
 			n.failed <- fmt.Errorf("serving clients: %w", err)
 		}
 	}()

@@ -8,7 +8,7 @@ const metricsIntro = `# Metrics
 What a member exports at ` + "`/metrics`" + ` of its admin port, for Prometheus. This page is made from the running code by
 ` + "`go test ./chatd/internal/node -run TestMetricsAreDocumented -update`" + `; the same test fails when a metric is missing here or is no more.
 
-A combined member has both tables. Besides these there are the Go runtime's ` + "`go_*`" + `, the process's ` + "`process_*`" + ` (memory, open files, CPU)
+A combined member has the first two tables. Besides these there are the Go runtime's ` + "`go_*`" + `, the process's ` + "`process_*`" + ` (memory, open files, CPU)
 and ` + "`promhttp_*`" + `. Counters end in ` + "`_total`" + ` and are for ` + "`rate()`" + `. No label holds a user, a log or an address.
 `
 
@@ -65,4 +65,7 @@ var metricsTable = map[string]documented{
 	"chatd_owner_untold":                 {"store", "channels and bans", "it nears 16,384: joins, leaves and bans wait from there on"},
 	"chatd_owner_untold_seconds":         {"store", "seconds", "above 60: another partition has no owner, or makes no checkpoints; counts of members are behind"},
 	"chatd_owner_snapshots_total":        {"store", "snapshots", ""},
+	"chatd_certificate_expiry_seconds":   {"certificates", "seconds", "less `time()` it is below a week, or a third of what certificates are good for: nobody renews them"},
+	"chatd_certificate_files_broken":     {"certificates", "0 or 1", "1 for more than a minute: the log says what is wrong with the files"},
+	"chatd_certificates_refused_total":   {"certificates", "connections", "it rises for long: a member shows a wrong certificate, or a stranger tries; the log says who and why"},
 }

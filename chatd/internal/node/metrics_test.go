@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/prometheus/common/model"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chatfleet/chatfleet/chatd/internal/certs"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
@@ -28,7 +28,9 @@ const metricsPage = "../../../docs/metrics.md"
 // The page is made of what a member really exports (name, type, labels, help) and of the table in metrics_table_test.go (unit, worry).
 // A metric that is missing from the table, or in it and not there, fails.
 func TestMetricsAreDocumented(t *testing.T) {
-	m := runMember(t, Combined, nil)
+	p := newPKI(t)
+	m := runMember(t, Combined, p.secure(certs.Store))
+	m.http = p.client(certs.Monitor)
 	exercise(t, m)
 	families := m.scrape()
 	for name := range families {
@@ -85,7 +87,7 @@ func exercise(t *testing.T, m *member) {
 
 func (m *member) scrape() map[string]*dto.MetricFamily {
 	m.t.Helper()
-	resp, err := http.Get(m.admin + "/metrics")
+	resp, err := m.http.Get(m.admin + "/metrics")
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -103,6 +105,7 @@ func renderMetrics(families map[string]*dto.MetricFamily) []byte {
 	b.WriteString(metricsIntro)
 	for _, part := range []struct{ role, title string }{
 		{"shard", "Of a member with sessions (shard, combined)"}, {"store", "Of a member with logs (store, combined)"},
+		{"certificates", "Of a member with certificates (`cluster.tlsDirectory`, `tls.certificateFile`)"},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n| name | type | unit | labels | meaning | worry when |\n|---|---|---|---|---|---|\n", part.title)
 		for _, name := range slices.Sorted(maps.Keys(metricsTable)) {

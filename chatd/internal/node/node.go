@@ -6,6 +6,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/bus"
+	"github.com/chatfleet/chatfleet/chatd/internal/certs"
 	"github.com/chatfleet/chatfleet/chatd/internal/clock"
 	"github.com/chatfleet/chatfleet/chatd/internal/gateway"
 	"github.com/chatfleet/chatfleet/chatd/internal/shard"
@@ -39,8 +41,11 @@ const (
 type Config struct {
 	Role Role
 	Bus  bus.Config
-	// Listen is where clients connect (shard, combined); Admin where probes and metrics are.
-	Listen, Admin string
+	// Listen is where clients connect (shard, combined); Admin where probes and metrics are; Probes where only probes are, empty for nowhere.
+	Listen, Admin, Probes string
+	// TLSDirectory has the certificate that this member shows the others; empty: they speak in plain. ClientsTLS is what it shows clients.
+	TLSDirectory string
+	ClientsTLS   certs.Files
 	// TokenKeys is a file or URL with the keys (JWKS) that sign users' tokens, whatever issuer they name. Issuers are those whose
 	// tokens name them. One or the other must be there (shard, combined).
 	TokenKeys string
@@ -91,7 +96,7 @@ func Run(ctx, hurry context.Context, cfg Config) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	cfg.Bus.Registerer, cfg.Bus.Logger = registry, cfg.Logger
 
-	n := &node{cfg: cfg, began: time.Now(), now: time.Now, failed: make(chan error, 2)}
+	n := &node{cfg: cfg, began: time.Now(), now: time.Now, failed: make(chan error, 3)}
 	if cfg.FaultClock {
 		cfg.Logger.Warn("the admin port may set this member's clock (--fault-clock): for simulations, never in production")
 		n.clock = clock.New()
@@ -102,15 +107,30 @@ func Run(ctx, hurry context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	adminServer := n.serveAdmin(admin, registry)
+	if err := n.openCertificates(registry); err != nil {
+		admin.Close()
+		return err
+	}
+	defer n.certificates.stop()
+	adminServer := n.serve("probes and metrics", admin, n.adminHandler(registry), n.adminTLS())
 	defer adminServer.Close()
+	probesAt := ""
+	if cfg.Probes != "" {
+		probes, err := listen("probes", "probes", cfg.Probes)
+		if err != nil {
+			return err
+		}
+		probesServer := n.serve("probes", probes, n.probesHandler(), nil)
+		defer probesServer.Close()
+		probesAt = probes.Addr().String()
+	}
 
 	if err := n.start(registry); err != nil {
 		n.stop()
 		return err
 	}
 	n.started.Store(true)
-	cfg.Logger.Info("started", "role", cfg.Role, "region", cfg.Bus.Region, "admin", admin.Addr().String(), "clients", n.clientAddr())
+	cfg.Logger.Info("started", "role", cfg.Role, "region", cfg.Bus.Region, "admin", admin.Addr().String(), "clients", n.clientAddr(), "probes", probesAt)
 	select {
 	case <-ctx.Done():
 	case err = <-n.failed:
@@ -132,13 +152,25 @@ func (n *node) storeFailed() <-chan error {
 	return n.store.Failed()
 }
 
-// serveAdmin answers probes and hands out metrics.
-func (n *node) serveAdmin(l net.Listener, registry *prometheus.Registry) *http.Server {
-	srv := &http.Server{Handler: n.adminHandler(registry), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+// serve answers what operators ask.
+func (n *node) serve(what string, l net.Listener, h http.Handler, secure *tls.Config) *http.Server {
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, TLSConfig: secure,
+		ErrorLog: slog.NewLogLogger(n.cfg.Logger.Handler(), slog.LevelDebug), // who is refused for his certificate is logged by package certs
+	}
 	go func() {
-		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			n.failed <- fmt.Errorf("serving probes and metrics: %w", err)
+		err := serveOn(srv, l)
+		if !errors.Is(err, http.ErrServerClosed) {
+			n.failed <- fmt.Errorf("serving %s: %w", what, err)
 		}
 	}()
 	return srv
+}
+
+// serveOn serves in TLS, if the server has a configuration of it.
+func serveOn(srv *http.Server, l net.Listener) error {
+	if srv.TLSConfig != nil {
+		return srv.ServeTLS(l, "", "")
+	}
+	return srv.Serve(l)
 }

@@ -17,13 +17,16 @@ import (
 
 // member is a chatd that runs in a test.
 type member struct {
-	t              testing.TB
-	admin, clients string // URLs
-	signer         *token.Signer
-	keys           string // the directory of its key and key set
+	t testing.TB
+	// admin, clients and ready, where probes are, are URLs.
+	admin, clients, ready string
+	signer                *token.Signer
+	keys                  string // the directory of its key and key set
 	// lines are the messages that it has logged, at level info and above.
 	lines *logLines
 	stop  func() error
+	// http asks the admin port.
+	http *http.Client
 }
 
 // runMember runs a member whose stores, if it has any, are one. It returns when it is ready, and stops it when the test ends.
@@ -49,7 +52,7 @@ func runMember(t testing.TB, role Role, change func(*Config)) *member {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, t.Context(), cfg) }()
-	m := &member{t: t, signer: signer, keys: keys, lines: lines}
+	m := &member{t: t, signer: signer, keys: keys, lines: lines, http: http.DefaultClient}
 	m.stop = sync.OnceValue(func() error {
 		cancel()
 		return <-ended
@@ -62,12 +65,18 @@ func runMember(t testing.TB, role Role, change func(*Config)) *member {
 	select {
 	case at := <-lines.started:
 		m.admin, m.clients = "http://"+at["admin"], "http://"+at["clients"]
+		if m.ready = m.admin; cfg.Probes != "" {
+			m.ready = "http://" + at["probes"]
+		}
+		if cfg.TLSDirectory != "" {
+			m.admin = "https://" + at["admin"]
+		}
 	case err := <-ended:
 		ended <- err
 		t.Fatalf("the member did not start: %v", err)
 	}
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		resp, err := http.Get(m.admin + "/readyz")
+		resp, err := http.Get(m.ready + "/readyz")
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
@@ -81,7 +90,7 @@ func runMember(t testing.TB, role Role, change func(*Config)) *member {
 }
 
 func (m *member) adminClient() adminv1connect.AdminServiceClient {
-	return adminv1connect.NewAdminServiceClient(http.DefaultClient, m.admin)
+	return adminv1connect.NewAdminServiceClient(m.http, m.admin)
 }
 
 // logLines remembers what was logged.

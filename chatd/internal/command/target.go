@@ -1,0 +1,60 @@
+package command
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/certs"
+	"github.com/chatfleet/chatfleet/proto/admin/v1/adminv1connect"
+)
+
+// adminTimeout bounds one request to an admin port.
+const adminTimeout = 10 * time.Second
+
+// tlsVariable is the setting of a member that says where its certificate is, so that a command beside it needs no flag.
+const tlsVariable = "CHATD_CLUSTER_TLS_DIRECTORY"
+
+// target is the member that a command asks, and what the command shows it.
+type target struct{ addr, tls string }
+
+func (t *target) flags(f *pflag.FlagSet) {
+	f.StringVar(&t.addr, "admin", "127.0.0.1:9090", "the member's admin address")
+	f.StringVar(&t.tls, "tls-directory", os.Getenv(tlsVariable), "directory with tls.crt, tls.key and ca.crt, for an admin port that asks for a certificate: of role operator, or the member's own; $"+tlsVariable)
+}
+
+// admin is one member's admin port.
+type admin struct {
+	addr   string
+	client adminv1connect.AdminServiceClient
+}
+
+func (t *target) dial() (*admin, error) {
+	base := t.addr
+	if !strings.Contains(base, "://") {
+		scheme := "http://"
+		if t.tls != "" {
+			scheme = "https://"
+		}
+		base = scheme + base
+	}
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.Port() == "" {
+		return nil, usageError{fmt.Errorf("--admin %q: want host:port", t.addr)}
+	}
+	client := &http.Client{Timeout: adminTimeout}
+	if t.tls != "" {
+		m, err := certs.OpenMembers(t.tls, slog.New(slog.DiscardHandler), certs.Operator, certs.Store, certs.Shard)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--tls-directory: %w", err)}
+		}
+		client.Transport = &http.Transport{TLSClientConfig: m.ClientConfig(certs.PortAdmin, certs.Store, certs.Shard), ForceAttemptHTTP2: true}
+	}
+	return &admin{t.addr, adminv1connect.NewAdminServiceClient(client, strings.TrimRight(base, "/"))}, nil
+}
