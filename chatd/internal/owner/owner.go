@@ -99,7 +99,7 @@ type Config struct {
 
 	// Window is how many appends may be on the way at once. Default 512.
 	Window int
-	// AckTimeout: an append without an outcome for so long ends the term. Default 3 s.
+	// AckTimeout: a term ends once its stream is silent for so long while appends are on the way; longer where it has been slow. Default 3 s.
 	AckTimeout time.Duration
 	// DigestEvery is the time between digests. Default 500 ms.
 	DigestEvery time.Duration
@@ -170,14 +170,15 @@ func orDefault[T int | time.Duration](v, d T) T {
 
 // Owner writes a partition while its store leads it.
 type Owner struct {
-	cfg   Config
-	clock clock
+	cfg      Config
+	clock    clock
+	patience patience
 }
 
 // New makes an owner, which does nothing before Lead.
 func New(cfg Config) *Owner {
 	cfg = cfg.withDefaults()
-	return &Owner{cfg: cfg, clock: newClock(cfg.Now, cfg.Steady)}
+	return &Owner{cfg: cfg, clock: newClock(cfg.Now, cfg.Steady), patience: newPatience(cfg.AckTimeout, cfg.DigestEvery)}
 }
 
 // Lead owns the partition until ctx ends: term after term. It returns when everything that it started has ended.

@@ -123,6 +123,7 @@ func newTerm(o *Owner, id uint64, base *wire.Checkpoint, revision uint64) *term 
 func (t *term) run(ctx context.Context, active func(bool)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	t.ctx = ctx
+	t.patience.begin()
 	defer t.appender.Close()
 	defer t.telling.Wait()
 	defer t.awaitReaders()
@@ -180,8 +181,8 @@ func (t *term) ask(req *wire.OwnerRequest, reply func(*wire.OwnerReply)) {
 
 // tick is what an owner does twice a second, asked or not.
 func (t *term) tick() {
-	if len(t.pending) > 0 && time.Since(t.pending[0].sent) > t.cfg.AckTimeout {
-		t.err = fmt.Errorf("no outcome of the append at sequence %d for %v", t.pending[0].seq, t.cfg.AckTimeout)
+	if t.patience.isOver(len(t.pending) > 0) {
+		t.err = fmt.Errorf("the stream has been silent for %v, with %d appends on the way from sequence %d on", t.patience.silence(), len(t.pending), t.pending[0].seq)
 		return
 	}
 	t.sendDigest()
@@ -282,6 +283,7 @@ func (t *term) append(e *entry, d chatlog.Decision, w waiting) {
 
 // settle takes the outcome of the oldest append that has none.
 func (t *term) settle(out Outcome) {
+	t.patience.answered()
 	switch {
 	case out.Err != nil:
 		t.err = wrap(out.Err, "the stream refused an append")
