@@ -34,7 +34,7 @@ var metricsTable = map[string]documented{
 	"chatd_token_keys_read_timestamp_seconds":   {"shard", "seconds", "`time()` less it is above 15 minutes: the issuer's keys cannot be had; after a day of that its tokens are refused"},
 	"chatd_revocations":                         {"shard", "revocations", "it differs from shard to shard for long"},
 	"chatd_revocations_known_timestamp_seconds": {"shard", "seconds", "`time()` less it is above 5 s: the shard does not hear what is revoked"},
-	"chatd_sign_ins_refused_total":              {"shard", "sign-ins", "`unauthenticated` rises: an issuer's keys or audience are wrong, or a clock; or somebody tries tokens. `unavailable`: an issuer's keys cannot be had"},
+	"chatd_sign_ins_refused_total":              {"shard", "sign-ins", "by reason: `expired`, `not_yet`: clients do not renew, or a clock is wrong; `unknown_key`, `issuer`, `audience`, `algorithm`: an issuer has changed, or this member's settings; `keys_away`: an issuer's keys cannot be had; `signature`, `malformed`, `missing`: somebody tries tokens, or a client is broken; `revoked`: a device goes on trying"},
 	"chatd_sent_away_total":                     {"shard", "sessions", ""},
 
 	"chatd_partitions_led":               {"store", "partitions", "the sum over all stores is not the number of partitions for more than a second"},

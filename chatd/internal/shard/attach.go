@@ -20,22 +20,22 @@ func (s *session) signIn(ref uint32, req *chatv1.SignInRequest) {
 		s.sayComeBack()
 		return
 	}
-	grant, flt := s.authenticate(req)
+	grant, flt, reason := s.authenticate(req)
 	if flt == nil {
-		flt = s.sh.checkSignIn(req)
+		flt, reason = s.sh.checkSignIn(req), notOfToken
 	}
 	if flt != nil {
-		s.refuseSignIn(flt)
+		s.refuseSignIn(flt, reason)
 		return
 	}
 	s.user, s.id = grant.User, grant.Session
 	s.hold(grant)
 	if flt := s.admit(); flt != nil {
-		s.refuseSignIn(flt)
+		s.refuseSignIn(flt, notOfToken)
 		return
 	}
 	if flt := s.sh.chargeSignIn(s.user, req); flt != nil {
-		s.refuseSignIn(flt)
+		s.refuseSignIn(flt, notOfToken)
 		return
 	}
 	wanted := s.resolve("sign_in", req.GetCursors())

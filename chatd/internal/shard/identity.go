@@ -40,31 +40,31 @@ func (sh *Shard) Authenticate(raw string) (user string, flt *chatv1.Error) {
 	return who.User, nil
 }
 
-// authenticate says what a sign-in may, by its resume token if that is good, else by its token.
-func (s *session) authenticate(req *chatv1.SignInRequest) (token.Grant, *chatv1.Error) {
+// authenticate says what a sign-in may, by its resume token if that is good, else by its token; or why not, for the client and for metrics.
+func (s *session) authenticate(req *chatv1.SignInRequest) (g token.Grant, flt *chatv1.Error, reason string) {
 	if flt := s.sh.knowsRevoked(); flt != nil {
-		return token.Grant{}, flt
+		return token.Grant{}, flt, notOfToken
 	}
 	if raw := req.GetResumeToken(); raw != "" {
 		g, err := s.resume(raw, req.GetDevice())
 		if err == nil {
-			return g, nil
+			return g, nil, ""
 		}
 		if req.GetToken() == "" {
 			flt := tokenFault(err)
 			flt.Field = "sign_in.resume_token"
-			return token.Grant{}, flt
+			return token.Grant{}, flt, token.ReasonOf(err)
 		}
 	}
 	who, err := s.sh.tokens.Verify(s.sh.ctx, req.GetToken())
-	g := grantOf(who, req.GetDevice(), s.id)
+	g = grantOf(who, req.GetDevice(), s.id)
 	if err == nil {
 		err = s.sh.checkRevoked(g)
 	}
 	if err != nil {
-		return token.Grant{}, tokenFault(err)
+		return token.Grant{}, tokenFault(err), token.ReasonOf(err)
 	}
-	return g, nil
+	return g, nil, ""
 }
 
 var errNoResume = errors.New("this server takes no resume tokens; sign in with a token")

@@ -1,6 +1,7 @@
 package shard_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -182,6 +183,61 @@ func TestWithoutAKeyThereAreNoResumeTokens(t *testing.T) {
 		}
 		if got := r.connect(engine.JSON).ask(signInBy("", "r1.x.y", "phone")).GetError(); got.GetCode() != chatv1.Error_CODE_UNAUTHENTICATED {
 			t.Errorf("and one is answered %v", got)
+		}
+	})
+}
+
+// refusedSignIns are counts of refused sign-ins, by code and reason; those that are 0 are not in it, but must be there.
+func (r *rig) refusedSignIns() map[string]int {
+	families, err := r.registry.Gather()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	counts, all := map[string]int{}, 0
+	for _, f := range families {
+		if f.GetName() != "chatd_sign_ins_refused_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			all++
+			if n := int(m.GetCounter().GetValue()); n > 0 {
+				counts[m.GetLabel()[0].GetValue()+" "+m.GetLabel()[1].GetValue()] = n
+			}
+		}
+	}
+	if want := len(token.Reasons()) + 2; all < want {
+		r.t.Errorf("%d pairs of code and reason are exported, want %d at least from the start", all, want)
+	}
+	return counts
+}
+
+// An operator sees why sign-ins are refused.
+func TestRefusedSignInsAreCountedByReason(t *testing.T) {
+	inBubble(t, resuming, func(r *rig) {
+		if got := r.refusedSignIns(); len(got) != 0 {
+			t.Errorf("at first: %v", got)
+		}
+		good := r.token("ann")
+		_, hello := r.signIn("ann")
+		for _, c := range []struct{ raw, resume, device, want string }{
+			{"", "", "phone", "unauthenticated missing"},
+			{"no token", "", "phone", "unauthenticated malformed"},
+			{good[:len(good)-6] + "AAAAAA", "", "phone", "unauthenticated signature"},
+			{"", "r1.x.y", "phone", "unauthenticated no_resume_token"},
+			{"", hello.GetResume().GetToken(), "another", "unauthenticated other_device"},
+			{good, "", strings.Repeat("x", 1000), "invalid none"},
+		} {
+			before := r.refusedSignIns()[c.want]
+			r.connect(engine.JSON).ask(signInBy(c.raw, c.resume, c.device))
+			if got := r.refusedSignIns(); got[c.want] != before+1 {
+				t.Errorf("%q is not counted: %v", c.want, got)
+			}
+		}
+		time.Sleep(2 * time.Hour)
+		r.connect(engine.JSON).ask(signInBy(good, "", "phone"))
+		r.connect(engine.JSON).ask(signInBy("", hello.GetResume().GetToken(), "phone"))
+		if got := r.refusedSignIns(); got["token_expired expired"] != 2 || len(got) != 7 {
+			t.Errorf("at the end: %v", got)
 		}
 	})
 }

@@ -38,9 +38,9 @@ type guest interface {
 	Excuse()
 }
 
-// refuseSignIn ends a session that has not signed in.
-func (s *session) refuseSignIn(flt *chatv1.Error) {
-	s.sh.metrics.refused.WithLabelValues(codeName(flt.GetCode())).Inc()
+// refuseSignIn ends a session that has not signed in. reason is why its token was refused.
+func (s *session) refuseSignIn(flt *chatv1.Error, reason string) {
+	s.sh.metrics.refused.WithLabelValues(codeName(flt.GetCode()), reason).Inc()
 	switch flt.GetCode() {
 	case chatv1.Error_CODE_UNAVAILABLE, chatv1.Error_CODE_INTERNAL, chatv1.Error_CODE_DRAINING:
 		s.excuse()

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/chatfleet/chatfleet/chatd/internal/token"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
@@ -27,6 +28,9 @@ const (
 	reasonReconnect  = "reconnect"
 )
 
+// notOfToken stands for a reason where a sign-in was not refused for its token.
+const notOfToken = "none"
+
 // NewMetrics registers the metrics of a shard.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
@@ -41,7 +45,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Sessions that have ended, by cause."}, []string{"cause"}),
 	}
 	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chatd_sign_ins_refused_total",
-		Help: "Sign-ins that were refused, by the code of the error."}, []string{"code"})
+		Help: "Sign-ins that were refused, by the code of the error, and by what is wrong with the token: expired, not_yet, signature, unknown_key, audience, revoked and others; none if it is not the token."}, []string{"code", "reason"})
 	r.MustRegister(m.fetches, m.posts, m.requests, m.ends, m.refused)
 	// All that can be, so that a rate is 0 and not missing before the first.
 	for _, reason := range []string{reasonDigest, reasonGap, reasonAttach, reasonDifference, reasonReconnect} {
@@ -50,8 +54,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	for _, outcome := range []string{"ok", "repeated"} {
 		m.posts.WithLabelValues(outcome)
 	}
-	for _, code := range []chatv1.Error_Code{chatv1.Error_CODE_UNAUTHENTICATED, chatv1.Error_CODE_TOKEN_EXPIRED, chatv1.Error_CODE_TOO_MANY, chatv1.Error_CODE_UNAVAILABLE} {
-		m.refused.WithLabelValues(codeName(code))
+	for _, code := range []chatv1.Error_Code{chatv1.Error_CODE_TOO_MANY, chatv1.Error_CODE_UNAVAILABLE} {
+		m.refused.WithLabelValues(codeName(code), notOfToken)
+	}
+	for reason, err := range token.Reasons() {
+		m.refused.WithLabelValues(codeName(tokenFault(err).GetCode()), reason)
 	}
 	for _, cause := range []string{"client", "server", "silent", "stuck", "violation", "lost"} {
 		m.ends.WithLabelValues(cause)
