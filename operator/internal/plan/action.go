@@ -31,6 +31,7 @@ type Actor interface {
 	ScaleStores(ctx context.Context, a ScaleStores) error
 	SetStoreTemplate(ctx context.Context, a SetStoreTemplate) error
 	StepDown(ctx context.Context, a StepDown) error
+	ReverseStepDown(ctx context.Context, a ReverseStepDown) error
 	UpdateStore(ctx context.Context, a UpdateStore) error
 	RemakeStoreSet(ctx context.Context, a RemakeStoreSet) error
 	DeleteStore(ctx context.Context, a DeleteStore) error
@@ -124,6 +125,12 @@ type StepDown struct {
 	Why
 }
 
+// ReverseStepDown asks a store to lead again what it is elected for.
+type ReverseStepDown struct {
+	Store string
+	Why
+}
+
 // UpdateStore has one store restarted with the new template: all from Ordinal on have it then.
 type UpdateStore struct {
 	Store   string
@@ -187,6 +194,9 @@ func (a SetStoreTemplate) Do(ctx context.Context, by Actor) error { return by.Se
 func (a StepDown) Do(ctx context.Context, by Actor) error { return by.StepDown(ctx, a) }
 
 // Do has an actor do it.
+func (a ReverseStepDown) Do(ctx context.Context, by Actor) error { return by.ReverseStepDown(ctx, a) }
+
+// Do has an actor do it.
 func (a UpdateStore) Do(ctx context.Context, by Actor) error { return by.UpdateStore(ctx, a) }
 
 // Do has an actor do it.
@@ -230,6 +240,7 @@ func (a StepDown) String() string {
 	}
 	return fmt.Sprintf("have %s give up what it leads", a.Store)
 }
+func (a ReverseStepDown) String() string { return fmt.Sprintf("have %s lead again", a.Store) }
 func (a UpdateStore) String() string { return fmt.Sprintf("restart %s with the new revision", a.Store) }
 func (a RemakeStoreSet) String() string {
 	return fmt.Sprintf("make the set of stores anew with revision %s, restarting none", a.Revision)

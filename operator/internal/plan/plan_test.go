@@ -197,6 +197,8 @@ var planned = []struct {
 	{name: "not while a new revision is tried on a shard", want: func(w *Spec) { w.ShardRevision, w.StoreRevision = "b", "b" }, s: func(s *Snapshot) { s.StoreSet.Template = "b" },
 		acts: []string{"create shard 3 at revision b"}, waits: []string{"stores: revision b is tried on a shard first"}},
 	{name: "not while updates are paused", want: func(w *Spec) { w.StoreRevision, w.UpdatePaused = "b", true }, waits: []string{"stores: updates are paused"}},
+	{name: "a store that is not to be restarted after all leads again", s: func(s *Snapshot) { s.Stores[2].SteppingDown = noon.Add(-time.Minute) },
+		acts: []string{"have store-2 lead again"}},
 	{name: "a bad revision stops at its first store", s: func(s *Snapshot) {
 		s.StoreSet.Template, s.StoreSet.Partition = "b", 2
 		s.Stores[2] = Store{Ordinal: 2, Name: "store-2", Revision: "b", Trouble: "CrashLoopBackOff"}

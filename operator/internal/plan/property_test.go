@@ -51,7 +51,7 @@ func (w *world) reached() error {
 		}
 	}
 	for _, st := range w.stores {
-		if st.Revision != w.want.StoreRevision || !st.Ready {
+		if st.Revision != w.want.StoreRevision || !st.Ready || !st.SteppingDown.IsZero() {
 			return fmt.Errorf("store %+v", st.Store)
 		}
 	}

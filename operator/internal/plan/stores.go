@@ -108,6 +108,7 @@ func growVolumes(p *Plan, volumes []Volume, want Spec) {
 // updateStores brings every store to the wanted number and revision, one at a time.
 func updateStores(p *Plan, s Snapshot, want Spec, now time.Time) {
 	set := *s.StoreSet
+	leadAgain(p, s.Stores, want)
 	outdated := slices.DeleteFunc(slices.Clone(s.Stores), func(st Store) bool { return !st.outdated(want) })
 	switch {
 	case set.Replicas > want.Stores:
@@ -132,6 +133,15 @@ func updateStores(p *Plan, s Snapshot, want Spec, now time.Time) {
 		return
 	}
 	restartNext(p, s, want, now, slices.MaxFunc(outdated, func(a, b Store) int { return cmp.Compare(a.Ordinal, b.Ordinal) }))
+}
+
+// leadAgain has stores lead again that have stepped down and are not to be restarted after all.
+func leadAgain(p *Plan, stores []Store, want Spec) {
+	for _, st := range stores {
+		if !st.SteppingDown.IsZero() && st.Ready && st.Reached && (want.UpdatePaused || !st.outdated(want)) {
+			p.do(ReverseStepDown{st.Name, "it is not to be restarted after all"})
+		}
+	}
 }
 
 // restartNext restarts a store if all others are well, after it has given up what it leads.

@@ -454,6 +454,15 @@ func (w *world) StepDown(_ context.Context, a StepDown) error {
 	return nil
 }
 
+func (w *world) ReverseStepDown(_ context.Context, a ReverseStepDown) error {
+	for _, st := range w.stores {
+		if st.Name == a.Store {
+			st.SteppingDown = time.Time{}
+		}
+	}
+	return nil
+}
+
 func (w *world) UpdateStore(_ context.Context, a UpdateStore) error {
 	if w.store(a.Ordinal).Trouble == "" && !w.wellBut(a.Ordinal) {
 		w.breach("%s is restarted while another store is not well", a.Store)

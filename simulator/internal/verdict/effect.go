@@ -73,7 +73,7 @@ func (e Effect) below(bound float64) (Verdict, string) {
 // pairsFor says how many pairs it would take for the interval to be no further than that from the change, if the change stays what it is:
 // the interval's width goes with one over the root of their number.
 func (e Effect) pairsFor(half float64) string {
-	pairs := math.Ceil(float64(e.Pairs) * math.Pow((e.High-e.Low)/2/half, 2) - 1e-9)
+	pairs := math.Ceil(float64(e.Pairs)*math.Pow((e.High-e.Low)/2/half, 2) - 1e-9)
 	if !(pairs < 10_000) {
 		return "no number of pairs that could be run"
 	}
