@@ -33,6 +33,22 @@ func holding(t *testing.T, s *bus.Store, partition int) (state jetstream.StreamS
 	return state
 }
 
+// postUntil posts one after the other, with random ids from id on, until stop is closed, and notes what was acknowledged, by position.
+func (r *region) postUntil(stop <-chan struct{}, log string, id uint64, mu *sync.Mutex, acked map[uint64]uint64) {
+	for ; ; id++ {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		if reply, err := r.try(log, "ann", postOf(log, id)); err == nil && reply.GetError() == nil {
+			mu.Lock()
+			acked[reply.GetPts()] = id
+			mu.Unlock()
+		}
+	}
+}
+
 // flood posts from many posters at once until done says so, and notes what was acknowledged.
 func (r *region) flood(t *testing.T, log string, from uint64, acked map[uint64]uint64, done func() bool) {
 	t.Helper()
@@ -40,20 +56,7 @@ func (r *region) flood(t *testing.T, log string, from uint64, acked map[uint64]u
 	var posters sync.WaitGroup
 	stop := make(chan struct{})
 	for p := range uint64(32) {
-		posters.Go(func() {
-			for id := from + p<<32 + 1; ; id++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if reply, err := r.try(log, "ann", postOf(log, id)); err == nil && reply.GetError() == nil {
-					mu.Lock()
-					acked[reply.GetPts()] = id
-					mu.Unlock()
-				}
-			}
-		})
+		posters.Go(func() { r.postUntil(stop, log, from+p<<32+1, &mu, acked) })
 	}
 	begun := time.Now()
 	for !done() && time.Since(begun) < 3*time.Minute {

@@ -145,20 +145,7 @@ func TestVolumeFilledUp(t *testing.T) {
 			stop := make(chan struct{})
 			var posters sync.WaitGroup
 			for p := range uint64(8) {
-				posters.Go(func() {
-					for id := p<<32 + 1; ; id++ {
-						select {
-						case <-stop:
-							return
-						default:
-						}
-						if reply, err := r.try(log, "ann", postOf(log, id)); err == nil && reply.GetError() == nil {
-							mu.Lock()
-							acked[reply.GetPts()] = id
-							mu.Unlock()
-						}
-					}
-				})
+				posters.Go(func() { r.postUntil(stop, log, p<<32+1, &mu, acked) })
 			}
 			posters.Go(func() { // what is done also where there is no room, until a write fails
 				for role := chatv1.Role_ROLE_BANNED; ; role = chatv1.Role_ROLE_MEMBER + chatv1.Role_ROLE_BANNED - role {

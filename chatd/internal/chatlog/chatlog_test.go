@@ -150,8 +150,9 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-func TestOldRepeats(t *testing.T) {
-	// More posts than a state remembers, one a millisecond.
+// manyPosts is a channel with more posts than a state remembers, one a millisecond, with ids from 1 on, and its events.
+func manyPosts(t *testing.T) (*chatlog.State, []*wire.StoredEvent) {
+	t.Helper()
 	s := &chatlog.State{ID: "x"}
 	c := create("ann", chatv1.LogKind_LOG_KIND_CHANNEL)
 	var events []*wire.StoredEvent
@@ -164,6 +165,11 @@ func TestOldRepeats(t *testing.T) {
 		c = post("ann", i+1, "hi")
 		c.NowMs = now + int64(i)
 	}
+	return s, events
+}
+
+func TestOldRepeats(t *testing.T) {
+	s, events := manyPosts(t)
 	repeat := post("ann", 10, "hi")
 	repeat.NowMs = now + 6000
 
@@ -238,18 +244,7 @@ func TestRecallAfterForgettingMore(t *testing.T) {
 // forgotten, but looked for, the further the further the clock is ahead.
 func TestRepeatsByAClockThatIsAhead(t *testing.T) {
 	for ahead, back := range map[time.Duration]time.Duration{time.Millisecond: 5 * time.Second, 5 * time.Second: 5 * time.Second, time.Hour: chatlog.RememberFor} {
-		s := &chatlog.State{ID: "x"}
-		c := create("ann", chatv1.LogKind_LOG_KIND_CHANNEL)
-		var events []*wire.StoredEvent
-		for i := range uint64(5000) {
-			d, err := carryOut(s, c)
-			if err != nil {
-				t.Fatal(err)
-			}
-			events = append(events, d.Event)
-			c = post("ann", i+1, "hi")
-			c.NowMs = now + int64(i)
-		}
+		s, events := manyPosts(t)
 		repeat := post("ann", 10, "hi")
 		repeat.NowMs = now + 5000
 		repeat.Post.FirstSentMs = repeat.NowMs + ahead.Milliseconds()

@@ -11,6 +11,8 @@ import (
 	"github.com/chatfleet/chatfleet/chatd/internal/token"
 )
 
+// What stands in for an issuer of tokens, for development: a key pair, and tokens signed with it.
+
 func keygenCommand() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{

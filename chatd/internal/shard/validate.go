@@ -11,6 +11,8 @@ import (
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
+// What a client's request may say, checked before anybody is asked: each fault names the field.
+
 const (
 	maxTitle       = 128 // characters
 	maxClientBytes = 64

@@ -11,6 +11,7 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
 )
 
+// junitSuite is a run as JUnit's XML has it, for pipelines: a case for each threshold.
 type junitSuite struct {
 	XMLName    xml.Name        `xml:"testsuite"`
 	Name       string          `xml:"name,attr"`

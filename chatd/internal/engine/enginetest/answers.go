@@ -13,6 +13,9 @@ import (
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
+// What is said to a session and by it, one message at a time: answers in their order, messages of every size and in fragments, and what
+// violates the protocol.
+
 var encodings = []engine.Encoding{engine.Protobuf, engine.JSON}
 
 func testAnswers(t *testing.T, s Suite) {

@@ -13,6 +13,8 @@ import (
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
+// How sessions end: closed by either side, silent, stuck, or with the engine; and that whatever was said before the end has been sent.
+
 func comeBack() *chatv1.ServerFrame {
 	return &chatv1.ServerFrame{Body: &chatv1.ServerFrame_ComeBack{ComeBack: &chatv1.ComeBack{AfterMs: 1000, Reason: "leaving"}}}
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
 )
 
+// Events that reach every session of a log, each once and in order; and readers that come late, or fall behind.
+
 func testFanOut(t *testing.T, s Suite) {
 	const sessions, events = 200, 30 // more sessions than are woken at once, see perconn
 	r := s.start(t, engine.Config{})

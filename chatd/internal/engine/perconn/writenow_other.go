@@ -4,6 +4,7 @@ package perconn
 
 import "syscall"
 
+// canWriteNow is false where a write always waits: then only writers write, which may.
 const canWriteNow = false
 
 // writeNow is not used where the system has no writes that do not wait.
