@@ -48,6 +48,7 @@ type Store struct {
 	made           atomic.Bool // the partitions' streams are there, and epochs is read
 	ready          atomic.Pointer[error]
 	room           *room
+	stepper        stepper
 	failed         chan error
 	broken         atomic.Bool // the embedded server cannot write its streams any more
 
@@ -100,6 +101,7 @@ func StartStore(cfg Config) (*Store, error) {
 	s.watchRoom(ctx)
 	if !s.alone() {
 		s.done.Go(func() { succession{s.srv}.watch(ctx) })
+		s.done.Go(func() { s.keepSteppingDown(ctx) })
 	}
 	return s, nil
 }
@@ -355,13 +357,14 @@ func (s *Store) probe(ctx context.Context) error {
 // Stop hands over what the store leads and ends it.
 func (s *Store) Stop() {
 	s.unready(errors.New("stopping"))
+	// While its owners still answer: each partition waits for its new owner only.
+	s.handOver()
 	s.cancel()
 	s.done.Wait()
 	s.appends.Close()
 	s.loads.close()
 	s.fetches.close()
 	if !s.alone() {
-		// Leaders move first, so that nobody waits for an election.
 		s.srv.LameDuckShutdown()
 	}
 	s.srv.Shutdown()

@@ -253,6 +253,13 @@ func printStatus(out io.Writer, s *adminv1.StatusResponse) error {
 	}
 	if s.GetRole() != adminv1.StatusResponse_ROLE_SHARD {
 		row("leads", "%d of %d partitions %v", len(s.GetLeads()), s.GetPartitions(), s.GetLeads())
+		row("copies", "%d groups, %d of them led here, %d not current", s.GetGroups(), s.GetGroupsLed(), s.GetGroupsBehindTotal())
+		for _, b := range s.GetGroupsBehind() {
+			row("", "%s: %s", b.GetGroup(), b.GetWhy())
+		}
+		if d := s.GetStepDown(); d != nil {
+			row("steps down", "%s", stepDownLine(d))
+		}
 		if full := s.GetFullStore(); full != "" {
 			row("full", "the volume of store %s: posts are refused in the whole region until it has room", full)
 		}

@@ -30,7 +30,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.AddCommand(serveCommand(), keygenCommand(), tokenCommand(), referenceCommand())
-	root.AddCommand(statusCommand(), drainCommand(), revokeCommand())
+	root.AddCommand(statusCommand(), drainCommand(), stepDownCommand(), revokeCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	running := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { running = true }

@@ -141,6 +141,7 @@ func (n *node) status() *adminv1.StatusResponse {
 		}
 		s.LeadsMetadata = n.store.LeadsMetadata()
 		s.FullStore = n.store.FullStore()
+		groupsInto(s, n.store)
 	}
 	if n.shard != nil {
 		s.Sessions, s.AttachedLogs = uint32(n.shard.Sessions()), uint32(n.shard.AttachedLogs())
