@@ -14,7 +14,7 @@ import (
 )
 
 // adminMethods are those of the admin service, and one that is not there.
-var adminMethods = []string{"Status", "BeginDrain", "ReverseDrain", "Shed", "Revoke", "Explode"}
+var adminMethods = []string{"Status", "BeginDrain", "ReverseDrain", "Shed", "Revoke", "SetClock", "Explode"}
 
 // seedAdmin adds bodies of every method, good and bad ones, in both encodings.
 func seedAdmin(f *testing.F) {

@@ -19,7 +19,7 @@ type behind struct {
 	done chan struct{} // closed once all is taken, after line is
 }
 
-func newBehind(p *partition, delay func(append int) time.Duration) *behind {
+func newBehind(p *partition, delay func(n int) time.Duration) *behind {
 	b := &behind{newJournal(p), make(chan func(), 100_000), make(chan struct{})}
 	go func() {
 		defer close(b.done)
@@ -70,7 +70,7 @@ func termsEnded(t *testing.T, r *prometheus.Registry) (n int) {
 func TestASlowStreamEndsNoTerm(t *testing.T) {
 	const posts = 400
 	for name, c := range map[string]struct {
-		delay func(append int) time.Duration
+		delay func(n int) time.Duration
 		ended int // at most
 	}{
 		"each append takes its time": {func(int) time.Duration { return 20 * time.Millisecond }, 0},
