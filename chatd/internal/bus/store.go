@@ -102,6 +102,7 @@ func StartStore(cfg Config) (*Store, error) {
 	if !s.alone() {
 		s.done.Go(func() { succession{s.srv}.watch(ctx) })
 		s.done.Go(func() { s.keepSteppingDown(ctx) })
+		s.done.Go(func() { s.keepGrowing(ctx) })
 	}
 	return s, nil
 }
@@ -246,7 +247,7 @@ func (s *Store) readEpochs(ctx context.Context) error {
 func (s *Store) makeStreams(ctx context.Context) (bool, error) {
 	if !s.alone() {
 		if !s.srv.JetStreamIsLeader() {
-			return s.haveStreams(), nil
+			return s.haveStreams(ctx)
 		}
 		if have := len(s.srv.JetStreamClusterPeers()); have < s.cfg.Replicas {
 			return false, fmt.Errorf("%d stores have met, %d are needed", have, s.cfg.Replicas)
@@ -301,16 +302,6 @@ func (s *Store) makeStream(ctx context.Context, c jetstream.StreamConfig) error 
 // alone reports whether this is the only store, which leads everything and elects nobody.
 func (s *Store) alone() bool { return len(s.cfg.Peers) <= 1 }
 
-func (s *Store) haveStreams() bool {
-	for p := range s.cfg.Partitions {
-		if !s.srv.JetStreamIsStreamAssigned(account, s.subjects.logStream(p)) ||
-			!s.srv.JetStreamIsStreamAssigned(account, s.subjects.stateStream(p)) {
-			return false
-		}
-	}
-	return true
-}
-
 // Ready is nil if the store keeps up and every partition has an owner that answers, else it says what is missing.
 func (s *Store) Ready() error { return *s.ready.Load() }
 
@@ -344,7 +335,8 @@ func (s *Store) probe(ctx context.Context) error {
 		return errors.New("the partitions' streams are not there yet")
 	}
 	for p := range s.cfg.Partitions {
-		if !s.alone() && !s.srv.JetStreamIsStreamCurrent(account, s.subjects.stateStream(p)) {
+		state := s.subjects.stateStream(p)
+		if !s.alone() && s.srv.JetStreamIsStreamAssigned(account, state) && !s.srv.JetStreamIsStreamCurrent(account, state) {
 			return fmt.Errorf("the snapshots of partition %d are catching up", p)
 		}
 		if _, err := s.loads.conns[0].RequestWithContext(ctx, s.subjects.owner(p), body); err != nil {
