@@ -25,8 +25,10 @@ type page struct {
 	Tiles       []tile
 
 	Thresholds []thresholdRow
-	Broadcasts []broadcastRow
-	FaultKinds []faultKind
+	// All broadcasts, or the slowest of many.
+	Broadcasts     []broadcastRow
+	MoreBroadcasts int
+	FaultKinds     []faultKind
 	// The actions there were, for the legend of the marks.
 	FaultMarks []string
 	Faults     []faultRow
@@ -107,9 +109,10 @@ func makePage(r Report) page {
 	for _, t := range r.Thresholds {
 		p.Thresholds = append(p.Thresholds, thresholdRowOf(t))
 	}
-	for i, b := range r.Broadcasts {
-		p.Broadcasts = append(p.Broadcasts, broadcastRowOf(i+1, b))
+	for _, i := range slowest(r.Broadcasts) {
+		p.Broadcasts = append(p.Broadcasts, broadcastRowOf(i+1, r.Broadcasts[i]))
 	}
+	p.MoreBroadcasts = len(r.Broadcasts) - len(p.Broadcasts)
 	for _, f := range r.Faults {
 		p.Faults = append(p.Faults, faultRowOf(f))
 	}
@@ -299,6 +302,24 @@ func thresholdRowOf(t Threshold) thresholdRow {
 		row.SamplesText += fmt.Sprintf(" in %d blocks", t.Blocks)
 	}
 	return row
+}
+
+// shownBroadcasts is how many broadcasts a page lists one by one.
+const shownBroadcasts = 40
+
+// slowest is the places of the broadcasts that a page lists, in their order: all, or of many those that took the longest to reach 99.9 %.
+func slowest(broadcasts []Broadcast) []int {
+	places := make([]int, len(broadcasts))
+	for i := range places {
+		places[i] = i
+	}
+	if len(places) > shownBroadcasts {
+		slices.SortStableFunc(places, func(i, j int) int {
+			return cmp.Compare(float64(broadcasts[j].TimeTo999Ms), float64(broadcasts[i].TimeTo999Ms))
+		})
+		places = slices.Sorted(slices.Values(places[:shownBroadcasts]))
+	}
+	return places
 }
 
 func broadcastRowOf(number int, b Broadcast) broadcastRow {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,5 +38,25 @@ func TestWhatFiguresAreOf(t *testing.T) {
 		if strings.Contains(got.Note, "a second") != want {
 			t.Errorf("%v ms: %s", ms, got.Note)
 		}
+	}
+}
+
+func TestAPageListsTheSlowestOfManyBroadcasts(t *testing.T) {
+	many := make([]Broadcast, 3*shownBroadcasts)
+	for i := range many {
+		many[i].TimeTo999Ms = Millis(i % 100)
+	}
+	many[7].TimeTo999Ms = Millis(math.Inf(1)) // not all sessions were reached
+	places := slowest(many)
+	if len(places) != shownBroadcasts || places[0] != 7 || !slices.IsSorted(places) {
+		t.Errorf("%d places: %v", len(places), places)
+	}
+	for _, i := range places[1:] {
+		if many[i].TimeTo999Ms < 60 {
+			t.Errorf("broadcast %d with %v ms is listed", i, many[i].TimeTo999Ms)
+		}
+	}
+	if all := slowest(many[:shownBroadcasts]); len(all) != shownBroadcasts {
+		t.Errorf("%d of %d are listed", len(all), shownBroadcasts)
 	}
 }
