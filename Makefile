@@ -10,6 +10,10 @@ OUT       = out
 # Where the demo's and other scenarios' fleets run.
 LOCAL    ?= stores=3,shards=4
 
+# The programs that have an image, each a folder with a main package, and what they are built for.
+IMAGES    ?= chatd simulator $(patsubst %/main.go,%,$(wildcard operator/main.go))
+PLATFORMS ?= linux/amd64,linux/arm64
+
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
@@ -53,6 +57,7 @@ lint: ## Check formatting, generated code, module files and the linters' finding
 	$(BUF) lint
 	.ci/crd --check
 	$(LINT) run
+	cd .ci/tools/images && $(GO) mod tidy -diff && $(GO) tool -modfile=$(CURDIR)/.ci/tools/lint/go.mod golangci-lint run
 
 .PHONY: fmt
 fmt: ## Format all Go code
@@ -74,6 +79,18 @@ generate-api: ## Regenerate what comes from api/v1alpha1: config/crd, deep copie
 .PHONY: scenario
 scenario: build ## Run one scenario on a local fleet: make scenario NAME=smoke [LOCAL=stores=3,shards=4]
 	$(BIN)/simulator run scenarios/$(NAME).yaml --local $(LOCAL) --out $(OUT)/$(NAME)
+
+.PHONY: images
+images: ## Pack container images into out/images: make images [TAG=…] [REGISTRY=host/path to push] [PLATFORMS=linux/amd64]
+	@echo 'images: $(strip $(IMAGES)) for $(PLATFORMS); about 5 minutes from nothing on 2 cores, 2 seconds when nothing has changed'
+	@mkdir -p $(BIN)/tools
+	$(GO) build -C .ci/tools/images -o $(CURDIR)/$(BIN)/tools/images .
+	$(BIN)/tools/images -go $(GO) -platforms $(PLATFORMS) -out $(OUT)/images -binaries $(BIN)/images -tag '$(TAG)' -registry '$(REGISTRY)' $(IMAGES)
+
+.PHONY: images-test
+images-test: ## Pack the newest commit twice and compare; check what is in the images, and run them, about 2 minutes
+	@echo 'images-test: tests of the tool, then all images twice from the newest commit; about 2 minutes, 5 more from nothing on 2 cores'
+	$(GO) test -C .ci/tools/images -count=1 . -project=$(CURDIR) $(IMAGES)
 
 .PHONY: bench
 bench: ## Run the Go benchmarks of the hot paths
