@@ -192,8 +192,14 @@ func TestStoreRestarts(t *testing.T) {
 				if _, err := here.BeginStepDown(true); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(500 * time.Millisecond)
+				eventually(t, func() error {
+					if d := here.SteppingDown(); d.Left > 0 {
+						return fmt.Errorf("%d groups are left", d.Left)
+					}
+					return nil
+				})
 				here.ReverseStepDown()
+				time.Sleep(time.Second) // what waited for that is no part of what is looked at
 				p.mu.Lock()
 				p.worst = 0
 				p.mu.Unlock()
