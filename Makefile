@@ -90,7 +90,7 @@ images: ## Pack container images into out/images: make images [TAG=…] [REGISTR
 .PHONY: images-test
 images-test: ## Pack the newest commit twice and compare; check what is in the images, and run them, about 2 minutes
 	@echo 'images-test: tests of the tool, then all images twice from the newest commit; about 2 minutes, 5 more from nothing on 2 cores'
-	$(GO) test -C .ci/tools/images -count=1 . -project=$(CURDIR) $(IMAGES)
+	$(GO) test -C .ci/tools/images -count=1 -timeout 30m . -project=$(CURDIR) $(IMAGES)
 
 .PHONY: bench
 bench: ## Run the Go benchmarks of the hot paths
