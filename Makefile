@@ -43,10 +43,10 @@ test: ## Run all tests with the race detector, about 8 minutes on 2 cores, less 
 ##@ While working
 
 .PHONY: build
-build: ## Build chatd and the simulator into bin/
-	@echo 'build: $(BIN)/chatd and $(BIN)/simulator, about 2 minutes the first time'
+build: ## Build chatd, the simulator and the operator into bin/
+	@echo 'build: $(BIN)/chatd, $(BIN)/simulator and $(BIN)/operator, about 3 minutes the first time'
 	@mkdir -p $(BIN)
-	$(GO) build -trimpath -o $(BIN)/ ./chatd ./simulator
+	$(GO) build -trimpath -o $(BIN)/ ./chatd ./simulator ./operator
 
 .PHONY: lint
 lint: ## Check formatting, generated code, module files and the linters' findings

@@ -241,7 +241,7 @@ func (a StepDown) String() string {
 	return fmt.Sprintf("have %s give up what it leads", a.Store)
 }
 func (a ReverseStepDown) String() string { return fmt.Sprintf("have %s lead again", a.Store) }
-func (a UpdateStore) String() string { return fmt.Sprintf("restart %s with the new revision", a.Store) }
+func (a UpdateStore) String() string     { return fmt.Sprintf("restart %s with the new revision", a.Store) }
 func (a RemakeStoreSet) String() string {
 	return fmt.Sprintf("make the set of stores anew with revision %s, restarting none", a.Revision)
 }

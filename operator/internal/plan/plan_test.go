@@ -230,6 +230,13 @@ var planned = []struct {
 		acts: []string{"have 3 stores", "create shard 0 at revision a"}},
 }
 
+func spec() Spec {
+	return Spec{
+		Shards: 3, ShardRevision: "a", StoreRevision: "a", Surge: 1, AtOnce: 1, Stores: 3,
+		Drain: Drain{SessionsPerSecond: 50, Timeout: time.Minute}, StoreSoak: 10 * time.Second, VolumeBytes: 1 << 30,
+	}
+}
+
 func TestNext(t *testing.T) {
 	for _, tt := range planned {
 		t.Run(tt.name, func(t *testing.T) {

@@ -44,7 +44,7 @@ func (f *fleet) rebalance() {
 
 // stopSheds calls sheds off where shards leave, or where the pace has become lower than theirs together: both share one pace.
 func (f *fleet) stopSheds() {
-	shedders := f.pick(func(sh Shard) bool { return sh.live() && sh.Leaving.State == Shedding })
+	shedders := f.pick(func(sh Shard) bool { return sh.Live() && sh.Leaving.State == Shedding })
 	pace := 0
 	for _, i := range shedders {
 		pace += f.shards[i].Leaving.PerSecond

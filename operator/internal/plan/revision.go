@@ -44,7 +44,7 @@ func fallback(s Snapshot, proven map[string]int64, wanted string) string {
 		if _, ok := proven[sh.Revision]; ok && sh.Revision != wanted {
 			count[sh.Revision]++
 		}
-		reached = reached || sh.Revision == wanted && sh.live()
+		reached = reached || sh.Revision == wanted && sh.Live()
 	}
 	if _, ok := proven[wanted]; ok && reached && len(count) == 0 {
 		return ""
@@ -85,7 +85,7 @@ func (r *rollOut) prove(p *Plan, s Snapshot, now time.Time) {
 		r.proven = true
 		return
 	}
-	first := slices.IndexFunc(s.Shards, func(sh Shard) bool { return sh.Revision == r.wanted && sh.live() })
+	first := slices.IndexFunc(s.Shards, func(sh Shard) bool { return sh.Revision == r.wanted && sh.Live() })
 	if r.fallback != "" && first >= 0 && !r.paused {
 		sh := s.Shards[first]
 		p.wait("shards", "revision "+r.wanted+" is tried on one shard first: "+sh.Name+" "+sh.state()+"; the others keep "+r.fallback)

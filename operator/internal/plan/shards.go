@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// live says that a shard is there to stay: it counts as one of those that are wanted, ready or not.
-func (sh Shard) live() bool { return sh.present() && sh.Mark == nil }
+// Live says that a shard is there to stay: it counts as one of those that are wanted, ready or not.
+func (sh Shard) Live() bool { return sh.present() && sh.Mark == nil }
 
 // present says that nobody has given the shard's pod up.
 func (sh Shard) present() bool { return !sh.Deleting && !sh.NodeLost && !sh.Ended }
@@ -50,7 +50,7 @@ type fleet struct {
 // count is how many live shards there are, and how many of them have the wanted revision.
 func (f *fleet) count() (live, wanted int) {
 	for _, sh := range f.shards {
-		if sh.live() {
+		if sh.Live() {
 			live++
 			if sh.Revision == f.wanted {
 				wanted++
@@ -119,7 +119,7 @@ func (f *fleet) revive() {
 		sh.Mark = nil
 	}
 	for _, sh := range f.shards {
-		if sh.live() && sh.Reached && (sh.Leaving.State == Draining || sh.Leaving.State == Drained) {
+		if sh.Live() && sh.Reached && (sh.Leaving.State == Draining || sh.Leaving.State == Drained) {
 			f.do(ReverseDrain{sh.Name, "it is not to leave"})
 		}
 	}
@@ -179,7 +179,7 @@ func (f *fleet) scaleIn() {
 	}
 	for {
 		candidates := f.tooMany()
-		if ready := len(f.pick(func(sh Shard) bool { return sh.live() && sh.Ready })); ready <= f.want.Shards {
+		if ready := len(f.pick(func(sh Shard) bool { return sh.Live() && sh.Ready })); ready <= f.want.Shards {
 			candidates = slices.DeleteFunc(candidates, func(i int) bool { return f.shards[i].Ready })
 		}
 		if len(candidates) == 0 {
@@ -194,7 +194,7 @@ func (f *fleet) scaleIn() {
 // tooMany is the live shards of which one has to go; none if there are no more than there may be.
 func (f *fleet) tooMany() []int {
 	live, wanted := f.count()
-	all := f.pick(func(sh Shard) bool { return sh.live() && sh.Name != "" })
+	all := f.pick(func(sh Shard) bool { return sh.Live() && sh.Name != "" })
 	if f.want.Hibernate {
 		return all
 	}
@@ -226,7 +226,7 @@ func (f *fleet) tooMany() []int {
 func (f *fleet) leastMissed(of []int) int {
 	inZone := map[string]int{}
 	for _, sh := range f.shards {
-		if sh.live() {
+		if sh.Live() {
 			inZone[sh.Zone]++
 		}
 	}
@@ -252,7 +252,7 @@ func (f *fleet) replace() {
 	if f.want.Hibernate || f.held() {
 		return
 	}
-	outdated := f.pick(func(sh Shard) bool { return sh.live() && sh.Name != "" && sh.Revision != f.wanted })
+	outdated := f.pick(func(sh Shard) bool { return sh.Live() && sh.Name != "" && sh.Revision != f.wanted })
 	if len(outdated) == 0 {
 		return
 	}
@@ -264,7 +264,7 @@ func (f *fleet) replace() {
 		f.wait("shards", "the stores get their revision first")
 		return
 	}
-	ready := len(f.pick(func(sh Shard) bool { return sh.live() && sh.Ready }))
+	ready := len(f.pick(func(sh Shard) bool { return sh.Live() && sh.Ready }))
 	spare := ready - f.want.Shards + max(0, f.want.AtOnce-f.want.Surge)
 	places := max(1, f.want.AtOnce) - len(f.pick(func(sh Shard) bool { return sh.Mark != nil && sh.Mark.Cause == RollOut && sh.present() }))
 	if f.tries() {
@@ -283,7 +283,7 @@ func (f *fleet) replace() {
 		f.do(MarkShard{sh.Name, RollOut, Why("revision " + f.wanted + " takes the place of " + sh.Revision)})
 		sh.Mark = &Mark{Since: f.now, Cause: RollOut}
 	}
-	if left := len(f.pick(func(sh Shard) bool { return sh.live() && sh.Name != "" && sh.Revision != f.wanted })); left > 0 {
+	if left := len(f.pick(func(sh Shard) bool { return sh.Live() && sh.Name != "" && sh.Revision != f.wanted })); left > 0 {
 		f.wait("shards", fmt.Sprintf("%d of other revisions wait for their turn", left))
 	}
 }

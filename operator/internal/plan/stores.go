@@ -166,11 +166,11 @@ func restartNext(p *Plan, s Snapshot, want Spec, now time.Time, next Store) {
 	}
 }
 
-// mendOutOfTurn gives the wanted revision to a store that does not run with the one that it has, while all others are well and those above
-// it have not had their turn. A set knows no such order: it is made anew around its pods, and then makes this one's with the new template.
+// mendOutOfTurn gives the wanted revision to a store that does not run with the one that it has, while those above it have not had their turn. The
+// others lose nothing by that, however they are. A set knows no such order: it is made anew around its pods, and then makes this one's with the new template.
 func mendOutOfTurn(p *Plan, s Snapshot, want Spec) bool {
 	i := slices.IndexFunc(s.Stores, func(st Store) bool { return st.Trouble != "" && st.outdated(want) && !st.Deleting && !st.NodeLost })
-	if i < 0 || unfit(s.Stores, s.Stores[i].Ordinal) != "" {
+	if i < 0 {
 		return false
 	}
 	broken := s.Stores[i]

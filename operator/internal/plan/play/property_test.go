@@ -1,7 +1,6 @@
-package plan
+package play
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -9,53 +8,15 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/chatfleet/chatfleet/operator/internal/plan"
 )
 
-func spec() Spec {
-	return Spec{
+func spec() plan.Spec {
+	return plan.Spec{
 		Shards: 3, ShardRevision: "a", StoreRevision: "a", Surge: 1, AtOnce: 1, Stores: 3,
-		Drain: Drain{SessionsPerSecond: 50, Timeout: time.Minute}, StoreSoak: 10 * time.Second, VolumeBytes: 1 << 30,
+		Drain: plan.Drain{SessionsPerSecond: 50, Timeout: time.Minute}, StoreSoak: 10 * time.Second, VolumeBytes: 1 << 30,
 	}
-}
-
-// settle plays until nothing is planned and nothing moves for half a minute, for at most an hour.
-func (w *world) settle() error {
-	quiet := 0
-	var p Plan
-	for range 3600 {
-		p = w.reconcile(-1)
-		w.step()
-		if len(p.Actions) > 0 || len(p.Waiting) > 0 {
-			quiet = 0
-			continue
-		}
-		if quiet++; quiet > 30 {
-			return w.reached()
-		}
-	}
-	return fmt.Errorf("still at it after an hour: %v, waiting %v", p.Actions, p.Waiting)
-}
-
-// reached says what is not as it is wanted.
-func (w *world) reached() error {
-	shards, stores := w.want.Shards, w.want.Stores
-	if w.want.Hibernate {
-		shards, stores = 0, 0
-	}
-	if len(w.shards) != shards || len(w.stores) != stores {
-		return fmt.Errorf("%d shards and %d stores, want %d and %d", len(w.shards), len(w.stores), shards, stores)
-	}
-	for _, sh := range w.shards {
-		if sh.Revision != w.want.ShardRevision || !sh.Ready || sh.Mark != nil || sh.Leaving.State != Staying {
-			return fmt.Errorf("shard %+v", sh.Shard)
-		}
-	}
-	for _, st := range w.stores {
-		if st.Revision != w.want.StoreRevision || !st.Ready || !st.SteppingDown.IsZero() {
-			return fmt.Errorf("store %+v", st.Store)
-		}
-	}
-	return nil
 }
 
 // disturb does one thing that people, nodes or the API server do.
@@ -128,7 +89,7 @@ func TestFleetAlwaysSettles(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%+v: %v", w.want, err)
 		}
-		if p := Next(w.snapshot(), w.want, w.now.Add(time.Hour)); len(p.Actions) > 0 || p.Again != 0 {
+		if p := plan.Next(w.snapshot(), w.want, w.now.Add(time.Hour)); len(p.Actions) > 0 || p.Again != 0 {
 			t.Fatalf("a settled fleet is not left alone: %v, again in %v", p.Actions, p.Again)
 		}
 	})
@@ -148,14 +109,14 @@ func TestPlanDoesNotDependOnOrder(t *testing.T) {
 		}
 		s := w.snapshot()
 		before := w.snapshot()
-		one := Next(s, w.want, w.now)
+		one := plan.Next(s, w.want, w.now)
 		for range 5 {
-			if two := Next(w.snapshot(), w.want, w.now); !reflect.DeepEqual(one, two) {
+			if two := plan.Next(w.snapshot(), w.want, w.now); !reflect.DeepEqual(one, two) {
 				t.Fatalf("%v\n%v", one, two)
 			}
 		}
-		slices.SortFunc(before.Shards, func(a, b Shard) int { return a.Index - b.Index })
-		slices.SortFunc(s.Shards, func(a, b Shard) int { return a.Index - b.Index })
+		slices.SortFunc(before.Shards, func(a, b plan.Shard) int { return a.Index - b.Index })
+		slices.SortFunc(s.Shards, func(a, b plan.Shard) int { return a.Index - b.Index })
 		if !reflect.DeepEqual(s.Shards, before.Shards) {
 			t.Fatal("planning changed the snapshot")
 		}
@@ -172,7 +133,7 @@ func TestDoneTwiceIsDoneOnce(t *testing.T) {
 			w.want.ShardRevision, w.want.StoreRevision = revision, revision
 			for range rapid.IntRange(1, 120).Draw(t, "seconds") {
 				w.wantRevision()
-				p := Next(w.snapshot(), w.want, w.now)
+				p := plan.Next(w.snapshot(), w.want, w.now)
 				for range 2 {
 					for _, a := range p.Actions {
 						_ = a.Do(t.Context(), w)
