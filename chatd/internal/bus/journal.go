@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 
 	"github.com/chatfleet/chatfleet/chatd/internal/owner"
 )
+
+// probeSubject is the last token of a probe's subject, which is never stored.
+const probeSubject = "-probe"
 
 // checkpointSubject is the last token of the checkpoint's subject; no log id has a hyphen.
 const checkpointSubject = "-checkpoint"
@@ -29,6 +33,8 @@ const (
 	readTimeout   = 2 * time.Second
 	// putTimeout bounds one write to the state stream.
 	putTimeout = 5 * time.Second
+	// beyond every sequence: an append that expects it to be the last is refused, and told which is.
+	beyond = math.MaxInt64
 	// wrongLastSequence is the JetStream API's error code of an append that expected another sequence.
 	wrongLastSequence = 10071
 )
@@ -162,6 +168,38 @@ func (j *journal) Tail(ctx context.Context, after uint64, visit func(uint64, []b
 type hole struct{ from, to uint64 }
 
 var errHole = errors.New("messages of a batch are missing")
+
+// Last implements owner.Journal. The stream's leader tells it to an append that it refuses.
+func (j *journal) Last(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	probe := &nats.Msg{
+		Subject: j.log(j.partition, probeSubject),
+		Header:  nats.Header{nats.ExpectedLastSeqHdr: []string{strconv.FormatUint(beyond, 10)}},
+	}
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		m, err := j.appends.RequestMsgWithContext(ctx, probe)
+		if errors.Is(err, nats.ErrNoResponders) { // the new leader does not listen yet
+			select {
+			case <-time.After(pause):
+				continue
+			case <-ctx.Done():
+			}
+		}
+		if err != nil {
+			return 0, err
+		}
+		var last uint64
+		out := outcome(m)
+		if !errors.Is(out.Err, owner.ErrRevision) {
+			return 0, fmt.Errorf("a probe of the stream that must be refused: %w, sequence %d", out.Err, out.Seq)
+		}
+		if _, err := fmt.Sscanf(out.Err.Error(), owner.ErrRevision.Error()+": wrong last sequence: %d", &last); err != nil {
+			return 0, fmt.Errorf("the stream's refusal %q names no sequence: %w", out.Err.Error(), err)
+		}
+		return last, nil
+	}
+}
 
 // Range implements owner.Journal.
 func (j *journal) Range(ctx context.Context, from uint64, n int, visit func(uint64, []byte)) error {

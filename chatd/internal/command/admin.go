@@ -165,6 +165,12 @@ func (a *admin) reverse(ctx context.Context) (*adminv1.Drain, error) {
 	return r.Msg.GetDrain(), nil
 }
 
+// refusedAtOnce reports whether an error is what a command sees of a member that does not take its certificate: the alert, or, where the
+// connection is gone before that is read, an HTTP/2 connection that never came to be.
+func refusedAtOnce(message string) bool {
+	return strings.Contains(message, "tls: ") || strings.Contains(message, "client conn could not be established")
+}
+
 // explain says what to do about an error.
 func (a *admin) explain(err error) error {
 	var refused *connect.Error
@@ -177,7 +183,7 @@ func (a *admin) explain(err error) error {
 		case connect.CodeUnimplemented:
 			return fmt.Errorf("%s answers, but not as an admin port of chatd of this version: %s", a.addr, refused.Message())
 		case connect.CodeUnavailable:
-			if errors.Is(err, certs.ErrRefused) || strings.Contains(refused.Message(), "tls: ") {
+			if errors.Is(err, certs.ErrRefused) || refusedAtOnce(refused.Message()) {
 				return fmt.Errorf("the admin port %s and this command do not trust each other: %s; --tls-directory names a certificate for the role %s of the member's fleet",
 					a.addr, refused.Message(), certs.Operator)
 			}

@@ -14,7 +14,7 @@ import (
 )
 
 // adminMethods are those of the admin service, and one that is not there.
-var adminMethods = []string{"Status", "BeginDrain", "ReverseDrain", "Shed", "Revoke", "SetClock", "Explode"}
+var adminMethods = []string{"Status", "BeginDrain", "ReverseDrain", "Shed", "Revoke", "SetClock", "StepDown", "ReverseStepDown", "Explode"}
 
 // seedAdmin adds bodies of every method, good and bad ones, in both encodings.
 func seedAdmin(f *testing.F) {
@@ -22,6 +22,7 @@ func seedAdmin(f *testing.F) {
 	for i, m := range []proto.Message{
 		&adminv1.StatusRequest{}, &adminv1.BeginDrainRequest{Pace: &adminv1.Pace{SessionsPerSecond: 5, TimeoutMs: 1000, ComeBackAfterMs: 700, Reason: "a new version"}},
 		&adminv1.ReverseDrainRequest{}, &adminv1.ShedRequest{KeepSessions: &keep}, &adminv1.RevokeRequest{What: &adminv1.RevokeRequest_User{User: "ann"}}, &adminv1.RevokeRequest{What: &adminv1.RevokeRequest_Session{Session: "s"}},
+		&adminv1.StepDownRequest{Metadata: true}, &adminv1.ReverseStepDownRequest{},
 	} {
 		data, err := proto.Marshal(m)
 		if err != nil {

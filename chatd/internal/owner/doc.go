@@ -19,6 +19,12 @@
 // whose predecessor in the stream is not the one its writer meant is void: every reader of the stream (a take-over) sees that
 // from the stream alone and passes over it. Its writer never answered for it, because the refusal of 1 ended its term.
 //
+// # What is refused, and what is read
+//
+// Only an append has that fence: what a term says without one is as good as the tail that it has read. So a take-over asks the stream's leader
+// where the tail ends, and believes no replica that has less. An append of the owner before may still arrive behind that. Until the term
+// has an event of its own in the stream, it asks again before it refuses anything, and with every tick; if there is more, the term ends.
+//
 // # State and checkpoints
 //
 // A log's state is kept in memory while it is in use and, as a snapshot, in the partition's state stream. A checkpoint

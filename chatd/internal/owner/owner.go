@@ -18,8 +18,10 @@ type Journal interface {
 	// Appender begins a pipeline of appends to the log stream. The one before it is no longer used.
 	Appender() (Appender, error)
 	// Tail visits every message of the log stream after the sequence, in order, and returns the last sequence of the stream. It reads
-	// what this store has; if that is not all, the fence will say so.
+	// what one replica has, which need not be all of it.
 	Tail(ctx context.Context, after uint64, visit func(seq uint64, event []byte) error) (last uint64, err error)
+	// Last is the log stream's last sequence, as its leader knows it: it counts what is stored, and what is about to be.
+	Last(ctx context.Context) (uint64, error)
 	// At reads one message of the log stream; ErrNotFound if it is not there.
 	At(ctx context.Context, seq uint64) ([]byte, error)
 	// Range visits at most n messages of the log stream from the sequence on, in order; also those that are void.

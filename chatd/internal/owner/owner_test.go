@@ -146,6 +146,12 @@ func (j *journal) Tail(_ context.Context, after uint64, visit func(uint64, []byt
 	}
 }
 
+func (j *journal) Last(context.Context) (uint64, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return uint64(len(j.events)), nil
+}
+
 func (j *journal) At(_ context.Context, seq uint64) ([]byte, error) {
 	event, ok := j.at(seq)
 	if !ok {

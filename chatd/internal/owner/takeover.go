@@ -3,11 +3,15 @@ package owner
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/wire"
 )
+
+// tailPatience bounds how long a take-over waits for a replica that is behind, before it begins anew.
+const tailPatience = 5 * time.Second
 
 // stored is an event and where it stands.
 type stored struct {
@@ -48,7 +52,7 @@ func (o *Owner) takeOver(ctx context.Context, id uint64) (*term, error) {
 	t.clock.notBefore(base.TimeMs)
 	links := chain{base.Term, base.Void}
 	before := base.Seq
-	last, err := o.cfg.Journal.Tail(ctx, base.Seq, func(seq uint64, data []byte) error {
+	last, err := o.readTail(ctx, base.Seq, func(seq uint64, data []byte) error {
 		if err := inTail(seq, before); err != nil {
 			return err
 		}
@@ -73,7 +77,30 @@ func (o *Owner) takeOver(ctx context.Context, id uint64) (*term, error) {
 	if err != nil {
 		return nil, wrap(err, "reading the tail of partition %d after sequence %d", o.cfg.Partition, base.Seq)
 	}
-	t.lastSeq, t.settledSeq, t.prev = last, last, links
+	t.lastSeq, t.settledSeq, t.inheritedSeq, t.prev = last, last, last, links
 	t.appender, err = o.cfg.Journal.Appender()
 	return t, wrap(err, "preparing to append to partition %d", o.cfg.Partition)
+}
+
+// readTail visits every message of the log stream after the sequence, and returns the last one's. A replica that is behind, or that is being
+// stopped and finds nothing any more, is not believed: the stream's leader says where the tail ends.
+func (o *Owner) readTail(ctx context.Context, after uint64, visit func(uint64, []byte) error) (uint64, error) {
+	for begun, pause := time.Now(), time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		end, err := o.cfg.Journal.Last(ctx)
+		if err != nil {
+			return 0, wrap(err, "asking for the last sequence")
+		}
+		last, err := o.cfg.Journal.Tail(ctx, after, visit)
+		switch {
+		case err != nil:
+			return 0, err
+		case last >= end:
+			return last, nil
+		case time.Since(begun) > tailPatience:
+			return 0, fmt.Errorf("the replica that answers has events up to sequence %d of %d", last, end)
+		}
+		o.cfg.Logger.Debug("the replica that was read is behind; reading on", "partition", o.cfg.Partition, "has", last, "of", end)
+		after = last
+		sleep(ctx, pause)
+	}
 }

@@ -33,8 +33,13 @@ type term struct {
 
 	// lastSeq is the sequence given to the newest event, acknowledged or not; settledSeq that of the newest acknowledged one.
 	lastSeq, settledSeq uint64
-	appender            Appender
-	pending             []pending // not yet acknowledged, ascending sequences
+	// inheritedSeq is where lastSeq began.
+	inheritedSeq uint64
+	// unconfirmed is to be done once the stream is known to hold nothing else; confirming: its leader is being asked.
+	unconfirmed []func()
+	confirming  bool
+	appender    Appender
+	pending     []pending // not yet acknowledged, ascending sequences
 
 	logs map[string]*entry
 	// inherited are the logs of the tail that are still to be loaded; background is how many of them are being loaded.
@@ -185,6 +190,9 @@ func (t *term) tick() {
 		t.err = fmt.Errorf("the stream has been silent for %v, with %d appends on the way from sequence %d on", t.patience.silence(), len(t.pending), t.pending[0].seq)
 		return
 	}
+	if t.unfenced() && len(t.unconfirmed) == 0 {
+		t.confirm(func() {}) // what came late is announced to nobody else
+	}
 	t.sendDigest()
 	t.claim()
 	t.checkpoint()
@@ -298,6 +306,7 @@ func (t *term) settle(out Outcome) {
 		t.pending = nil
 	}
 	t.settledSeq = p.seq
+	t.confirmOn()
 	t.settled(p.entry, p.stored)
 	t.effect(p.effect, p.seq)
 	t.cfg.Metrics.events.Inc()
@@ -324,6 +333,14 @@ func (t *term) done(e *entry, pts uint64, repeated bool) *wire.OwnerReply {
 }
 
 func (t *term) reply(r request, reply *wire.OwnerReply) {
+	if reply.Error != nil && t.unfenced() {
+		t.confirm(func() { t.send(r, reply) })
+		return
+	}
+	t.send(r, reply)
+}
+
+func (t *term) send(r request, reply *wire.OwnerReply) {
 	reply.Epoch = t.cfg.Epoch
 	t.cfg.Metrics.answered(kindOf(r.OwnerRequest), reply)
 	r.answer(reply)
