@@ -33,7 +33,7 @@ type Actor interface {
 	StepDown(ctx context.Context, a StepDown) error
 	ReverseStepDown(ctx context.Context, a ReverseStepDown) error
 	UpdateStore(ctx context.Context, a UpdateStore) error
-	RemakeStoreSet(ctx context.Context, a RemakeStoreSet) error
+	DropStoreTemplate(ctx context.Context, a DropStoreTemplate) error
 	DeleteStore(ctx context.Context, a DeleteStore) error
 	GrowVolume(ctx context.Context, a GrowVolume) error
 }
@@ -138,8 +138,9 @@ type UpdateStore struct {
 	Why
 }
 
-// RemakeStoreSet makes the set of stores anew around its pods, so that whatever store it makes next has the new template.
-type RemakeStoreSet struct {
+// DropStoreTemplate gives the set of stores a new template and has it forget the one of before, restarting none: whatever store it makes next has the
+// new one.
+type DropStoreTemplate struct {
 	Revision string
 	Why
 }
@@ -200,7 +201,9 @@ func (a ReverseStepDown) Do(ctx context.Context, by Actor) error { return by.Rev
 func (a UpdateStore) Do(ctx context.Context, by Actor) error { return by.UpdateStore(ctx, a) }
 
 // Do has an actor do it.
-func (a RemakeStoreSet) Do(ctx context.Context, by Actor) error { return by.RemakeStoreSet(ctx, a) }
+func (a DropStoreTemplate) Do(ctx context.Context, by Actor) error {
+	return by.DropStoreTemplate(ctx, a)
+}
 
 // Do has an actor do it.
 func (a DeleteStore) Do(ctx context.Context, by Actor) error { return by.DeleteStore(ctx, a) }
@@ -242,8 +245,8 @@ func (a StepDown) String() string {
 }
 func (a ReverseStepDown) String() string { return fmt.Sprintf("have %s lead again", a.Store) }
 func (a UpdateStore) String() string     { return fmt.Sprintf("restart %s with the new revision", a.Store) }
-func (a RemakeStoreSet) String() string {
-	return fmt.Sprintf("make the set of stores anew with revision %s, restarting none", a.Revision)
+func (a DropStoreTemplate) String() string {
+	return fmt.Sprintf("have every store that is made from now on get revision %s, restarting none", a.Revision)
 }
 func (a DeleteStore) String() string {
 	return fmt.Sprintf("delete %s, whose set makes it again", a.Store)

@@ -17,13 +17,20 @@ const (
 // drain sends the sessions of marked shards away, all together at the fleet's pace, and evicts who has none left.
 func (f *fleet) drain() {
 	leavers := f.pick(func(sh Shard) bool { return sh.Mark != nil && sh.Name != "" && sh.present() })
-	sending := 0
+	sending, spare := 0, f.want.Drain.SessionsPerSecond
 	for _, i := range leavers {
-		if f.shards[i].Leaving.State != Drained {
+		switch sh := f.shards[i]; {
+		case sh.Leaving.State == Drained:
+		case sh.Leaving.State == Draining && f.timeLeft(sh) <= 0: // it goes on at its pace until it is evicted
+			spare -= sh.Leaving.PerSecond
+		default:
 			sending++
 		}
 	}
-	pace := max(1, f.want.Drain.SessionsPerSecond/max(1, sending))
+	pace := spare / max(1, sending)
+	if spare == f.want.Drain.SessionsPerSecond {
+		pace = max(1, pace)
+	}
 	// Those that drain already get their new pace first: an operator that dies in between leaves the fleet slower than it may be, not faster.
 	slices.SortStableFunc(leavers, func(i, j int) int {
 		return first(f.shards[i].Leaving.State == Draining, f.shards[j].Leaving.State == Draining)
@@ -34,7 +41,7 @@ func (f *fleet) drain() {
 }
 
 func (f *fleet) drainOne(sh Shard, pace int) {
-	left := f.want.Drain.Timeout - f.now.Sub(sh.Mark.Since)
+	left := f.timeLeft(sh)
 	switch {
 	case sh.hopeless():
 		f.do(DeleteShard{sh.Name, false, Why("it is to leave, " + sh.state() + " and holds no session")})
@@ -47,8 +54,16 @@ func (f *fleet) drainOne(sh Shard, pace int) {
 	case sh.Reached && sh.Leaving.State == Draining && sh.Leaving.PerSecond == pace, left <= 0:
 		f.wait(sh.Name, fmt.Sprintf("%d sessions to leave", sh.Sessions))
 		f.again(min(look, left+evictAfter))
+	case pace < 1:
+		f.wait(sh.Name, "others whose time is over send as many sessions away as may go at once")
+		f.again(look)
 	default:
 		f.do(BeginDrain{sh.Name, pace, left, Why(fmt.Sprintf("it is to leave (%s)", sh.Mark.Cause))})
 		f.again(look)
 	}
+}
+
+// timeLeft is what is left of the time that a marked shard has to send its sessions away.
+func (f *fleet) timeLeft(sh Shard) time.Duration {
+	return f.want.Drain.Timeout - f.now.Sub(sh.Mark.Since)
 }

@@ -210,7 +210,7 @@ var planned = []struct {
 	{name: "a store that cannot wait for its turn is made with the new revision", s: func(s *Snapshot) {
 		s.StoreSet.Template = "b"
 		s.Stores[0].Ready, s.Stores[0].Reached, s.Stores[0].Trouble = false, false, "CrashLoopBackOff"
-	}, want: func(w *Spec) { w.StoreRevision = "b" }, acts: []string{"make the set of stores anew with revision b"}},
+	}, want: func(w *Spec) { w.StoreRevision = "b" }, acts: []string{"have every store that is made from now on get revision b"}},
 	{name: "once its set is", s: func(s *Snapshot) {
 		s.StoreSet.Template, s.StoreSet.Below = "b", "b"
 		s.Stores[0].Ready, s.Stores[0].Reached, s.Stores[0].Trouble = false, false, "CrashLoopBackOff"
@@ -218,7 +218,16 @@ var planned = []struct {
 	{name: "a lost store is not decided for", s: func(s *Snapshot) { s.StoreSet.Template = "b"; s.Stores[0].NodeLost, s.Stores[0].Node = true, "node-7" },
 		want: func(w *Spec) { w.StoreRevision = "b" }, waits: []string{"node-7 of store-0 is lost; if it does not come back, mark it with the taint node.kubernetes.io/out-of-service"}},
 	{name: "stores grow while all are well", want: func(w *Spec) { w.Stores = 5 }, acts: []string{"have 5 stores"}},
-	{name: "and not else", s: func(s *Snapshot) { s.Stores[1].Ready = false }, want: func(w *Spec) { w.Stores = 5 }, waits: []string{"store-1 is not ready yet"}},
+	{name: "from what they are to be made from", want: func(w *Spec) { w.Stores, w.StoreRevision = 5, "b" }, acts: []string{"have every store that is made from now on get revision b"}},
+	{name: "with none of before beside it", s: func(s *Snapshot) { s.StoreSet.Template, s.StoreSet.Partition = "b", 3 },
+		want: func(w *Spec) { w.Stores, w.StoreRevision = 5, "b" }, acts: []string{"have every store that is made from now on get revision b"}},
+	{name: "which the old ones get after that", s: func(s *Snapshot) { s.StoreSet.Template, s.StoreSet.Below, s.StoreSet.Partition = "b", "b", 3 },
+		want: func(w *Spec) { w.Stores, w.StoreRevision = 5, "b" }, acts: []string{"have 5 stores"}},
+	{name: "and not else", s: func(s *Snapshot) { s.Stores[1].Ready = false }, want: func(w *Spec) { w.Stores, w.StoreRevision = 5, "b" }, waits: []string{"store-1 is not ready yet"}},
+	{name: "unless all have the wanted revision, and may wait for the new ones", s: func(s *Snapshot) { s.Stores[1].Ready = false }, want: func(w *Spec) { w.Stores = 5 }, acts: []string{"have 5 stores"}},
+	{name: "one that does not run is mended first", s: func(s *Snapshot) {
+		s.StoreSet.Template, s.StoreSet.Partition, s.Stores[2].Ready, s.Stores[2].Trouble = "b", 3, false, "CrashLoopBackOff"
+	}, want: func(w *Spec) { w.Stores, w.StoreRevision = 5, "b" }, acts: []string{"restart store-2"}},
 	{name: "volumes grow", want: func(w *Spec) { w.VolumeBytes = 2 << 30 }, acts: []string{"grow volume data-0 to 2147483648 bytes"}},
 	{name: "where their class does", s: func(s *Snapshot) { s.Volumes[0].Growable = false }, want: func(w *Spec) { w.VolumeBytes = 2 << 30 }, waits: []string{"data-0: its storage class does not grow volumes"}},
 

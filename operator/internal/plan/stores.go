@@ -110,17 +110,17 @@ func updateStores(p *Plan, s Snapshot, want Spec, now time.Time) {
 	set := *s.StoreSet
 	leadAgain(p, s.Stores, want)
 	outdated := slices.DeleteFunc(slices.Clone(s.Stores), func(st Store) bool { return !st.outdated(want) })
+	grows := unfit(s.Stores, -1)
 	switch {
 	case set.Replicas > want.Stores:
 		p.wait("stores", fmt.Sprintf("%d stores stay: a fleet of %d cannot be made from them, since streams do not shrink", set.Replicas, want.Stores))
 		return
-	case set.Replicas < want.Stores:
-		if why := unfit(s.Stores, -1); why != "" {
-			p.wait("stores", fmt.Sprintf("%d more once all are well: %s", want.Stores-set.Replicas, why))
-			p.again(look)
-			return
-		}
-		p.do(ScaleStores{want.Stores, Why(fmt.Sprintf("%d stores are wanted", want.Stores))})
+	case set.Replicas < want.Stores && (grows == "" || len(outdated) == 0): // if none is outdated, they may wait for the new ones
+		growStores(p, s, want)
+		return
+	case set.Replicas < want.Stores && !slices.ContainsFunc(outdated, func(st Store) bool { return st.Trouble != "" }):
+		p.wait("stores", fmt.Sprintf("%d more once all are well: %s", want.Stores-set.Replicas, grows))
+		p.again(look)
 		return
 	case len(outdated) == 0:
 		return
@@ -133,6 +133,20 @@ func updateStores(p *Plan, s Snapshot, want Spec, now time.Time) {
 		return
 	}
 	restartNext(p, s, want, now, slices.MaxFunc(outdated, func(a, b Store) int { return cmp.Compare(a.Ordinal, b.Ordinal) }))
+}
+
+// growStores has more stores made, from a revision that knows them. The one of before does not, so none may be made from it, even one that is
+// lost in a later roll-out: the set forgets it.
+func growStores(p *Plan, s Snapshot, want Spec) {
+	set := s.StoreSet
+	switch {
+	case set.Template == want.StoreRevision && set.Below == want.StoreRevision:
+		p.do(ScaleStores{want.Stores, Why(fmt.Sprintf("%d stores are wanted", want.Stores))})
+	case revisions(s, want).tries() && want.Shards > 0:
+		p.wait("stores", "revision "+want.ShardRevision+" is tried on a shard first")
+	default:
+		p.do(DropStoreTemplate{want.StoreRevision, "the revision of before does not know the new stores"})
+	}
 }
 
 // leadAgain has stores lead again that have stepped down and are not to be restarted after all.
@@ -167,7 +181,7 @@ func restartNext(p *Plan, s Snapshot, want Spec, now time.Time, next Store) {
 }
 
 // mendOutOfTurn gives the wanted revision to a store that does not run with the one that it has, while those above it have not had their turn. The
-// others lose nothing by that, however they are. A set knows no such order: it is made anew around its pods, and then makes this one's with the new template.
+// others lose nothing by that, however they are. A set knows no such order: it forgets the template of before, and then makes this one's with the new.
 func mendOutOfTurn(p *Plan, s Snapshot, want Spec) bool {
 	i := slices.IndexFunc(s.Stores, func(st Store) bool { return st.Trouble != "" && st.outdated(want) && !st.Deleting && !st.NodeLost })
 	if i < 0 {
@@ -175,7 +189,7 @@ func mendOutOfTurn(p *Plan, s Snapshot, want Spec) bool {
 	}
 	broken := s.Stores[i]
 	if s.StoreSet.Below != want.StoreRevision {
-		p.do(RemakeStoreSet{want.StoreRevision, Why(broken.Name + " " + broken.state() + " with revision " + broken.Revision + ", and would be made with it again")})
+		p.do(DropStoreTemplate{want.StoreRevision, Why(broken.Name + " " + broken.state() + " with revision " + broken.Revision + ", and would be made with it again")})
 		return true
 	}
 	p.do(DeleteStore{broken.Name, Why("it " + broken.state() + ", and is made with revision " + want.StoreRevision)})

@@ -168,7 +168,7 @@ func (w *world) SetStoreTemplate(_ context.Context, a plan.SetStoreTemplate) err
 	if w.set == nil {
 		w.set, w.current = &plan.StoreSet{}, a.Revision
 	}
-	w.set.Template, w.set.Partition = a.Revision, max(w.set.Replicas, w.want.Stores)
+	w.set.Template, w.set.Partition = a.Revision, w.set.Replicas
 	return nil
 }
 
@@ -201,7 +201,7 @@ func (w *world) UpdateStore(_ context.Context, a plan.UpdateStore) error {
 	return nil
 }
 
-func (w *world) RemakeStoreSet(_ context.Context, a plan.RemakeStoreSet) error {
+func (w *world) DropStoreTemplate(_ context.Context, a plan.DropStoreTemplate) error {
 	w.current, w.set.Template, w.set.Partition = a.Revision, a.Revision, w.set.Replicas
 	return nil
 }

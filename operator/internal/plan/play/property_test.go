@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +20,18 @@ func spec() plan.Spec {
 	}
 }
 
+// knowsFive ends the names of revisions that name five stores.
+const knowsFive = "5"
+
+// revise wants a revision, which is another one where the stores are others.
+func (w *world) revise(name string) {
+	if w.want.Stores == 5 {
+		w.bad[name+knowsFive] = w.bad[name]
+		name += knowsFive
+	}
+	w.want.ShardRevision, w.want.StoreRevision = name, name
+}
+
 // disturb does one thing that people, nodes or the API server do.
 func (w *world) disturb(t *rapid.T) {
 	someShard := func() *simShard {
@@ -28,7 +41,7 @@ func (w *world) disturb(t *rapid.T) {
 		return w.shards[rapid.IntRange(0, len(w.shards)-1).Draw(t, "shard")]
 	}
 	switch what := rapid.SampledFrom([]string{
-		"scale", "scale", "revise", "revise", "spoil", "pause", "hibernate", "evict", "evict", "lose", "restart store", "connect", "pace", "surge",
+		"scale", "scale", "revise", "revise", "spoil", "grow", "pause", "hibernate", "evict", "evict", "lose", "restart store", "connect", "pace", "surge",
 	}).Draw(t, "what"); what {
 	case "scale":
 		w.want.Shards = rapid.IntRange(0, 8).Draw(t, "shards")
@@ -38,7 +51,10 @@ func (w *world) disturb(t *rapid.T) {
 			name = rapid.SampledFrom([]string{"x", "y"}).Draw(t, "bad revision")
 			w.bad[name] = true
 		}
-		w.want.ShardRevision, w.want.StoreRevision = name, name
+		w.revise(name)
+	case "grow":
+		w.want.Stores = 5
+		w.revise(strings.TrimSuffix(w.want.StoreRevision, knowsFive))
 	case "pause":
 		w.want.UpdatePaused = !w.want.UpdatePaused
 	case "hibernate":
@@ -71,6 +87,11 @@ func TestFleetAlwaysSettles(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(spec(), rapid.Uint64().Draw(t, "seed"))
 		w.homeless = rapid.IntRange(0, 3000).Draw(t, "sessions")
+		w.check = func(st *simStore) {
+			if st.Ordinal >= 3 && !strings.HasSuffix(st.Revision, knowsFive) {
+				w.breach("%s is made with revision %s, which does not name it", st.Name, st.Revision)
+			}
+		}
 		for range rapid.IntRange(0, 12).Draw(t, "disturbances") {
 			for range rapid.IntRange(0, 90).Draw(t, "seconds") {
 				w.reconcile(rapid.SampledFrom([]int{-1, -1, -1, 0, 1, 2}).Draw(t, "operator dies after"))
@@ -79,7 +100,7 @@ func TestFleetAlwaysSettles(t *testing.T) {
 			w.disturb(t)
 		}
 		if w.bad[w.want.ShardRevision] {
-			w.want.ShardRevision, w.want.StoreRevision = "good", "good"
+			w.revise("good")
 		}
 		w.want.UpdatePaused = false
 		err := w.settle()

@@ -30,6 +30,8 @@ type world struct {
 	// pace is the one that the newest whole plan was made with: nobody else can bring a change to the shards.
 	pace   int
 	broken []string
+	// check, if there is one, is called for each store's pod that is made.
+	check func(*simStore)
 	// journal is what was done since begun; moved is when something was done or waited for the last time.
 	journal      []Done
 	begun, moved time.Time
@@ -221,6 +223,9 @@ func (w *world) runSet() {
 			st.Revision, st.made = w.current, w.now
 		case st.Revision == "":
 			st.Revision, st.made = w.set.Template, w.now
+		}
+		if w.check != nil && st.made == w.now {
+			w.check(st)
 		}
 	}
 	reached := true
