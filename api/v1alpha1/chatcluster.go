@@ -132,7 +132,7 @@ type ChatClusterSpec struct {
 	Template TemplateSpec `json:"template,omitzero"`
 
 	// paused has the operator leave this fleet alone: it creates, replaces, drains and updates nothing until paused is false again. It
-	// goes on reporting. Pods that are evicted meanwhile come back, if at all, with the revision that they had. Default false.
+	// goes on reporting, and renews certificates. Pods that are evicted meanwhile come back, if at all, with the revision that they had. Default false.
 	// +optional
 	Paused bool `json:"paused,omitempty"`
 
@@ -161,12 +161,13 @@ const (
 	Delete DeletionPolicy = "Delete"
 )
 
-// CredentialsSpec is about what the operator makes for the fleet's own use: the secret that members share, the keys that resume tokens
-// are signed with, and the certificates that members prove themselves with to each other. Certificates are renewed in time without asking.
+// CredentialsSpec is about what the operator makes for the fleet's own use: the certificates that members prove themselves with to each other, and the authority
+// that issues them. They are renewed in time without asking. The secret that members share is made once.
 type CredentialsSpec struct {
 	// rotation asks for new credentials: set it to one more than it was, for example after somebody has seen a Secret who should not have. The
-	// operator makes new ones beside the old, has all members take them up, and then drops the old; status.credentialsRotation says when that
-	// is done. Sessions stay; devices whose resume token has become void sign in with their issuer's token. It only grows, and counts as 0 where it is
+	// operator makes a new authority beside the old, has all members trust it, issues new certificates, and then drops the old one; it takes about half an
+	// hour, and status.credentialsRotation says when it is done. Nothing is restarted. The secret that members share (NAME-cluster) stays: if that was
+	// seen, mutual TLS still keeps strangers out, but resume tokens can be forged with it. It only grows, and counts as 0 where it is
 	// missing: 1 is the first.
 	// +optional
 	// +kubebuilder:validation:Minimum=1

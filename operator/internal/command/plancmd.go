@@ -24,18 +24,23 @@ const planLong = `Plan shows what the operator would do about a ChatCluster, in 
 planner that runs in the cluster, played forward over a fleet in simulated time: pods start in 4 s, sessions leave at the pace. A real fleet
 takes as long as its images, volumes and clients do; the order is the same.
 
-With --from it is a change from one file to another; without, a fleet that is not there yet. "-" is the standard input.`
+With --from it is a change from one file to another, with --against-cluster from what is in the Kubernetes cluster, which is also asked whether it takes the
+new one; without either, a fleet that is not there yet. "-" is the standard input.`
 
 func planCommand() *cobra.Command {
-	var file, from string
+	var file, from, namespace string
 	var sessions int
+	var against bool
 	cmd := &cobra.Command{
-		Use: "plan -f cluster.yaml [--from before.yaml]", Short: "Show what would be done about a ChatCluster", Long: planLong, Args: cobra.NoArgs,
+		Use: "plan -f cluster.yaml [--from before.yaml | --against-cluster]", Short: "Show what would be done about a ChatCluster", Long: planLong, Args: cobra.NoArgs,
 		Example: `  # What a new fleet begins with.
   operator plan -f config/samples/chatcluster.yaml
 
   # What a change does.
-  kubectl get cc dev -o yaml | operator plan --from - -f changed.yaml --sessions 20000`,
+  operator plan --from cluster.yaml -f changed.yaml --sessions 20000
+
+  # The same against the fleet that runs, with the sessions that it has.
+  operator plan --against-cluster -f changed.yaml`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if file == "" {
 				return usageError{errors.New("there is nothing to plan: name the ChatCluster's file with -f; `operator plan --help` says more")}
@@ -45,7 +50,17 @@ func planCommand() *cobra.Command {
 				return err
 			}
 			var before *v1alpha1.ChatCluster
-			if from != "" {
+			switch {
+			case from != "" && against:
+				return usageError{errors.New("--from and --against-cluster both say what it was before: give one of them")}
+			case against:
+				if before, err = liveCluster(cmd.Context(), to, namespace); err != nil {
+					return err
+				}
+				if before != nil && !cmd.Flags().Changed("sessions") {
+					sessions = int(before.Status.Sessions)
+				}
+			case from != "":
 				if before, err = readCluster(cmd, from); err != nil {
 					return err
 				}
@@ -55,7 +70,10 @@ func planCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&file, "filename", "f", "", "the ChatCluster, as YAML or JSON")
 	cmd.Flags().StringVar(&from, "from", "", "what it was before")
-	cmd.Flags().IntVar(&sessions, "sessions", 10_000, "how many sessions the fleet has")
+	cmd.Flags().BoolVar(&against, "against-cluster", false, "it was before what is in the Kubernetes cluster; nothing there is changed")
+	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "namespace of the ChatCluster, where its file names none; none: default")
+	cmd.Flags().IntVar(&sessions, "sessions", 10_000, "how many sessions the fleet has; with --against-cluster, by default what its status says")
+	addKubeconfig(cmd.Flags())
 	return cmd
 }
 

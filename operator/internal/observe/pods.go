@@ -17,7 +17,8 @@ import (
 type World struct {
 	// Pods of the fleet, both roles.
 	Pods []*corev1.Pod
-	// Nodes that these pods are bound to, by name. One that is not in it is not in the cluster any more.
+	// Nodes that these pods are bound to, by name. One that is not in it is not in the cluster any more. Nil: nodes may not be read, and none
+	// counts as lost.
 	Nodes map[string]*corev1.Node
 	// Answers of the admin ports, by pod. Who did not answer is not in it.
 	Answers map[string]*adminv1.StatusResponse
@@ -35,7 +36,7 @@ func (w World) Shards() []plan.Shard {
 		if p.Labels[v1alpha1.LabelRole] != v1alpha1.RoleShard {
 			continue
 		}
-		index, ok := number(p.Name)
+		index, ok := Number(p.Name)
 		if !ok {
 			continue // nobody's name for a shard
 		}
@@ -61,7 +62,7 @@ func (w World) Stores(set string, replicas int) []plan.Store {
 		all[i] = plan.Store{Ordinal: i, Name: fmt.Sprintf("%s-%d", set, i)}
 	}
 	for _, p := range w.Pods {
-		i, ok := number(p.Name)
+		i, ok := Number(p.Name)
 		if p.Labels[v1alpha1.LabelRole] != v1alpha1.RoleStore || !ok || i >= replicas {
 			continue
 		}
@@ -79,8 +80,8 @@ func (w World) Stores(set string, replicas int) []plan.Store {
 	return all
 }
 
-// number is what stands behind the last hyphen of a name.
-func number(name string) (int, bool) {
+// Number is what stands behind the last hyphen of a name.
+func Number(name string) (int, bool) {
 	n, err := strconv.Atoi(name[strings.LastIndexByte(name, '-')+1:])
 	return n, err == nil && n >= 0
 }
@@ -95,7 +96,7 @@ func (w World) zone(p *corev1.Pod) string {
 // nodeLost says that a pod's node is gone, is declared out of service, or has been silent. A node that says itself that it is not ready still
 // runs its pods.
 func (w World) nodeLost(p *corev1.Pod) bool {
-	if p.Spec.NodeName == "" {
+	if p.Spec.NodeName == "" || w.Nodes == nil {
 		return false
 	}
 	n := w.Nodes[p.Spec.NodeName]

@@ -114,7 +114,7 @@ func TestShards(t *testing.T) {
 			}
 		})
 	}
-	gone := World{Pods: []*corev1.Pod{running("demo-shard-7", v1alpha1.RoleShard)}, Now: noon}
+	gone := World{Pods: []*corev1.Pod{running("demo-shard-7", v1alpha1.RoleShard)}, Now: noon, Nodes: map[string]*corev1.Node{}}
 	if got := gone.Shards(); !got[0].NodeLost {
 		t.Errorf("a node that is not in the cluster any more: %+v", got)
 	}

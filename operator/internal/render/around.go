@@ -10,15 +10,20 @@ import (
 	"github.com/chatfleet/chatfleet/api/v1alpha1"
 )
 
-// Budgets let one pod of each role go at a time. One that is not ready may always go, so that no budget holds up a node's drain for good.
+// Budgets let one pod of each role go at a time. One that is not ready may always go, so that no budget holds up a node's drain for good. A fleet
+// that hibernates has nothing to keep up.
 func Budgets(c *v1alpha1.ChatCluster) []*policyv1.PodDisruptionBudget {
 	var all []*policyv1.PodDisruptionBudget
+	most := intstr.FromInt32(1)
+	if c.Spec.Hibernate {
+		most = intstr.FromString("100%")
+	}
 	for _, role := range []string{v1alpha1.RoleStore, v1alpha1.RoleShard} {
 		all = append(all, &policyv1.PodDisruptionBudget{
 			TypeMeta:   metav1.TypeMeta{APIVersion: "policy/v1", Kind: "PodDisruptionBudget"},
 			ObjectMeta: meta(c, c.Name+"-"+role, role, nil),
 			Spec: policyv1.PodDisruptionBudgetSpec{
-				MaxUnavailable: new(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: Selector(c, role)},
+				MaxUnavailable: &most, Selector: &metav1.LabelSelector{MatchLabels: Selector(c, role)},
 				UnhealthyPodEvictionPolicy: new(policyv1.AlwaysAllow),
 			},
 		})

@@ -28,7 +28,7 @@ func StoreTemplate(c *v1alpha1.ChatCluster) (corev1.PodTemplateSpec, field.Error
 	p.args = []string{
 		"--data=" + dirData,
 		"--durability=" + string(s.Store.Durability),
-		fmt.Sprintf("--replicas=%d", min(3, s.Store.Replicas)),
+		fmt.Sprintf("--replicas=%d", s.Store.Replicas),
 		"--leaf-listen=:" + strconv.Itoa(PortLeaf),
 	}
 	if s.Store.Replicas > 1 {
@@ -53,6 +53,9 @@ func StoreTemplate(c *v1alpha1.ChatCluster) (corev1.PodTemplateSpec, field.Error
 	return overlay.Merge(t, raw(s.Template.Store), field.NewPath("spec", "template", "store"))
 }
 
+// NoPartition has a set make every store with its newest template, and restart none by itself.
+const NoPartition = -1
+
 // StoreSetWith is the stores' set with a kept template. From partition on, stores have it; those below keep the one of before.
 func StoreSetWith(c *v1alpha1.ChatCluster, template corev1.PodTemplateSpec, revision string, replicas, partition int32) *appsv1.StatefulSet {
 	template = *template.DeepCopy()
@@ -71,6 +74,12 @@ func StoreSetWith(c *v1alpha1.ChatCluster, template corev1.PodTemplateSpec, revi
 	if c.Spec.DeletionPolicy == v1alpha1.Delete {
 		deleted = appsv1.DeletePersistentVolumeClaimRetentionPolicyType
 	}
+	update := appsv1.StatefulSetUpdateStrategy{
+		Type: appsv1.RollingUpdateStatefulSetStrategyType, RollingUpdate: &appsv1.RollingUpdateStatefulSetStrategy{Partition: new(partition)},
+	}
+	if partition == NoPartition {
+		update = appsv1.StatefulSetUpdateStrategy{Type: appsv1.OnDeleteStatefulSetStrategyType}
+	}
 	return &appsv1.StatefulSet{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"},
 		ObjectMeta: meta(c, StoreSet(c), v1alpha1.RoleStore, nil),
@@ -79,9 +88,7 @@ func StoreSetWith(c *v1alpha1.ChatCluster, template corev1.PodTemplateSpec, revi
 			Selector:             &metav1.LabelSelector{MatchLabels: Selector(c, v1alpha1.RoleStore)},
 			PodManagementPolicy:  appsv1.ParallelPodManagement, // a first start wants a quorum, not one after the other
 			RevisionHistoryLimit: new(int32(5)),
-			UpdateStrategy: appsv1.StatefulSetUpdateStrategy{
-				Type: appsv1.RollingUpdateStatefulSetStrategyType, RollingUpdate: &appsv1.RollingUpdateStatefulSetStrategy{Partition: new(partition)},
-			},
+			UpdateStrategy:       update,
 			VolumeClaimTemplates: []corev1.PersistentVolumeClaim{claim},
 			PersistentVolumeClaimRetentionPolicy: &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{
 				WhenDeleted: deleted, WhenScaled: appsv1.RetainPersistentVolumeClaimRetentionPolicyType, // hibernation scales to 0
