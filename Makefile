@@ -57,7 +57,14 @@ lint: ## Check formatting, generated code, module files and the linters' finding
 	$(BUF) lint
 	.ci/crd --check
 	$(LINT) run
-	cd .ci/tools/images && $(GO) mod tidy -diff && $(GO) tool -modfile=$(CURDIR)/.ci/tools/lint/go.mod golangci-lint run
+	for tool in images chart; do (cd .ci/tools/$$tool && $(GO) mod tidy -diff && $(GO) tool -modfile=$(CURDIR)/.ci/tools/lint/go.mod golangci-lint run) || exit 1; done
+	$(GO) test -C .ci/tools/chart -run TestLint .
+
+.PHONY: test-operator
+test-operator: ## Test the operator against a real API server, 2 minutes; Kubernetes' programs are built once, 10 minutes
+	@echo 'test-operator: an API server, etcd and the controllers of Kubernetes from pinned modules: about 10 minutes the first time, then 2 minutes of tests'
+	assets=$$(e2e/cluster/binaries etcd kubectl kube-apiserver kube-controller-manager) && \
+		KUBEBUILDER_ASSETS=$$assets CHATFLEET_SKIP=never CGO_ENABLED=1 $(GO) test -race -timeout 20m ./operator/...
 
 .PHONY: fmt
 fmt: ## Format all Go code
@@ -92,6 +99,11 @@ images-test: ## Pack the newest commit twice and compare; check what is in the i
 	@echo 'images-test: tests of the tool, then all images twice from the newest commit; about 2 minutes, 5 more from nothing on 2 cores'
 	$(GO) test -C .ci/tools/images -count=1 -timeout 30m . -project=$(CURDIR) $(IMAGES)
 
+.PHONY: chart-test
+chart-test: ## Render the Helm chart with every two of its settings, and config/ with kustomize; compare, and look into it, half a minute
+	@echo 'chart-test: half a minute; 4 minutes more from nothing on 2 cores, which compiling Helm takes'
+	$(GO) test -C .ci/tools/chart -count=1 -timeout 10m .
+
 .PHONY: bench
 bench: ## Run the Go benchmarks of the hot paths
 	$(GO) test -run '^$$' -bench . -benchmem ./chatd/... ./simulator/... ./client/...
@@ -107,6 +119,23 @@ bench-members: ## What a channel with 1,000,000 members costs, against one with 
 .PHONY: fuzz
 fuzz: ## Fuzz what strangers can send: make fuzz [FUZZTIME=10m]
 	.ci/fuzz $(or $(FUZZTIME),1m)
+
+##@ A cluster
+
+# The programs, and by KUBECONFIG the cluster; the images are those that make images packs, with its TAG and REGISTRY.
+HELM    ?= helm
+KUBECTL ?= kubectl
+
+.PHONY: install
+install: ## Install or upgrade the operator on a cluster: make install TAG=… [REGISTRY=host/path] [KUBECONFIG=…]
+	$(HELM) upgrade --install chatfleet charts/chatfleet --namespace chatfleet-system --create-namespace \
+		--set image.repository=$(or $(REGISTRY),chatfleet)/operator --set-string image.tag=$(or $(TAG),dev) --wait
+
+.PHONY: sample
+sample: ## Make the sample's fleet in the namespace chat, which takes restricted pods only
+	$(KUBECTL) create namespace chat --dry-run=client -o yaml | $(KUBECTL) apply -f -
+	$(KUBECTL) label namespace chat pod-security.kubernetes.io/enforce=restricted --overwrite
+	$(KUBECTL) apply --namespace chat -f config/samples/chatcluster.yaml
 
 .PHONY: clean
 clean: ## Remove what these commands have made
