@@ -47,9 +47,9 @@ func (c *Client) stayConnected() {
 		pause := c.opt.Backoff.fullJitter(failures / len(c.opt.Endpoints))
 		failures++
 		hint := retryAfter(err)
-		var leaving *comeBackError
+		var leaving *ComeBackError
 		if errors.As(err, &leaving) {
-			hint = leaving.after
+			hint = leaving.After
 		}
 		pause = atLeast(pause, hint)
 		c.noSession(err, lasted == 0 && refuses(err, fresh))

@@ -59,6 +59,19 @@ func (e *OutcomeUnknownError[Request]) Error() string {
 
 func (e *OutcomeUnknownError[Request]) Unwrap() error { return e.Err }
 
+// ComeBackError is why a session has ended that the fleet has sent away, for a reason of its own: a shard leaves, or has more sessions than others. It is
+// Status.Err then; the Client comes back by itself.
+type ComeBackError struct {
+	// After is what the shard asked to wait for.
+	After time.Duration
+	// Reason is the shard's, for people.
+	Reason string
+}
+
+func (e *ComeBackError) Error() string {
+	return fmt.Sprintf("chatfleet: the shard asks to come back in %v: %s", e.After, e.Reason)
+}
+
 func newError(e *chatv1.Error) *Error {
 	return &Error{
 		Code:       e.GetCode(),

@@ -24,15 +24,6 @@ const (
 // errSessionLost is what unanswered requests get when their session ends.
 var errSessionLost = errors.New("chatfleet: the connection was lost")
 
-// comeBackError ends a session whose shard is leaving.
-type comeBackError struct {
-	after  time.Duration
-	reason string
-}
-
-func (e *comeBackError) Error() string {
-	return fmt.Sprintf("chatfleet: the shard asks to come back in %v: %s", e.after, e.reason)
-}
 
 // answer takes the frame that answers a request, or the error in its place. It is called once, under Client.mu.
 type answer func(*chatv1.ServerFrame, error)
@@ -103,7 +94,7 @@ func (s *session) serve(ctx context.Context, token *string) error {
 
 // farewell closes the WebSocket in form where the server is likely to be there, else at once.
 func (s *session) farewell() {
-	var protocol *comeBackError
+	var protocol *ComeBackError
 	if errors.Is(s.err, ErrClosed) || errors.As(s.err, &protocol) {
 		defer time.AfterFunc(closeTimeout, func() { _ = s.conn.CloseNow() }).Stop()
 		_ = s.conn.Close(websocket.StatusNormalClosure, "")
@@ -263,7 +254,7 @@ func (s *session) receive(frame *chatv1.ServerFrame) {
 		}
 	case *chatv1.ServerFrame_ComeBack:
 		after := time.Duration(body.ComeBack.GetAfterMs()) * time.Millisecond
-		s.endLocked(&comeBackError{after, body.ComeBack.GetReason()})
+		s.endLocked(&ComeBackError{after, body.ComeBack.GetReason()})
 	case *chatv1.ServerFrame_Error:
 		s.endLocked(newError(body.Error))
 	}
