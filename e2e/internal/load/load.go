@@ -250,16 +250,12 @@ func (l *Load) Stop(ctx context.Context) (Report, error) {
 	l.stopPosts()
 	l.posting.Wait()
 	r := Report{Sessions: len(l.devices), Posts: len(l.posted), LongestPost: l.slowestPost, Hanging: l.failed}
-	logs := map[string][]Entry{}
-	for _, log := range l.channels {
-		entries, err := l.read(ctx, log)
-		if err != nil {
-			return r, errors.Join(err, l.close())
-		}
-		logs[log] = entries
+	logs, err := l.readAll(ctx)
+	if err != nil {
+		return r, errors.Join(err, l.close())
 	}
 	r.Hanging = append(r.Hanging, l.catchUp(ctx, logs)...)
-	err := l.close()
+	err = l.close()
 	var all []Heard
 	for _, d := range l.devices {
 		r.add(d)
@@ -312,6 +308,18 @@ func (r *Report) add(d *device) {
 	}
 }
 
+func (l *Load) readAll(ctx context.Context) (map[string][]Entry, error) {
+	logs := map[string][]Entry{}
+	for _, log := range l.channels {
+		entries, err := l.read(ctx, log)
+		if err != nil {
+			return nil, err
+		}
+		logs[log] = entries
+	}
+	return logs, nil
+}
+
 // read reads a log whole, backwards.
 func (l *Load) read(ctx context.Context, log string) ([]Entry, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.cfg.Patience, fmt.Errorf("log %s could not be read within %s", log, l.cfg.Patience))
@@ -335,6 +343,18 @@ func (l *Load) read(ctx context.Context, log string) ([]Entry, error) {
 		}
 		request.Epoch, request.BeforePts = page.Msg.GetEpoch(), events[0].GetPts()
 	}
+}
+
+// ReadAgain reads the logs of a load that was stopped once more, and says whether all that was acknowledged is still there.
+func (l *Load) ReadAgain(ctx context.Context) error {
+	logs, err := l.readAll(ctx)
+	if err != nil {
+		return err
+	}
+	if f := Audit(l.posted, logs, nil); !f.None() {
+		return fmt.Errorf("lost %d, doubled %d, disordered %d: %q", f.Lost, f.Doubled, f.Disordered, f.Examples)
+	}
+	return nil
 }
 
 // catchUp waits until every device has all that the logs have, and names those that have not in time.

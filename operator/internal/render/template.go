@@ -137,5 +137,7 @@ func list(quantities map[corev1.ResourceName]resource.Quantity) corev1.ResourceL
 func spread(c *v1alpha1.ChatCluster, role, key string, skew int32, otherwise corev1.UnsatisfiableConstraintAction) corev1.TopologySpreadConstraint {
 	return corev1.TopologySpreadConstraint{
 		TopologyKey: key, MaxSkew: skew, WhenUnsatisfiable: otherwise, LabelSelector: &metav1.LabelSelector{MatchLabels: Selector(c, role)},
+		// A node that takes no such pod (a control plane, one that is cordoned) would else count as an empty one that must be filled first.
+		NodeTaintsPolicy: new(corev1.NodeInclusionPolicyHonor),
 	}
 }
