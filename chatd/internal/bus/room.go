@@ -184,9 +184,17 @@ func (s *Store) watchBroken(ctx context.Context) {
 			s.cfg.Logger.Error("the embedded server could not write and has given up: this store takes no part until it is started anew, once its volume has room; nothing that was acknowledged is lost",
 				"dir", s.cfg.Dir, "used", math.Float64frombits(s.room.own.used.Load()))
 		case broken && !s.room.own.full.Load():
-			s.failed <- errBroken
+			s.fail(errBroken)
 			return
 		}
+	}
+}
+
+// fail says that the store must be started anew; the first reason counts.
+func (s *Store) fail(err error) {
+	select {
+	case s.failed <- err:
+	default:
 	}
 }
 

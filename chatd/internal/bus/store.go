@@ -101,6 +101,7 @@ func StartStore(cfg Config) (*Store, error) {
 	s.watchRoom(ctx)
 	if !s.alone() {
 		s.done.Go(func() { succession{s.srv}.watch(ctx) })
+		s.done.Go(func() { s.watchRoutes(ctx) })
 		s.done.Go(func() { s.keepSteppingDown(ctx) })
 		s.done.Go(func() { s.keepGrowing(ctx) })
 	}
