@@ -16,6 +16,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -184,7 +185,7 @@ func wanted() (*v1alpha1.ChatCluster, error) {
 	c.Spec.Access.Service.Type = corev1.ServiceTypeNodePort
 	c.Spec.Shards.Drain = v1alpha1.DrainSpec{SessionsPerSecond: pace, TimeoutSeconds: 60, JitterSeconds: int32(jitter.Seconds())}
 	// All clients come from one address, which the nodes put their own in place of.
-	c.Spec.Template.Shard.Raw = []byte(`{"spec": {"containers": [{"name": "chatd", "env": [{"name": "CHATD_LIMITS_EXEMPT_ADDRESSES", "value": "0.0.0.0/0,::/0"}]}]}}`)
+	c.Spec.Template.Shard = &runtime.RawExtension{Raw: []byte(`{"spec": {"containers": [{"name": "chatd", "env": [{"name": "CHATD_LIMITS_EXEMPT_ADDRESSES", "value": "0.0.0.0/0,::/0"}]}]}}`)}
 	return &c, nil
 }
 

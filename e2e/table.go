@@ -51,6 +51,11 @@ func (r *Row) take(got load.Report, pace int) {
 	r.Sessions, r.Posts, r.Deliveries, r.Faults, r.Hanging = got.Sessions, got.Posts, got.Deliveries, got.Faults, got.Hanging
 	r.Hinted, r.Cut, r.CutReasons = len(got.Hinted), len(got.Cut), got.CutReasons
 	r.HintedPerSecond, r.PacePerSecond = float64(load.Pace(got.Hinted, paceWindow))/paceWindow.Seconds(), pace
+	for _, longest := range got.Longest {
+		if longest != "" {
+			r.Notes = append(r.Notes, "longest: "+longest)
+		}
+	}
 	r.LongestWait, r.LongestPost, r.LongestAway = got.LongestWait.Seconds(), got.LongestPost.Seconds(), got.LongestAway.Seconds()
 }
 

@@ -41,6 +41,7 @@ type device struct {
 	lostAt   time.Time
 	first    time.Time
 	moves    moves
+	tries    []string // since lostAt
 }
 
 // moves are the ends and beginnings of a device's sessions.
@@ -51,6 +52,9 @@ type moves struct {
 	// again are the sign-ins after the first.
 	again       []time.Time
 	longestAway time.Duration
+	// longestUntil is when that ended, longestWhy what the tries before came to.
+	longestUntil time.Time
+	longestWhy   string
 }
 
 // status notes how the connection is. The client calls it in order.
@@ -65,16 +69,24 @@ func (d *device) status(s client.Status) {
 	case s.SignedIn:
 		d.signedIn = true
 		d.moves.again = append(d.moves.again, now)
-		d.moves.longestAway = max(d.moves.longestAway, now.Sub(d.lostAt))
+		if away := now.Sub(d.lostAt); away > d.moves.longestAway {
+			d.moves.longestAway, d.moves.longestUntil, d.moves.longestWhy = away, now, strings.Join(d.tries, "; ")
+		}
 	case !d.signedIn || errors.Is(s.Err, client.ErrClosed): // a try that came to nothing
+		d.tries = append(d.tries, fmt.Sprintf("%s %v", clock(now), s.Err))
 	case errors.As(s.Err, &hint):
-		d.signedIn, d.lostAt = false, now
+		d.lost(now, s.Err)
 		d.moves.hinted = append(d.moves.hinted, now)
 	default:
-		d.signedIn, d.lostAt = false, now
+		d.lost(now, s.Err)
 		d.moves.cut = append(d.moves.cut, now)
 		d.moves.reasons = append(d.moves.reasons, fmt.Sprint(s.Err))
 	}
+}
+
+// lost notes the end of a session. mu is held.
+func (d *device) lost(now time.Time, why error) {
+	d.signedIn, d.lostAt, d.tries = false, now, []string{fmt.Sprintf("%s %v", clock(now), why)}
 }
 
 // heard is what a device was given of one log. Its handler is called by one goroutine at a time.
@@ -88,6 +100,7 @@ type heard struct {
 	longest time.Duration
 	// longestOf is the post that took so long.
 	longestOf uint64
+	longestAt time.Time
 }
 
 // handle takes an update.
@@ -103,7 +116,7 @@ func (h *heard) handle(_ context.Context, u client.Update) error {
 	e := entry(u.Event)
 	h.events = append(h.events, e)
 	if _, due := parse(u.Event.GetMessage().GetText()); e.ID != 0 && now.Sub(due) > h.longest {
-		h.longest, h.longestOf = now.Sub(due), e.ID
+		h.longest, h.longestOf, h.longestAt = now.Sub(due), e.ID, now
 	}
 	return nil
 }

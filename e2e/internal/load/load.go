@@ -54,6 +54,7 @@ type Load struct {
 	posted      []Posted
 	failed      []string
 	slowestPost time.Duration
+	slowestWho  string
 }
 
 // Report is what has become of a load.
@@ -69,6 +70,8 @@ type Report struct {
 	// LongestWait is the longest time from when a post was due until a device had it, LongestPost until its author had the acknowledgement,
 	// LongestAway from the end of a session to its next sign-in.
 	LongestWait, LongestPost, LongestAway time.Duration
+	// Longest says of each of these who it was and when.
+	Longest []string
 }
 
 // Start connects all sessions, and begins to post. The context bounds that only.
@@ -242,8 +245,13 @@ func (l *Load) postOne(log string, due time.Time) {
 		return
 	}
 	l.posted = append(l.posted, Posted{Log: log, PTS: posted.Msg.GetPts(), ID: id})
-	l.slowestPost = max(l.slowestPost, time.Since(due))
+	if waited := time.Since(due); waited > l.slowestPost {
+		l.slowestPost, l.slowestWho = waited, fmt.Sprintf("post %x to log %s, due at %s, acknowledged after %.2f s", id, log, clock(due), waited.Seconds())
+	}
 }
+
+// clock is a moment as logs have it.
+func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
 
 // Stop ends the posts, lets all devices catch up, reads the logs from the fleet, and says what has become of everything.
 func (l *Load) Stop(ctx context.Context) (Report, error) {
@@ -255,14 +263,17 @@ func (l *Load) Stop(ctx context.Context) (Report, error) {
 		return r, errors.Join(err, l.close())
 	}
 	r.Hanging = append(r.Hanging, l.catchUp(ctx, logs)...)
+	r.Longest = append(r.Longest, l.slowestWho)
 	err = l.close()
 	var all []Heard
+	var waited, away string
 	for _, d := range l.devices {
-		r.add(d)
+		r.add(d, &waited, &away)
 		for _, h := range d.logs {
 			all = append(all, Heard{Device: d.name, Log: h.log, Events: h.events, Resets: h.resets})
 		}
 	}
+	r.Longest = append(r.Longest, waited, away)
 	r.Faults = Audit(l.posted, logs, all)
 	return r, err
 }
@@ -292,7 +303,7 @@ func (l *Load) Moves(since time.Time) (hinted, cut []time.Time) {
 	return hinted, cut
 }
 
-func (r *Report) add(d *device) {
+func (r *Report) add(d *device, waited, away *string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r.Hinted, r.Cut, r.SignIns = append(r.Hinted, d.moves.hinted...), append(r.Cut, d.moves.cut...), append(r.SignIns, d.moves.again...)
@@ -301,10 +312,14 @@ func (r *Report) add(d *device) {
 			r.CutReasons = append(r.CutReasons, d.name+": "+why)
 		}
 	}
-	r.LongestAway = max(r.LongestAway, d.moves.longestAway)
+	if d.moves.longestAway > r.LongestAway {
+		r.LongestAway, *away = d.moves.longestAway, fmt.Sprintf("%s, away for %.2f s until %s (%s)", d.name, d.moves.longestAway.Seconds(), clock(d.moves.longestUntil), d.moves.longestWhy)
+	}
 	for _, h := range d.logs {
 		r.Deliveries += len(h.events)
-		r.LongestWait = max(r.LongestWait, h.longest)
+		if h.longest > r.LongestWait {
+			r.LongestWait, *waited = h.longest, fmt.Sprintf("%s, given post %x of log %s at %s, %.2f s after it was due", d.name, h.longestOf, h.log, clock(h.longestAt), h.longest.Seconds())
+		}
 	}
 }
 
