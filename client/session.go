@@ -24,7 +24,6 @@ const (
 // errSessionLost is what unanswered requests get when their session ends.
 var errSessionLost = errors.New("chatfleet: the connection was lost")
 
-
 // answer takes the frame that answers a request, or the error in its place. It is called once, under Client.mu.
 type answer func(*chatv1.ServerFrame, error)
 

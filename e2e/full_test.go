@@ -36,7 +36,7 @@ var fullCases = []one{
 func revive(r *run) {
 	was := r.uids()
 	r.scaleTo(1)
-	r.must(r.fleet.Until(r.ctx, "shards send sessions away", time.Minute, func(c *v1alpha1.ChatCluster) bool { return c.Status.Shards.Draining > 0 }))
+	r.must(r.fleet.Until(r.ctx, "shards send sessions away", time.Minute, 0, func(c *v1alpha1.ChatCluster) bool { return c.Status.Shards.Draining > 0 }))
 	time.Sleep(time.Second)
 	r.scaleTo(3)
 	r.must(r.settled("the shards stay"))
@@ -84,9 +84,9 @@ func operatorKilledInDrain(r *run) {
 	r.must(r.change(`{"spec":{"shards":{"drain":{"sessionsPerSecond":40}}}}`)) // slow enough to be met in its midst; it is a change of shards' arguments alone
 	r.must(r.settled("a slower drain"))
 	r.scaleTo(1)
-	r.must(r.fleet.Until(r.ctx, "shards send sessions away", time.Minute, func(c *v1alpha1.ChatCluster) bool { return c.Status.Shards.Draining > 0 }))
+	r.must(r.fleet.Until(r.ctx, "shards send sessions away", time.Minute, 0, func(c *v1alpha1.ChatCluster) bool { return c.Status.Shards.Draining > 0 }))
 	r.killOperator()
-	r.must(r.fleet.Until(r.ctx, "one shard is left", settleWithin, func(c *v1alpha1.ChatCluster) bool {
+	r.must(r.fleet.Until(r.ctx, "one shard is left", settleWithin, 0, func(c *v1alpha1.ChatCluster) bool {
 		return c.Status.ObservedGeneration == c.Generation && c.Status.Shards.Replicas == 1
 	}))
 	r.must(r.settled("the successor has gone on"))
@@ -117,7 +117,7 @@ func operatorKilledInRollOut(r *run) {
 // evictionWhilePaused has pods evicted while the fleet is paused and a new image waits: they come back as they were.
 func evictionWhilePaused(r *run) {
 	r.must(r.change(`{"spec":{"update":{"paused":true},"image":"chatfleet/chatd:` + told.next + `"}}`))
-	r.must(r.fleet.Until(r.ctx, "the change is seen", time.Minute, func(c *v1alpha1.ChatCluster) bool { return c.Status.ObservedGeneration == c.Generation }))
+	r.must(r.fleet.Until(r.ctx, "the change is seen", time.Minute, 0, func(c *v1alpha1.ChatCluster) bool { return c.Status.ObservedGeneration == c.Generation }))
 	for _, role := range []string{v1alpha1.RoleShard, v1alpha1.RoleStore} {
 		pods, err := r.fleet.Pods(r.ctx, role)
 		r.must(err)
@@ -190,7 +190,7 @@ func nodeLost(r *run) {
 		return ready >= 3, fmt.Sprintf("%d", ready), err
 	}))
 	r.note("the shards of %s were replaced after %.0f s", node, time.Since(begun).Seconds())
-	r.must(r.fleet.Until(r.ctx, "the lost store is told, with what to do", 2*time.Minute, func(c *v1alpha1.ChatCluster) bool {
+	r.must(r.fleet.Until(r.ctx, "the lost store is told, with what to do", 2*time.Minute, 0, func(c *v1alpha1.ChatCluster) bool {
 		return slices.ContainsFunc(c.Status.Conditions, func(cond metav1.Condition) bool {
 			return cond.Type == v1alpha1.ConditionDegraded && cond.Reason == v1alpha1.ReasonStoreNodeLost && strings.Contains(cond.Message, "out-of-service")
 		})
@@ -264,7 +264,7 @@ func hibernate(r *run) {
 	}
 	begun := time.Now()
 	r.must(r.change(`{"spec":{"hibernate":true}}`))
-	r.must(r.fleet.Until(r.ctx, "no pod is left", settleWithin, func(c *v1alpha1.ChatCluster) bool { return c.Status.Store.Replicas+c.Status.Shards.Replicas == 0 }))
+	r.must(r.fleet.Until(r.ctx, "no pod is left", settleWithin, 0, func(c *v1alpha1.ChatCluster) bool { return c.Status.Store.Replicas+c.Status.Shards.Replicas == 0 }))
 	r.note("asleep after %.0f s", time.Since(begun).Seconds())
 	begun = time.Now()
 	r.must(r.change(`{"spec":{"hibernate":false}}`))
@@ -277,7 +277,7 @@ func hibernate(r *run) {
 func storeGrowth(r *run) {
 	begun := time.Now()
 	r.must(r.change(`{"spec":{"store":{"replicas":5}}}`))
-	r.must(r.fleet.Until(r.ctx, "five stores are ready", settleWithin, func(c *v1alpha1.ChatCluster) bool { return c.Status.Store.Ready == 5 }))
+	r.must(r.fleet.Until(r.ctx, "five stores are ready", settleWithin, 0, func(c *v1alpha1.ChatCluster) bool { return c.Status.Store.Ready == 5 }))
 	r.must(r.settled("the fleet has settled with five stores"))
 	r.must(r.allBack())
 	r.note("five stores after %.0f s", time.Since(begun).Seconds())

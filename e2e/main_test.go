@@ -182,6 +182,7 @@ func wanted() (*v1alpha1.ChatCluster, error) {
 	}
 	c.Namespace, c.Name = "e2e", "fleet"
 	c.Spec.Image = "chatfleet/chatd:" + told.tag
+	c.Spec.Partitions = 4 // the machine may be a small one
 	c.Spec.Access.Service.Type = corev1.ServiceTypeNodePort
 	c.Spec.Shards.Drain = v1alpha1.DrainSpec{SessionsPerSecond: pace, TimeoutSeconds: 60, JitterSeconds: int32(jitter.Seconds())}
 	// All clients come from one address, which the nodes put their own in place of.
@@ -216,7 +217,7 @@ func (r *run) ensureFleet() error {
 
 // settled waits until the fleet is as its spec asks for.
 func (r *run) settled(what string) error {
-	return r.fleet.Until(r.ctx, what, settleWithin, kube.Settled)
+	return r.fleet.Until(r.ctx, what, settleWithin, 3*time.Second, kube.Settled)
 }
 
 // change patches the fleet's spec.

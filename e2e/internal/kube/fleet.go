@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -72,13 +73,20 @@ func Settled(c *v1alpha1.ChatCluster) bool {
 		s.Shards.Replicas == s.Shards.Desired && s.Shards.Updated == s.Shards.Desired && s.Store.Updated == s.Store.Desired
 }
 
-// Until waits until the fleet is as it should be.
-func (f *Fleet) Until(ctx context.Context, what string, within time.Duration, is func(*v1alpha1.ChatCluster) bool) error {
+// Until waits until the fleet is as it should be, and has been for a while: the operator takes a moment to see what has just been done to it.
+func (f *Fleet) Until(ctx context.Context, what string, within, hold time.Duration, is func(*v1alpha1.ChatCluster) bool) error {
 	f.say("waiting: %s", what)
 	begun := time.Now()
+	var since time.Time
 	err := Until(ctx, what, within, func(ctx context.Context) (bool, string, error) {
 		c, err := f.Read(ctx)
-		return err == nil && is(c), How(c), err
+		switch {
+		case err != nil || !is(c):
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
+		}
+		return !since.IsZero() && time.Since(since) >= hold, How(c), err
 	})
 	f.say("%s: after %.1f s", what, time.Since(begun).Seconds())
 	return err
@@ -92,11 +100,17 @@ func (f *Fleet) Pods(ctx context.Context, role string) ([]corev1.Pod, error) {
 	return pods.Items, err
 }
 
-// Kill ends a pod without a word to it: its processes get SIGKILL.
-func (f *Fleet) Kill(ctx context.Context, pod string) error {
-	f.say("kill -9 %s", pod)
-	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: f.Key.Namespace, Name: pod}}
-	return f.Delete(ctx, p, client.GracePeriodSeconds(0))
+// Kill ends a pod's process by SIGKILL. Where the pod's node is a container of this machine's engine that is just it, and the kubelet starts the
+// container again; elsewhere the pod is deleted without grace, which leaves the process a second.
+func (f *Fleet) Kill(ctx context.Context, p corev1.Pod) error {
+	// The pattern begins in a way that it does not match itself.
+	out, err := exec.CommandContext(ctx, "docker", "exec", p.Spec.NodeName, "pkill", "-KILL", "-f", "^/[c]hatd .*--name="+p.Name+" ").CombinedOutput()
+	if err == nil {
+		f.say("kill -9 the process of %s", p.Name)
+		return nil
+	}
+	f.say("delete %s without grace, since there is no docker exec into its node (%s)", p.Name, strings.TrimSpace(string(out)))
+	return f.Delete(ctx, &p, client.GracePeriodSeconds(0))
 }
 
 // Evict evicts a pod as a node's drain does.
