@@ -3,15 +3,20 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/chatfleet/chatfleet/api/v1alpha1"
+	"github.com/chatfleet/chatfleet/operator/internal/plan"
 	"github.com/chatfleet/chatfleet/operator/internal/render"
 	"github.com/chatfleet/chatfleet/operator/internal/status"
 )
@@ -57,6 +62,45 @@ func (r *round) ensureClientCertificate(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// generation is a ChatCluster as it was asked for at some time.
+type generation struct {
+	uid types.UID
+	of  int64
+}
+
+// dropClientCertificate deletes the Certificate that spec asks for no more, once no shard will need the Secret that it makes. Certificates are not watched, and
+// most clusters know none: it is looked for once for each spec. A missing right leaves it behind, which harms nobody.
+func (r *round) dropClientCertificate(ctx context.Context) error {
+	c := r.cluster
+	if r.want.Paused || len(r.problems) > 0 || render.ClientTLSSecret(c) == render.IssuedSecret(c) || !r.rolledOut() {
+		return nil
+	}
+	fleet, now := client.ObjectKeyFromObject(c), generation{c.UID, c.Generation}
+	if was, ok := r.dropped.Load(fleet); ok && was == now {
+		return nil
+	}
+	stale := &unstructured.Unstructured{}
+	stale.SetGroupVersionKind(render.CertificateKind)
+	err := r.Uncached.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: render.IssuedSecret(c)}, stale)
+	if err == nil && metav1.IsControlledBy(stale, c) {
+		if err = r.Delete(ctx, stale, client.Preconditions{UID: new(stale.GetUID())}); apierrors.IsForbidden(err) {
+			log.FromContext(ctx).Info("a Certificate that is asked for no more is left behind: delete it", "certificate", stale.GetName(), "error", err.Error())
+		}
+	}
+	if err != nil && !isNoKind(err) && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
+		return fmt.Errorf("delete the Certificate %s: %w", render.IssuedSecret(c), err)
+	}
+	r.dropped.Store(fleet, now)
+	return nil
+}
+
+// rolledOut says that all shards have the wanted revision, and that it works: nobody goes back to the one of before by himself.
+func (r *round) rolledOut() bool {
+	s, wanted := r.world.snapshot, r.want.ShardRevision
+	return slices.ContainsFunc(s.Revisions, func(rev plan.Revision) bool { return rev.Name == wanted && rev.Proven }) &&
+		!slices.ContainsFunc(s.Shards, func(sh plan.Shard) bool { return sh.Revision != wanted })
 }
 
 // problem notes what somebody else has to put right.

@@ -1,5 +1,6 @@
 // Package controller runs fleets on Kubernetes: for each ChatCluster it observes, plans, acts and writes a status, again and again. It decides nothing
-// about pods (package plan does) and keeps nothing between two rounds but connections: whoever dies is followed by another that goes on.
+// about pods (package plan does) and keeps nothing between two rounds but connections, and what it need not ask or write again so soon: whoever dies is
+// followed by another that goes on.
 //
 //   - reconciler.go: one round, and what calls for one
 //   - read.go: what the API server knows of a fleet

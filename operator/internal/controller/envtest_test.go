@@ -170,21 +170,16 @@ var nodes = []string{"node-a", "node-b", "node-c"}
 func (c *cluster) startNodes() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	atEnd = append(atEnd, cancel)
-	for i, name := range nodes {
-		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelTopologyZone: fmt.Sprintf("zone-%d", i)}}}
-		if err := c.client.Create(ctx, n); err != nil {
-			return fmt.Errorf("make a node: %w", err)
-		}
-		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}}
-		if err := c.client.Status().Update(ctx, n); err != nil {
-			return fmt.Errorf("make a node ready: %w", err)
+	for _, name := range nodes {
+		if err := c.makeNode(ctx, name); err != nil {
+			return err
 		}
 	}
 	mgr, err := NewManager(c.config, Options{MetricsAddress: "0", ProbeAddress: "0"})
 	if err != nil {
 		return err
 	}
-	c.kubelet = kubelet{Client: c.client}
+	c.Client = c.client
 	if err := ctrl.NewControllerManagedBy(mgr).For(&corev1.Pod{}).Named("kubelet").WithOptions(controller.Options{MaxConcurrentReconciles: 16}).Complete(&c.kubelet); err != nil {
 		return err
 	}
@@ -192,10 +187,35 @@ func (c *cluster) startNodes() error {
 	return nil
 }
 
+// makeNode makes a node that is ready, in a zone of its own.
+func (c *cluster) makeNode(ctx context.Context, name string) error {
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelTopologyZone: "zone-of-" + name}}}
+	if err := c.client.Create(ctx, n); err != nil {
+		return fmt.Errorf("make a node: %w", err)
+	}
+	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}}
+	if err := c.client.Status().Update(ctx, n); err != nil {
+		return fmt.Errorf("make a node ready: %w", err)
+	}
+	return nil
+}
+
 // kubelet plays scheduler and kubelets: a pod gets a node, an address, and runs; one whose image is "bad" does not.
 type kubelet struct {
 	client.Client
 	addresses atomic.Uint32
+	lost      sync.Map // nodes on which nothing begins or ends any more
+}
+
+// node for a pod: always the same one, or the next where that is lost.
+func (k *kubelet) node(pod string) string {
+	h := fnv.New32()
+	_, _ = h.Write([]byte(pod))
+	for i := h.Sum32() % 3; ; i = (i + 1) % 3 {
+		if _, lost := k.lost.Load(nodes[i]); !lost {
+			return nodes[i]
+		}
+	}
 }
 
 func (k *kubelet) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
@@ -203,13 +223,13 @@ func (k *kubelet) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Res
 	if err := k.Get(ctx, request.NamespacedName, &p); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	_, lost := k.lost.Load(p.Spec.NodeName)
 	switch {
+	case lost:
 	case p.DeletionTimestamp != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(k.Delete(ctx, &p, client.GracePeriodSeconds(0), client.Preconditions{UID: &p.UID}))
 	case p.Spec.NodeName == "":
-		h := fnv.New32()
-		_, _ = h.Write([]byte(p.Name))
-		err := k.SubResource("binding").Create(ctx, &p, &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: nodes[h.Sum32()%3]}})
+		err := k.SubResource("binding").Create(ctx, &p, &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: k.node(p.Name)}})
 		return ctrl.Result{}, ignoreChanged(err)
 	case p.Status.PodIP == "":
 		return ctrl.Result{}, ignoreChanged(k.run(ctx, &p))
@@ -268,6 +288,8 @@ type crew struct {
 	down     map[types.UID]bool
 	perPod   uint32 // sessions of a new shard
 	said     []string
+	lost     string // a node whose pods do not answer
+	slow     bool   // no drain comes to its end
 }
 
 func newCrew(perPod uint32) *crew {
@@ -282,7 +304,7 @@ func (w *crew) Ask(_ context.Context, _ *v1alpha1.ChatCluster, pods []*corev1.Po
 		return all
 	}
 	for _, p := range pods {
-		if p.Status.Phase != corev1.PodRunning || p.DeletionTimestamp != nil {
+		if p.Status.Phase != corev1.PodRunning || p.DeletionTimestamp != nil || p.Spec.NodeName == w.lost {
 			continue
 		}
 		s := &adminv1.StatusResponse{Name: p.Name, Ready: true}
@@ -290,7 +312,7 @@ func (w *crew) Ask(_ context.Context, _ *v1alpha1.ChatCluster, pods []*corev1.Po
 			if _, known := w.sessions[p.UID]; !known {
 				w.sessions[p.UID] = w.perPod
 			}
-			if d := w.drains[p.UID]; d.GetState() == adminv1.Drain_STATE_UNDER_WAY {
+			if d := w.drains[p.UID]; d.GetState() == adminv1.Drain_STATE_UNDER_WAY && !w.slow {
 				if w.sessions[p.UID] = 0; d.GetGoal() == adminv1.Drain_GOAL_SHED {
 					w.sessions[p.UID] = d.GetKeepSessions()
 				}

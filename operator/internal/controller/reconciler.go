@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -40,7 +41,8 @@ type Reconciler struct {
 	// Carry does an action; nil is the action itself. Tests have the operator die here.
 	Carry func(ctx context.Context, a plan.Action, by plan.Actor) error
 
-	written times // when sessions were last written, by ChatCluster
+	written times    // when sessions were last written, by ChatCluster
+	dropped sync.Map // the generation for which a Certificate was looked for that is asked for no more, by ChatCluster
 }
 
 // Reconcile does one round for a fleet.
@@ -49,6 +51,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err := r.Get(ctx, request.NamespacedName, c); err != nil || c.DeletionTimestamp != nil {
 		if err == nil || apierrors.IsNotFound(err) {
 			r.Members.Forget(request.NamespacedName) // what belongs to it goes by its owner references, also where no operator is
+			r.dropped.Delete(request.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -61,7 +64,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err := round.observe(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
-	failed := round.act(ctx)
+	failed := errors.Join(round.act(ctx), round.dropClientCertificate(ctx))
 	switch err := round.report(ctx); {
 	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: time.Second}, failed // somebody has changed it meanwhile, which calls for another round

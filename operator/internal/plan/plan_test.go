@@ -63,6 +63,31 @@ func settled() Snapshot {
 	}
 }
 
+// young is a fleet of three shards at its first revision a, which nobody has proven; the user has asked for b since.
+func young(shard func(*Shard)) func(s *Snapshot) {
+	return func(s *Snapshot) {
+		s.Revisions = []Revision{{"a", 1, false}, {"b", 2, false}}
+		for i := range s.Shards {
+			s.Shards[i] = s.Shards[i].with(shard)
+		}
+		s.StoreSet.Template = "b"
+		for i := range s.Stores {
+			s.Stores[i].Leads, s.Stores[i].LeadsMetadata = 0, false
+		}
+	}
+}
+
+// after changes a snapshot twice.
+func after(first, then func(s *Snapshot)) func(s *Snapshot) {
+	return func(s *Snapshot) { first(s); then(s) }
+}
+
+func wantsB(w *Spec) { w.ShardRevision, w.StoreRevision = "b", "b" }
+
+func fresh(sh *Shard) { sh.ReadySince = noon.Add(-4 * time.Second) }
+
+func failing(st *Store) { st.Ready, st.Reached, st.Trouble = false, false, "CrashLoopBackOff" }
+
 var planned = []struct {
 	name string
 	s    func(s *Snapshot)
@@ -97,6 +122,9 @@ var planned = []struct {
 	{name: "who has no session left goes", s: func(s *Snapshot) {
 		s.Shards = append(ups(3, "a"), up(3, "a", 0).with(marked(ScaleIn, 10*time.Second, Leaving{Drained, 50})))
 	}, acts: []string{"evict shard-3"}},
+	{name: "and not before nobody is sent to it any more", s: func(s *Snapshot) {
+		s.Shards = append(ups(3, "a"), up(3, "a", 0).with(marked(ScaleIn, 4*time.Second, Leaving{Drained, 50})))
+	}, waits: []string{"it stays until nobody is sent to it any more"}},
 	{name: "whose time is over goes a little later, with the hint", s: func(s *Snapshot) {
 		s.Shards = append(ups(3, "a"), up(3, "a", 40).with(marked(ScaleIn, 65*time.Second, Leaving{Draining, 50})))
 	}, acts: []string{"evict shard-3"}},
@@ -169,6 +197,47 @@ var planned = []struct {
 	}, want: func(w *Spec) { w.ShardRevision, w.UpdatePaused = "b", true }, acts: []string{"take the mark off shard-0", "reverse the drain of shard-0"}},
 	{name: "paused before the first shard of a new fleet means nothing", s: func(s *Snapshot) { *s = Snapshot{Revisions: []Revision{{"a", 1, false}}} },
 		want: func(w *Spec) { w.UpdatePaused, w.Shards = true, 1 }, acts: []string{"give the stores", "have 3 stores", "create shard 0 at revision a"}},
+
+	{name: "before the first revision is proven the next one is tried on a shard too", s: young(fresh), want: wantsB,
+		acts: []string{"create shard 3 at revision b"}, waits: []string{"stores: revision b is tried on a shard first"}},
+	{name: "also while its shards start", s: young(starting), want: wantsB,
+		acts: []string{"create shard 3 at revision b"}, waits: []string{"stores: revision b is tried on a shard first"}},
+	{name: "it is proven though it is not wanted any more, so that there is something to go back to", s: young(func(*Shard) {}), want: wantsB,
+		acts: []string{"remember revision a as proven", "create shard 3 at revision b"}, waits: []string{"stores: revision b is tried on a shard first"}},
+	{name: "a bad second revision stops at its shard, and what is evicted comes back as before", want: wantsB,
+		s: after(young(fresh), func(s *Snapshot) {
+			s.Shards[0] = s.Shards[0].with(deleting)
+			s.Shards = append(s.Shards, up(3, "b", 0).with(broken))
+		}),
+		acts: []string{"create shard 4 at revision a"}, waits: []string{"stores: revision b", "shards: revision b is tried on one shard first: shard-3 is not ready: ImagePullBackOff; the others keep a"}},
+	{name: "a first revision whose shards never work is replaced without a proof, and stores that do are kept until there is one", s: young(broken), want: wantsB,
+		acts: []string{"delete shard-0", "delete shard-1", "delete shard-2", "create shard 3 at revision b", "create shard 4", "create shard 5"}, waits: []string{"stores: revision b is tried on a shard first"}},
+	{name: "stores that never work are replaced without one", want: wantsB,
+		s: after(young(starting), func(s *Snapshot) {
+			for i := range s.Stores {
+				failing(&s.Stores[i])
+			}
+		}),
+		acts: []string{"restart store-2 with the new revision", "create shard 3 at revision b"}},
+	{name: "also one whose turn has not come", want: wantsB, s: after(young(starting), func(s *Snapshot) { failing(&s.Stores[0]) }),
+		acts: []string{"have every store that is made from now on get revision b", "create shard 3 at revision b"}},
+	{name: "what changes for stores alone has no shard to show it", s: after(young(starting), func(s *Snapshot) { s.Revisions = s.Revisions[:1] }), want: func(w *Spec) { w.StoreRevision = "b" },
+		acts: []string{"restart store-2 with the new revision"}},
+	{name: "nor has a fleet without shards", s: after(young(fresh), func(s *Snapshot) { s.Shards = nil }), want: func(w *Spec) { wantsB(w); w.Shards = 0 },
+		acts: []string{"restart store-2 with the new revision"}},
+	{name: "back to the first, the other one goes", s: after(young(fresh), func(s *Snapshot) {
+		s.Shards = append(s.Shards, up(3, "b", 0).with(starting))
+		s.StoreSet.Template, s.Revisions = "a", []Revision{{"b", 2, false}, {"a", 3, false}}
+	}), acts: []string{"mark shard-3 to leave", "drain shard-3"}},
+	{name: "a third one: what most have is gone back to", s: after(young(fresh), func(s *Snapshot) {
+		s.Shards = append([]Shard{s.Shards[0].with(deleting)}, s.Shards[1], s.Shards[2], up(3, "b", 0).with(starting))
+		s.Revisions = append(s.Revisions, Revision{"c", 3, false})
+	}), want: func(w *Spec) { w.Shards, w.ShardRevision = 4, "c" }, acts: []string{"create shard 4 at revision a", "create shard 5 at revision c"}},
+	{name: "where most have the one that fails, the others are made as places get free", s: func(s *Snapshot) {
+		s.Shards = []Shard{up(0, "b", 0).with(broken), up(1, "b", 0).with(broken), up(2, "b", 0).with(broken), up(3, "a", 0).with(starting)}
+		s.Revisions = []Revision{{"a", 1, false}, {"b", 2, false}}
+	}, want: func(w *Spec) { w.ShardRevision = "b" }, acts: []string{"mark shard-0", "mark shard-2", "delete shard-0", "delete shard-2"},
+		waits: []string{"shards: revision b is tried on one shard first: shard-0 is not ready: ImagePullBackOff; the others keep a"}},
 
 	{name: "full shards shed down to the mean", s: func(s *Snapshot) {
 		s.Shards = []Shard{up(0, "a", 2000), up(1, "a", 2000), up(2, "a", 200)}

@@ -92,7 +92,7 @@ func (f *fleet) lacking() (wanted, fallback int) {
 	if f.want.Surge == 0 {
 		others--
 	}
-	return 0, max(0, others-(live-ofWanted))
+	return 0, max(0, min(others-(live-ofWanted), f.want.Shards+f.want.Surge-live))
 }
 
 // revive takes marks off where shards are lacking: cheaper than a new shard, for sessions too. Whoever was marked for a roll-out only stays

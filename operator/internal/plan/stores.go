@@ -143,7 +143,7 @@ func growStores(p *Plan, s Snapshot, want Spec) {
 	case set.Template == want.StoreRevision && set.Below == want.StoreRevision:
 		p.do(ScaleStores{want.Stores, Why(fmt.Sprintf("%d stores are wanted", want.Stores))})
 	case revisions(s, want).tries() && want.Shards > 0:
-		p.wait("stores", "revision "+want.ShardRevision+" is tried on a shard first")
+		p.wait("stores", triedFirst(want))
 	default:
 		p.do(DropStoreTemplate{want.StoreRevision, "the revision of before does not know the new stores"})
 	}
@@ -160,8 +160,10 @@ func leadAgain(p *Plan, stores []Store, want Spec) {
 
 // restartNext restarts a store if all others are well, after it has given up what it leads.
 func restartNext(p *Plan, s Snapshot, want Spec, now time.Time, next Store) {
-	if rev := revisions(s, want); rev.tries() && want.Shards > 0 {
-		p.wait("stores", "revision "+want.ShardRevision+" is tried on a shard first")
+	rev := revisions(s, want)
+	tried := want.Shards > 0 && !rev.proven
+	if tried && rev.worked {
+		p.wait("stores", triedFirst(want))
 		return
 	}
 	p.again(look)
@@ -174,10 +176,17 @@ func restartNext(p *Plan, s Snapshot, want Spec, now time.Time, next Store) {
 		if !mendOutOfTurn(p, s, want) {
 			p.wait(next.Name, "is restarted once all others are well: "+why)
 		}
+	case tried && next.Ready && len(s.Revisions) > 1: // nothing has ever worked: what fails is replaced above, what runs is kept until a shard shows more
+		p.wait("stores", triedFirst(want))
 	case soaks(p, s, want, now, next), stepsDown(p, now, next):
 	default:
 		p.do(UpdateStore{next.Name, next.Ordinal, Why("revision " + want.StoreRevision + " takes the place of " + next.Revision)})
 	}
+}
+
+// triedFirst is what stores wait for while no shard has shown that the wanted revision works.
+func triedFirst(want Spec) string {
+	return "revision " + want.ShardRevision + " is tried on a shard first"
 }
 
 // mendOutOfTurn gives the wanted revision to a store that does not run with the one that it has, while those above it have not had their turn. The

@@ -21,6 +21,9 @@ const (
 	AuthoritiesKey = "ca.crt"
 )
 
+// CertificateKind is cert-manager's kind of a wish for a certificate.
+var CertificateKind = schema.GroupVersionKind{Group: "cert-manager.io", Version: "v1", Kind: "Certificate"}
+
 // Secret is one that belongs to the whole fleet.
 func Secret(c *v1alpha1.ChatCluster, name string, kind corev1.SecretType, data map[string][]byte) *corev1.Secret {
 	return &corev1.Secret{
@@ -66,12 +69,12 @@ func ClientCertificate(c *v1alpha1.ChatCluster) *unstructured.Unstructured {
 	}
 	owner, _ := runtime.DefaultUnstructuredConverter.ToUnstructured(new(Owner(c))) // a plain struct
 	u := &unstructured.Unstructured{Object: map[string]any{
-		"metadata": map[string]any{"name": ClientTLSSecret(c), "namespace": c.Namespace, "labels": labels, "ownerReferences": []any{owner}},
+		"metadata": map[string]any{"name": IssuedSecret(c), "namespace": c.Namespace, "labels": labels, "ownerReferences": []any{owner}},
 		"spec": map[string]any{
-			"secretName": ClientTLSSecret(c), "dnsNames": names, "usages": []any{"server auth", "digital signature", "key encipherment"},
+			"secretName": IssuedSecret(c), "dnsNames": names, "usages": []any{"server auth", "digital signature", "key encipherment"},
 			"issuerRef": map[string]any{"name": tls.IssuerRef.Name, "kind": tls.IssuerRef.Kind, "group": tls.IssuerRef.Group},
 		},
 	}}
-	u.SetGroupVersionKind(schema.GroupVersionKind{Group: "cert-manager.io", Version: "v1", Kind: "Certificate"})
+	u.SetGroupVersionKind(CertificateKind)
 	return u
 }

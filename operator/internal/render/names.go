@@ -61,8 +61,11 @@ func ClientTLSSecret(c *v1alpha1.ChatCluster) string {
 	case tls.SecretName != "":
 		return tls.SecretName
 	}
-	return c.Name + "-clients-tls"
+	return IssuedSecret(c)
 }
+
+// IssuedSecret is what cert-manager puts that certificate into, where it is asked for one; the Certificate that asks is named alike.
+func IssuedSecret(c *v1alpha1.ChatCluster) string { return c.Name + "-clients-tls" }
 
 // TestUsersSecret holds the key that signs test users of a fleet that is for tests, and its public half.
 func TestUsersSecret(c *v1alpha1.ChatCluster) string { return c.Name + "-test-users" }

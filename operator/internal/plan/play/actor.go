@@ -47,14 +47,12 @@ func (w *world) CreateShard(_ context.Context, a plan.CreateShard) error {
 
 // tried says that the wanted revision is not proven, and that there is one to go back to.
 func (w *world) tried() bool {
-	another := false
-	for _, r := range w.revs {
-		if r.Proven && r.Name == w.want.ShardRevision {
-			return false
-		}
-		another = another || r.Proven
-	}
-	return another
+	return !w.proven() && slices.ContainsFunc(w.revs, func(r plan.Revision) bool { return r.Proven })
+}
+
+// proven says that a shard has shown the wanted revision to work.
+func (w *world) proven() bool {
+	return slices.ContainsFunc(w.revs, func(r plan.Revision) bool { return r.Proven && r.Name == w.want.ShardRevision })
 }
 
 func (w *world) MarkShard(_ context.Context, a plan.MarkShard) error {
@@ -196,6 +194,9 @@ func (w *world) ReverseStepDown(_ context.Context, a plan.ReverseStepDown) error
 func (w *world) UpdateStore(_ context.Context, a plan.UpdateStore) error {
 	if w.store(a.Ordinal).Trouble == "" && !w.wellBut(a.Ordinal) {
 		w.breach("%s is restarted while another store is not well", a.Store)
+	}
+	if w.store(a.Ordinal).Ready && w.want.Shards > 0 && !w.proven() {
+		w.breach("%s works, and is restarted before a shard has shown that revision %s does", a.Store, w.want.ShardRevision)
 	}
 	w.set.Partition = a.Ordinal
 	return nil
