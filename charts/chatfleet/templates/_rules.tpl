@@ -52,6 +52,6 @@ What the operator may do in a namespace with ChatClusters. config/rbac/operator.
 {{- if .Values.certManager.enabled }}
 - apiGroups: [cert-manager.io]
   resources: [certificates]
-  verbs: [get, create, patch]
+  verbs: [get, create, patch, delete]
 {{- end }}
 {{- end }}
