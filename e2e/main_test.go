@@ -242,7 +242,7 @@ func (r *run) startLoad(sessions int) (*load.Load, error) {
 	cfg := load.Config{
 		Endpoints: endpoints, Token: token, Sessions: sessions, Channels: 8, PerSession: 2, PostsPerSecond: 20, DialPerSecond: 200, Patience: patience,
 	}
-	if sessions > 1000 { // many sessions, few deliveries: the clients have the same two cores
+	if sessions > 500 { // many sessions, few deliveries: the clients have the same two cores
 		cfg.PerSession, cfg.PostsPerSecond, cfg.DialPerSecond = 1, 5, 400
 	}
 	l, err := load.Start(ctx, cfg)
