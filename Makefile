@@ -132,8 +132,8 @@ KUBECTL ?= $(or $(shell command -v kubectl 2>/dev/null),$$(e2e/cluster/binaries 
 install sample: export KUBECONFIG ?= $(wildcard $(or $(CHATFLEET_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/chatfleet)/clusters/$(CLUSTER)/kubeconfig)
 
 .PHONY: cluster-up
-cluster-up: ## Make a Kubernetes cluster of four nodes on this machine, half a minute; from nothing 20 minutes more
-	@echo 'cluster-up: half a minute; from nothing 20 minutes more on 2 cores, which building Kubernetes takes'
+cluster-up: ## Make a Kubernetes cluster of four nodes on this machine, 2 minutes; from nothing 20 to 45 more
+	@echo 'cluster-up: 2 minutes; from nothing 20 to 45 more on 2 cores, which building Kubernetes takes'
 	@e2e/cluster/up $(CLUSTER) >/dev/null
 
 .PHONY: cluster-down
