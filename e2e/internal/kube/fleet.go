@@ -157,7 +157,7 @@ func (f *Fleet) Status(ctx context.Context, pod string) (*adminv1.StatusResponse
 	if err != nil {
 		return nil, err
 	}
-	local, stop, err := f.forward(ctx, pod, adminPort)
+	local, stop, err := f.forward(ctx, pod)
 	if err != nil {
 		return nil, fmt.Errorf("forward the admin port of %s: %w", pod, err)
 	}
@@ -198,8 +198,8 @@ func (f *Fleet) operatorTLS(ctx context.Context) (*tls.Config, error) {
 	}, nil
 }
 
-// forward makes a port of a pod one of this machine.
-func (f *Fleet) forward(ctx context.Context, pod string, port int) (local string, stop func(), err error) {
+// forward makes a pod's admin port one of this machine.
+func (f *Fleet) forward(ctx context.Context, pod string) (local string, stop func(), err error) {
 	transport, upgrader, err := spdy.RoundTripperFor(f.Config)
 	if err != nil {
 		return "", nil, err
@@ -211,7 +211,7 @@ func (f *Fleet) forward(ctx context.Context, pod string, port int) (local string
 	host.Path = fmt.Sprintf("/api/v1/namespaces/%s/pods/%s/portforward", f.Key.Namespace, pod)
 	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, host)
 	ending, ready := make(chan struct{}), make(chan struct{})
-	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", port)}, ending, ready, io.Discard, io.Discard)
+	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", adminPort)}, ending, ready, io.Discard, io.Discard)
 	if err != nil {
 		return "", nil, err
 	}

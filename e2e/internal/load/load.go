@@ -29,7 +29,7 @@ type Config struct {
 	PostsPerSecond                 float64
 	// DialPerSecond bounds how fast sessions begin.
 	DialPerSecond int
-	// PatienceForPosts is how long a post is repeated before it counts as hanging, and how long devices have to catch up in the end.
+	// Patience is how long a post is repeated before it counts as hanging, and how long devices have to catch up in the end.
 	Patience time.Duration
 }
 
@@ -45,7 +45,6 @@ type Load struct {
 	devices  []*device
 	channels []string
 	api      chatv1connect.ChatServiceClient
-	begun    time.Time
 
 	stopPosts context.CancelFunc
 	posting   sync.WaitGroup
@@ -80,7 +79,7 @@ func Start(ctx context.Context, cfg Config) (*Load, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a token for %s: %w", author, err)
 	}
-	l := &Load{cfg: cfg, begun: time.Now(), api: api(cfg.Endpoints[0], token)}
+	l := &Load{cfg: cfg, api: api(cfg.Endpoints[0], token)}
 	if err := l.createChannels(ctx); err != nil {
 		return nil, err
 	}
