@@ -32,7 +32,7 @@ func knowCertificates(t *testing.T, c *cluster) {
 			t.Error(err)
 		}
 		kinds := discovery.NewDiscoveryClientForConfigOrDie(c.config)
-		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(hang); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 			if _, err := kinds.ServerResourcesForGroupVersion(render.CertificateKind.GroupVersion().String()); apierrors.IsNotFound(err) {
 				return // the next test may rely on it
 			}
@@ -100,7 +100,7 @@ func (l *lookups) Get(ctx context.Context, key client.ObjectKey, o client.Object
 // seen waits until the operator's cache has a generation of the fleet.
 func (d *driver) seen(generation int64) {
 	d.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(hang); ; time.Sleep(10 * time.Millisecond) {
 		var c v1alpha1.ChatCluster
 		if err := d.Get(d.t.Context(), d.name, &c); err == nil && c.Generation >= generation {
 			return

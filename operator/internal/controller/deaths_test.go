@@ -184,7 +184,7 @@ func (l *life) rest(what string) {
 // lookUntil looks until the members are as they should be, whoever dies meanwhile, and no further.
 func (l *life) lookUntil(what string, is func(w *crew) bool) {
 	l.t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; {
+	for deadline := time.Now().Add(hang); ; {
 		err := l.look()
 		l.crew.mu.Lock()
 		done := is(l.crew)
@@ -193,7 +193,7 @@ func (l *life) lookUntil(what string, is func(w *crew) bool) {
 			return
 		}
 		if time.Now().After(deadline) {
-			l.t.Fatalf("not within a minute: %s\nlast error: %v\n%s\ndid:\n%s", what, err, told(l.get()), strings.Join(l.did, "\n"))
+			l.t.Fatalf("not in time: %s\nlast error: %v\n%s\ndid:\n%s", what, err, told(l.get()), strings.Join(l.did, "\n"))
 		}
 		pause(err)
 	}

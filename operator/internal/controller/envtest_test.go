@@ -51,6 +51,10 @@ var shared = sync.OnceValue(startCluster)
 // end of what was started, in TestMain.
 var atEnd []func()
 
+// hang bounds what would else hang. Nothing passes or fails by being slower or faster below it: beside other tests, and with the race detector, an API server on two
+// cores takes its time.
+const hang = 4 * time.Minute
+
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.FromSlogHandler(slog.DiscardHandler))
 	code := m.Run()

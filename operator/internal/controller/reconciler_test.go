@@ -108,7 +108,7 @@ func (d *driver) look() error {
 // until looks again and again until the fleet is as it should be.
 func (d *driver) until(what string, is func(c *v1alpha1.ChatCluster) bool) *v1alpha1.ChatCluster {
 	d.t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(hang)
 	var last error
 	for {
 		last = d.look()
@@ -117,7 +117,7 @@ func (d *driver) until(what string, is func(c *v1alpha1.ChatCluster) bool) *v1al
 			return c
 		}
 		if time.Now().After(deadline) {
-			d.t.Fatalf("not within a minute: %s\nlast error: %v\n%s\ndid:\n%s", what, last, told(c), strings.Join(d.did, "\n"))
+			d.t.Fatalf("not in time: %s\nlast error: %v\n%s\ndid:\n%s", what, last, told(c), strings.Join(d.did, "\n"))
 		}
 		pause(last)
 	}
@@ -148,7 +148,7 @@ func (d *driver) change(how func(s *v1alpha1.ChatClusterSpec)) {
 	if err := d.cluster.client.Patch(d.t.Context(), c, client.MergeFrom(was)); err != nil {
 		d.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(hang); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		var known v1alpha1.ChatCluster
 		if err := d.Client.Get(d.t.Context(), d.name, &known); err == nil && known.Generation >= c.Generation {
 			return
@@ -392,7 +392,7 @@ func TestDeletionLeavesNothing(t *testing.T) {
 			if err := d.cluster.client.Delete(t.Context(), d.get()); err != nil {
 				t.Fatal(err)
 			}
-			deadline := time.Now().Add(time.Minute)
+			deadline := time.Now().Add(hang)
 			for {
 				var sets appsv1.StatefulSetList
 				var claims corev1.PersistentVolumeClaimList
