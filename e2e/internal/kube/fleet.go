@@ -217,7 +217,12 @@ func (f *Fleet) forward(ctx context.Context, pod string) (local string, stop fun
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- forwarder.ForwardPorts() }()
-	stop = func() { close(ending); <-ended }
+	stop = func() {
+		close(ending)
+		if err := <-ended; err != nil {
+			f.say("port-forward to %s: %v", pod, err)
+		}
+	}
 	select {
 	case <-ready:
 	case err := <-ended:
