@@ -61,8 +61,8 @@ lint: ## Check formatting, generated code, module files and the linters' finding
 	$(GO) test -C .ci/tools/chart -run TestLint .
 
 .PHONY: test-operator
-test-operator: ## Test the operator against a real API server, 2 minutes; Kubernetes' programs are built once, 10 minutes
-	@echo 'test-operator: an API server, etcd and the controllers of Kubernetes from pinned modules: about 10 minutes the first time, then 2 minutes of tests'
+test-operator: ## Test the operator against a real API server, 3 minutes; Kubernetes' programs are built once, 10 minutes
+	@echo 'test-operator: an API server, etcd and the controllers of Kubernetes from pinned modules: about 10 minutes the first time, then 3 minutes of tests'
 	assets=$$(e2e/cluster/binaries etcd kubectl kube-apiserver kube-controller-manager) && \
 		KUBEBUILDER_ASSETS=$$assets CHATFLEET_SKIP=never CGO_ENABLED=1 $(GO) test -race -timeout 20m ./operator/...
 
