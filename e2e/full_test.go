@@ -48,7 +48,8 @@ func revive(r *run) {
 		}
 	}
 	moved, _ := r.load.Moves(time.Time{})
-	r.note("%d of 6 pods have stayed, %d of 600 sessions moved", stay, len(moved))
+	_, devices := r.load.Devices()
+	r.note("%d of 6 pods have stayed, %d of %d sessions moved", stay, len(moved), devices)
 	if stay != 6 {
 		r.Errorf("%d of 6 pods have stayed", stay)
 	}
@@ -81,7 +82,8 @@ func podReady(p corev1.Pod) bool {
 
 // operatorKilledInDrain has the operator die while shards send their sessions away.
 func operatorKilledInDrain(r *run) {
-	r.must(r.change(`{"spec":{"shards":{"drain":{"sessionsPerSecond":40}}}}`)) // slow enough to be met in its midst; it is a change of shards' arguments alone
+	r.pace = 40
+	r.must(r.change(fmt.Sprintf(`{"spec":{"shards":{"drain":{"sessionsPerSecond":%d}}}}`, r.pace))) // slow enough to be met in its midst; it is a change of shards' arguments alone
 	r.must(r.settled("a slower drain"))
 	r.scaleTo(1)
 	r.must(r.fleet.Until(r.ctx, "shards send sessions away", time.Minute, 0, func(c *v1alpha1.ChatCluster) bool { return c.Status.Shards.Draining > 0 }))
@@ -223,7 +225,7 @@ func docker(ctx context.Context, args ...string) error {
 
 // network has the routes between nodes made again, which a container that was started anew has lost.
 func (r *run) network() error {
-	out, err := exec.CommandContext(r.ctx, "./cluster/network").CombinedOutput()
+	out, err := exec.CommandContext(r.ctx, "./cluster/network", told.cluster).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("e2e/cluster/network: %w: %s", err, out)
 	}

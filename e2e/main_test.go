@@ -30,13 +30,15 @@ var told = struct {
 	kubeconfig string
 	// tag of the images that are installed, next of the same ones under another name, to roll out.
 	tag, next string
+	// cluster is what the scripts in cluster/ call it, where it is one of theirs.
+	cluster string
 	// out is where the table and reports go.
 	out string
 	// full has the cases of make e2e-full too.
 	full bool
 }{
 	os.Getenv("E2E_KUBECONFIG"), cmp.Or(os.Getenv("E2E_TAG"), "dev"), cmp.Or(os.Getenv("E2E_NEXT_TAG"), "dev-next"),
-	cmp.Or(os.Getenv("E2E_OUT"), "../out/e2e"), os.Getenv("E2E_FULL") != "",
+	cmp.Or(os.Getenv("E2E_CLUSTER"), "chatfleet"), cmp.Or(os.Getenv("E2E_OUT"), "../out/e2e"), os.Getenv("E2E_FULL") != "",
 }
 
 const (
@@ -71,6 +73,8 @@ type run struct {
 	fleet *kube.Fleet
 	load  *load.Load
 	row   *Row
+	// pace is how many sessions may be sent away a second, while the case runs.
+	pace int
 }
 
 // must ends the case if something went wrong.
@@ -124,7 +128,7 @@ func TestCluster(t *testing.T) {
 func (o one) run(t *testing.T, c *kube.Cluster, row *Row) {
 	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute)
 	defer cancel()
-	r := &run{T: t, Cluster: c, ctx: ctx, fleet: c.Fleet("e2e", "fleet"), row: row}
+	r := &run{T: t, Cluster: c, ctx: ctx, fleet: c.Fleet("e2e", "fleet"), row: row, pace: pace}
 	t.Cleanup(func() {
 		if t.Failed() {
 			r.diagnose()
@@ -142,7 +146,7 @@ func (o one) run(t *testing.T, c *kube.Cluster, row *Row) {
 		stopping, stop := context.WithTimeout(context.WithoutCancel(ctx), 3*patience)
 		defer stop()
 		got, err := l.Stop(stopping)
-		row.take(got, pace)
+		row.take(got, r.pace)
 		if err != nil {
 			t.Errorf("stop the load: %v", err)
 		}
