@@ -36,7 +36,7 @@ test: ## Run all tests with the race detector, about 8 minutes on 2 cores, less 
 		apt-get update -qq && apt-get install -qq -y strace >/dev/null; } || echo 'test: no strace; the test of Fsync is skipped'
 	@.ci/node || echo 'test: no Node.js; the test of the JavaScript example is skipped'
 	@echo 'test: compiling with the race detector, then running; about 8 minutes from nothing on 2 cores'
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+	@GO=$(GO) .ci/race -timeout 20m ./...
 	@echo 'test: one delivery in 100,000, which the race detector is too slow for'
 	$(GO) test -run TestOneOfAHundredThousand ./simulator/internal/live
 
@@ -64,7 +64,7 @@ lint: ## Check formatting, generated code, module files and the linters' finding
 test-operator: ## Test the operator against a real API server, 3 minutes; Kubernetes' programs are built once, 10 minutes
 	@echo 'test-operator: an API server, etcd and the controllers of Kubernetes from pinned modules: about 10 minutes the first time, then 3 minutes of tests'
 	assets=$$(e2e/cluster/binaries etcd kubectl kube-apiserver kube-controller-manager) && \
-		KUBEBUILDER_ASSETS=$$assets CHATFLEET_SKIP=never CGO_ENABLED=1 $(GO) test -race -timeout 20m ./operator/...
+		KUBEBUILDER_ASSETS=$$assets CHATFLEET_SKIP=never GO=$(GO) .ci/race -timeout 20m ./operator/...
 
 .PHONY: fmt
 fmt: ## Format all Go code
