@@ -57,7 +57,7 @@ type Config struct {
 	Stores []string
 	Drain  struct {
 		SessionsPerSecond int
-		Timeout           time.Duration
+		Timeout, Linger   time.Duration
 	}
 	Limits struct {
 		Connections       int

@@ -82,6 +82,8 @@ func settings(c *Config) []setting {
 			doc: "Pace at which sessions are sent away on SIGTERM. The other shards take them at this pace."},
 		{key: "drain.timeout", roles: withSessions, value: duration(&c.Drain.Timeout, time.Millisecond, time.Hour),
 			doc: "When what is left of them is cut off."},
+		{key: "drain.linger", roles: withSessions, value: duration(&c.Drain.Linger, 0, time.Hour),
+			doc: "How long a member stays after it has begun to leave, also when its sessions have gone sooner, and answers whoever still comes that it is leaving. As long as whatever sends clients to it (a balancer, the nodes' proxies of Kubernetes) may take to see that."},
 
 		{key: "limits.connections", roles: withSessions, value: number(&c.Limits.Connections, 1, 1_000_000),
 			doc: "Connections of clients at once. Each is an open file: keep it below the process's limit, `ulimit -n`."},

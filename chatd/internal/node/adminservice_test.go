@@ -12,6 +12,8 @@ import (
 	"connectrpc.com/connect"
 	"github.com/coder/websocket"
 
+	"github.com/chatfleet/chatfleet/chatd/internal/engine"
+	"github.com/chatfleet/chatfleet/chatd/internal/gateway"
 	adminv1 "github.com/chatfleet/chatfleet/proto/admin/v1"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 	"github.com/chatfleet/chatfleet/proto/chat/v1/chatv1connect"
@@ -188,6 +190,47 @@ func TestSIGTERMSendsSessionsAwayWithTheHint(t *testing.T) {
 		if !m.lines.has(line) {
 			t.Errorf("%q is not in the log", line)
 		}
+	}
+}
+
+// Whoever is sent to a member that leaves, before it has been seen to, is told so: also where it has no session that keeps it.
+func TestALeavingMemberStaysUntilItIsSeenToLeave(t *testing.T) {
+	const linger = time.Second
+	m := runMember(t, Combined, func(c *Config) { c.DrainLinger = linger })
+	began := time.Now()
+	ended := make(chan error, 1)
+	go func() { ended <- m.stop() }()
+	for m.status().GetReady() {
+		time.Sleep(time.Millisecond)
+	}
+	_, answer, err := websocket.Dial(t.Context(), m.clients+gateway.SessionPath, &websocket.DialOptions{Subprotocols: []string{engine.SubprotocolJSON}})
+	if err == nil || answer == nil || answer.StatusCode != http.StatusServiceUnavailable {
+		t.Fatalf("a session that comes to a member that leaves: %v, answered %v", err, answer)
+	}
+	if why, _ := io.ReadAll(answer.Body); !strings.Contains(string(why), "DRAINING") {
+		t.Errorf("a session that comes to a member that leaves is told %s", why)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took < linger {
+		t.Errorf("it was gone after %v, before it can have been seen to leave", took)
+	}
+}
+
+// It leaves once: a drain that an operator has asked for counts.
+func TestADrainedMemberHasBeenSeenToLeave(t *testing.T) {
+	const linger = 200 * time.Millisecond
+	m := runMember(t, Combined, func(c *Config) { c.DrainLinger = linger })
+	if _, err := m.adminClient().BeginDrain(t.Context(), connect.NewRequest(&adminv1.BeginDrainRequest{})); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(linger)
+	if err := m.stop(); err != nil {
+		t.Error(err)
+	}
+	if m.lines.has("staying until nobody is sent here any more") {
+		t.Error("it stayed a second time")
 	}
 }
 

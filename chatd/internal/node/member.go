@@ -122,7 +122,7 @@ func (n *node) clientAddr() string {
 }
 
 // drain sends the sessions away, until none is left, the drain's time is up, or hurry ends. A drain that was asked for on the admin port
-// goes on at its own pace.
+// goes on at its own pace. Then it stays until it has been seen to leave.
 func (n *node) drain(hurry context.Context) {
 	if n.shard == nil {
 		return
@@ -136,6 +136,13 @@ func (n *node) drain(hurry context.Context) {
 	began := time.Now()
 	left := n.shard.Depart(hurry, shard.DrainOrder{PerSecond: n.cfg.DrainPerSecond, Timeout: n.cfg.DrainTimeout})
 	n.cfg.Logger.Info("drained", "told", left.Told, "left", left.Sessions, "took", time.Since(began))
+	if rest := n.cfg.DrainLinger - n.now().Sub(left.Began); rest > 0 {
+		n.cfg.Logger.Info("staying until nobody is sent here any more", "for", rest)
+		select {
+		case <-time.After(rest):
+		case <-hurry.Done():
+		}
+	}
 }
 
 // stop ends the parts, each before what it needs.

@@ -56,9 +56,10 @@ type Config struct {
 	// loggers in them are this configuration's.
 	Sessions shard.Config
 	Clients  gateway.Config
-	// DrainPerSecond sessions are sent away on the way out; DrainTimeout is when what is left is cut off.
-	DrainPerSecond int
-	DrainTimeout   time.Duration
+	// DrainPerSecond sessions are sent away on the way out; DrainTimeout is when what is left is cut off. A drain takes at least DrainLinger:
+	// who is sent here meanwhile is told that the member is leaving, where it would else find nobody.
+	DrainPerSecond            int
+	DrainTimeout, DrainLinger time.Duration
 	// FaultClock lets whoever reaches the admin port set the clock that the member goes by. For simulations alone.
 	FaultClock bool
 	Logger     *slog.Logger
@@ -82,12 +83,14 @@ func (c Config) Validate() error {
 			return fmt.Errorf("drain of %d sessions a second: want at least 1", c.DrainPerSecond)
 		case c.DrainTimeout <= 0:
 			return fmt.Errorf("drain timeout %v: want more than 0", c.DrainTimeout)
+		case c.DrainLinger < 0:
+			return fmt.Errorf("drain linger %v: want 0 or more", c.DrainLinger)
 		}
 	}
 	return c.Bus.Validate(c.Role != Shard)
 }
 
-// Run runs a member until ctx ends, and then drains it: at most Config.DrainTimeout long, less if hurry ends.
+// Run runs a member until ctx ends, and then drains it: at most as long as Config.DrainTimeout or DrainLinger say, less if hurry ends.
 func Run(ctx, hurry context.Context, cfg Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err

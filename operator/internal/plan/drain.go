@@ -12,9 +12,6 @@ const (
 	// evictAfter is how long after its time is over a shard is evicted. At the end of its time a shard tells all sessions that are left, with a
 	// hint that spreads them; they have this long to go.
 	evictAfter = 5 * time.Second
-	// lingers is how long a shard that is to leave stays at least, with no session too: what sends clients to shards (the proxies of all nodes, a load balancer)
-	// takes some seconds to see that this one takes none any more, and where it is gone by then, their connections run into nothing.
-	lingers = 10 * time.Second
 )
 
 // drain sends the sessions of marked shards away, all together at the fleet's pace, and evicts who has none left.
@@ -48,9 +45,6 @@ func (f *fleet) drainOne(sh Shard, pace int) {
 	switch {
 	case sh.hopeless():
 		f.do(DeleteShard{sh.Name, false, Why("it is to leave, " + sh.state() + " and holds no session")})
-	case sh.Reached && sh.Leaving.State == Drained && f.now.Sub(sh.Mark.Since) < min(lingers, f.want.Drain.Timeout):
-		f.wait(sh.Name, "no session is left; it stays until nobody is sent to it any more")
-		f.again(min(lingers, f.want.Drain.Timeout) - f.now.Sub(sh.Mark.Since))
 	case sh.Reached && sh.Leaving.State == Drained:
 		f.do(EvictShard{sh.Name, "no session is left"})
 		f.again(look)

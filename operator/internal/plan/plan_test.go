@@ -122,9 +122,6 @@ var planned = []struct {
 	{name: "who has no session left goes", s: func(s *Snapshot) {
 		s.Shards = append(ups(3, "a"), up(3, "a", 0).with(marked(ScaleIn, 10*time.Second, Leaving{Drained, 50})))
 	}, acts: []string{"evict shard-3"}},
-	{name: "and not before nobody is sent to it any more", s: func(s *Snapshot) {
-		s.Shards = append(ups(3, "a"), up(3, "a", 0).with(marked(ScaleIn, 4*time.Second, Leaving{Drained, 50})))
-	}, waits: []string{"it stays until nobody is sent to it any more"}},
 	{name: "whose time is over goes a little later, with the hint", s: func(s *Snapshot) {
 		s.Shards = append(ups(3, "a"), up(3, "a", 40).with(marked(ScaleIn, 65*time.Second, Leaving{Draining, 50})))
 	}, acts: []string{"evict shard-3"}},

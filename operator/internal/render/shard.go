@@ -15,6 +15,9 @@ import (
 const (
 	// shardMargin is how much longer a shard may take to end than its drain: chatd asks for 10 s, and the kubelet is not on the second.
 	shardMargin = 15
+	// lingers is how many seconds a shard that leaves stays at least, also without sessions: what sends clients to shards (the proxies of all nodes, a load
+	// balancer) takes some to see that this one takes none any more, and where it is gone by then, their connections run into nothing.
+	lingers = 10
 	// lostAfter is how long a shard stays bound to a node that does not answer. It holds nothing durable, so that another is made soon.
 	lostAfter = 10
 )
@@ -28,6 +31,7 @@ func ShardTemplate(c *v1alpha1.ChatCluster) (corev1.PodTemplateSpec, field.Error
 		"--stores=" + strings.Join(storeAddresses(c, PortLeaf), ","),
 		fmt.Sprintf("--drain-sessions-per-second=%d", s.Shards.Drain.SessionsPerSecond),
 		fmt.Sprintf("--drain-timeout=%ds", s.Shards.Drain.TimeoutSeconds),
+		fmt.Sprintf("--drain-linger=%ds", min(lingers, s.Shards.Drain.TimeoutSeconds)),
 	}
 	p.port("clients", PortClients)
 	p.member()
