@@ -118,12 +118,17 @@ func handshakeError(r *http.Response, err error) error {
 	if r == nil || r.StatusCode == http.StatusSwitchingProtocols {
 		return fmt.Errorf("chatfleet: connect: %w", err)
 	}
-	var body struct{ Code, Message string }
+	var body struct {
+		Code, Message string
+		RetryAfterMs  uint32
+	}
 	if json.NewDecoder(r.Body).Decode(&body) != nil { // something in between has answered, in HTML
 		body.Message = "connect: " + err.Error()
 	}
 	e := &Error{Code: Code(chatv1.Error_Code_value[body.Code]), Message: body.Message}
-	if seconds, err := strconv.Atoi(r.Header.Get("Retry-After")); err == nil && seconds > 0 {
+	if seconds, err := strconv.Atoi(r.Header.Get("Retry-After")); body.RetryAfterMs > 0 {
+		e.RetryAfter = time.Duration(body.RetryAfterMs) * time.Millisecond
+	} else if err == nil && seconds > 0 {
 		e.RetryAfter = time.Duration(seconds) * time.Second
 	}
 	return e

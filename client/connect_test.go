@@ -171,9 +171,10 @@ func TestRefusedHandshakeSaysWhyAndWhen(t *testing.T) {
 		code         chatv1.Error_Code
 		retry        time.Duration
 	}{
-		"the fleet":       {503, "2", `{"code":"CODE_DRAINING","message":"this shard is leaving"}`, chatv1.Error_CODE_DRAINING, 2 * time.Second},
-		"a proxy":         {503, "3", "<html>", chatv1.Error_CODE_UNSPECIFIED, 3 * time.Second},
-		"a wrong address": {404, "", `{"code":"CODE_UNSUPPORTED","message":"nothing is at this path"}`, chatv1.Error_CODE_UNSUPPORTED, 0},
+		"the fleet":        {503, "2", `{"code":"CODE_DRAINING","message":"this shard is leaving"}`, chatv1.Error_CODE_DRAINING, 2 * time.Second},
+		"a fleet in haste": {503, "1", `{"code":"CODE_DRAINING","message":"this shard is leaving","retryAfterMs":200}`, chatv1.Error_CODE_DRAINING, 200 * time.Millisecond},
+		"a proxy":          {503, "3", "<html>", chatv1.Error_CODE_UNSPECIFIED, 3 * time.Second},
+		"a wrong address":  {404, "", `{"code":"CODE_UNSUPPORTED","message":"nothing is at this path"}`, chatv1.Error_CODE_UNSUPPORTED, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -162,5 +162,9 @@ func refuse(w http.ResponseWriter, status int, e *chatv1.Error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	// The client is gone if this fails.
-	_ = json.NewEncoder(w).Encode(map[string]string{"code": e.Code.String(), "message": e.Message})
+	_ = json.NewEncoder(w).Encode(struct {
+		Code         string `json:"code"`
+		Message      string `json:"message"`
+		RetryAfterMs uint32 `json:"retryAfterMs,omitempty"`
+	}{e.Code.String(), e.Message, e.RetryAfterMs})
 }

@@ -201,7 +201,7 @@ func TestHandshakes(t *testing.T) {
 			change: func(c *Config, _ *door) { c.AllowedOrigins = []string{"https://app.example"} }, status: 101},
 		{name: "a page of the same host", path: SessionPath, header: with("Origin", "http://HOST"), status: 101},
 		{name: "a program", path: SessionPath, header: upgrade, status: 101},
-		{name: "a shard that is leaving", path: SessionPath, header: upgrade, status: 503, says: "leaving", retry: "3",
+		{name: "a shard that is leaving", path: SessionPath, header: upgrade, status: 503, says: `leaving","retryAfterMs":2500}`, retry: "3",
 			change: func(_ *Config, d *door) {
 				d.closed = &chatv1.Error{Code: chatv1.Error_CODE_DRAINING, Message: "this shard is leaving", RetryAfterMs: 2500}
 			}},

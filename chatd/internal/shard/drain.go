@@ -24,6 +24,8 @@ const (
 	// for the balancer to have noticed, short enough for nobody to miss much. maxSpread bounds what is told when the time is up.
 	defaultHint = 500 * time.Millisecond
 	maxSpread   = 30 * time.Second
+	// longHint is more than a fleet needs in which others take the sessions: who asks for more wants them away.
+	longHint = 2 * time.Second
 
 	defaultReason     = "this shard is leaving"
 	defaultShedReason = "this shard gives sessions to others"

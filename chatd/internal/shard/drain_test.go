@@ -157,7 +157,10 @@ func TestAReversedDrainTakesSessionsAgain(t *testing.T) {
 			t.Errorf("who came after the reversal was pushed %v", got)
 		}
 		// And again, to its end.
-		begin(r, shard.DrainOrder{PerSecond: 1000})
+		begin(r, shard.DrainOrder{PerSecond: 1000, Hint: time.Minute})
+		if flt := r.shard.Accepting(); flt.GetRetryAfterMs() != 60_000 {
+			t.Errorf("where all are to stay away for a minute, who comes is told %v", flt)
+		}
 		time.Sleep(5 * time.Second)
 		if got := r.shard.Draining(); got.State != shard.DrainDone || got.Sessions != 0 || got.Told != left+1 {
 			t.Errorf("the second drain: %+v", got)
@@ -174,8 +177,8 @@ func TestShed(t *testing.T) {
 	inBubble(t, nil, func(r *rig) {
 		readers := r.readers(60, r.stores.create("ann", channel))
 		begin(r, shard.DrainOrder{Shed: true, Keep: 40, PerSecond: 10, Reason: "evening out"})
-		if r.shard.Accepting() == nil {
-			t.Error("sessions are taken before enough have left")
+		if flt := r.shard.Accepting(); flt == nil || flt.RetryAfterMs > 500 {
+			t.Errorf("before enough have left, who comes is told %v", flt)
 		}
 		time.Sleep(10 * time.Second)
 		if got := r.shard.Draining(); got.State != shard.DrainDone || got.Told != 20 || got.Sessions != 40 {

@@ -22,6 +22,9 @@ func faultIn(field string, code chatv1.Error_Code, format string, args ...any) *
 // retryMs is what is said to wait after a failure that passes.
 const retryMs = 1000
 
+// elsewhereMs is what is said to wait when only this shard is wrong, and the next one that is asked is right.
+const elsewhereMs = 200
+
 // unavailable is the fault when an owner has not answered in time.
 func unavailable(err error) *chatv1.Error {
 	f := fault(chatv1.Error_CODE_UNAVAILABLE, "the fleet could not say within the deadline (%v); the same request may be repeated, with the same random_id", err)

@@ -128,7 +128,12 @@ func (sh *Shard) Accepting() *chatv1.Error {
 	if sh.drain.order.Shed {
 		flt.Message = "this shard gives sessions to others; connect anew"
 	}
-	flt.RetryAfterMs = max(retryMs, uint32(sh.drain.order.Hint.Milliseconds()))
+	// Whoever comes has most likely waited already, and another shard takes him at once: chance, of whoever balances, decides which is asked next. Where
+	// an operator wants sessions to stay away for longer than is usual, these too.
+	flt.RetryAfterMs = elsewhereMs
+	if hint := sh.drain.order.Hint; hint > longHint {
+		flt.RetryAfterMs = uint32(hint.Milliseconds())
+	}
 	return flt
 }
 
