@@ -35,6 +35,7 @@ var fullCases = []one{
 // revive takes a scale-in back while shards send their sessions away.
 func revive(r *run) {
 	was := r.uids()
+	r.slowDrains()
 	r.scaleTo(1)
 	r.must(r.fleet.Until(r.ctx, "shards send sessions away", time.Minute, 0, func(c *v1alpha1.ChatCluster) bool { return c.Status.Shards.Draining > 0 }))
 	time.Sleep(time.Second)
@@ -53,6 +54,13 @@ func revive(r *run) {
 	if stay != 6 {
 		r.Errorf("%d of 6 pods have stayed", stay)
 	}
+}
+
+// slowDrains sets a pace at which a drain can be met in its midst. Shards stay for that: the operator tells them.
+func (r *run) slowDrains() {
+	r.pace = 40
+	r.must(r.change(fmt.Sprintf(`{"spec":{"shards":{"drain":{"sessionsPerSecond":%d}}}}`, r.pace)))
+	r.must(r.settled("drains are slower"))
 }
 
 // killOperator ends the operator without a word, and waits for its successor to lead.
@@ -82,9 +90,7 @@ func podReady(p corev1.Pod) bool {
 
 // operatorKilledInDrain has the operator die while shards send their sessions away.
 func operatorKilledInDrain(r *run) {
-	r.pace = 40
-	r.must(r.change(fmt.Sprintf(`{"spec":{"shards":{"drain":{"sessionsPerSecond":%d}}}}`, r.pace))) // slow enough to be met in its midst; it is a change of shards' arguments alone
-	r.must(r.settled("a slower drain"))
+	r.slowDrains()
 	r.scaleTo(1)
 	r.must(r.fleet.Until(r.ctx, "shards send sessions away", time.Minute, 0, func(c *v1alpha1.ChatCluster) bool { return c.Status.Shards.Draining > 0 }))
 	r.killOperator()

@@ -166,8 +166,9 @@ func (o one) judge(t *testing.T, row *Row) {
 	if row.Cut > 0 && !o.cuts {
 		t.Errorf("%d sessions were cut without a hint:\n%s", row.Cut, strings.Join(row.CutReasons, "\n"))
 	}
-	if allowed := float64(row.PacePerSecond) * 1.1; row.HintedPerSecond > allowed {
-		t.Errorf("%.0f sessions a second were sent away, and %d are allowed", row.HintedPerSecond, row.PacePerSecond)
+	if row.HintedPerSecond > row.allowed() {
+		t.Errorf("%.0f sessions a second were sent away, and %d are allowed; the load was held up for %.2f s; in each second: %v", row.HintedPerSecond, row.PacePerSecond,
+			row.HeldUp, row.bySecond())
 	}
 	if row.LongestWait > 5*row.Bound || row.LongestPost > 5*row.Bound {
 		t.Errorf("a subscriber has waited %.2f s, an author %.2f s; the bound is %.1f s, five times that fails", row.LongestWait, row.LongestPost, row.Bound)

@@ -48,6 +48,7 @@ type Load struct {
 
 	stopPosts context.CancelFunc
 	posting   sync.WaitGroup
+	heldUp    time.Duration
 
 	mu          sync.Mutex
 	posted      []Posted
@@ -71,6 +72,8 @@ type Report struct {
 	LongestWait, LongestPost, LongestAway time.Duration
 	// Longest says of each of these who it was and when.
 	Longest []string
+	// HeldUp is the longest time that the load itself did not run: what came meanwhile it has seen all at once, and so long after it came.
+	HeldUp time.Duration
 }
 
 // Start connects all sessions, and begins to post. The context bounds that only.
@@ -89,7 +92,24 @@ func Start(ctx context.Context, cfg Config) (*Load, error) {
 	posts, stop := context.WithCancel(context.Background())
 	l.stopPosts = stop
 	l.posting.Go(func() { l.post(posts) })
+	l.posting.Go(func() { l.heldUp = watch(posts) })
 	return l, nil
+}
+
+// watch looks at the clock again and again until the context ends, and says how late it was at most.
+func watch(ctx context.Context) (late time.Duration) {
+	const every = 20 * time.Millisecond
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for last := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return late
+		case <-tick.C:
+		}
+		now := time.Now()
+		late, last = max(late, now.Sub(last)-every), now
+	}
 }
 
 // api speaks HTTP to the fleet. Connections are not kept for long: each new one goes to whatever shard the Service chooses.
@@ -256,7 +276,7 @@ func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
 func (l *Load) Stop(ctx context.Context) (Report, error) {
 	l.stopPosts()
 	l.posting.Wait()
-	r := Report{Sessions: len(l.devices), Posts: len(l.posted), LongestPost: l.slowestPost, Hanging: l.failed}
+	r := Report{Sessions: len(l.devices), Posts: len(l.posted), LongestPost: l.slowestPost, Hanging: l.failed, HeldUp: l.heldUp}
 	logs, err := l.readAll(ctx)
 	if err != nil {
 		return r, errors.Join(err, l.close())
