@@ -85,6 +85,9 @@ func (s *Store) growStream(ctx context.Context, name string) error {
 		case <-time.After(copiedPoll):
 		}
 		if info, err := s.streamInfo(ctx, name); err == nil && copied(info, s.cfg.Replicas) {
+			if before == s.cfg.Replicas { // they are current again, after a store was away
+				return nil
+			}
 			s.cfg.Logger.Info("a stream has more copies", "stream", name, "before", before, "copies", s.cfg.Replicas, "bytes", info.State.Bytes, "took", time.Since(began))
 			return nil
 		}
