@@ -53,6 +53,8 @@ type gaugeOfRoom struct {
 	used atomic.Uint64 // of a float64
 }
 
+func (g *gaugeOfRoom) share() float64 { return math.Float64frombits(g.used.Load()) }
+
 // word is what another store has said.
 type word struct {
 	full bool
@@ -114,7 +116,7 @@ func (r *room) look() {
 
 // tell tells the others.
 func (r *room) tell(subject string) {
-	used := math.Float64frombits(r.own.used.Load())
+	used := r.own.share()
 	data, err := proto.Marshal(&wire.Room{Store: r.cfg.Name, Full: r.own.full.Load(), UsedPermille: uint32(used * 1000)})
 	if err == nil {
 		_ = r.nc.Publish(subject, data) // said again soon
@@ -182,7 +184,7 @@ func (s *Store) watchBroken(ctx context.Context) {
 		case broken && !said:
 			said = true
 			s.cfg.Logger.Error("the embedded server could not write and has given up: this store takes no part until it is started anew, once its volume has room; nothing that was acknowledged is lost",
-				"dir", s.cfg.Dir, "used", math.Float64frombits(s.room.own.used.Load()))
+				"dir", s.cfg.Dir, "used", s.room.own.share())
 		case broken && !s.room.own.full.Load():
 			s.fail(errBroken)
 			return

@@ -266,6 +266,9 @@ func printStatus(out io.Writer, s *adminv1.StatusResponse) error {
 		if d := s.GetStepDown(); d != nil {
 			row("steps down", "%s", stepDownLine(d))
 		}
+		if used := s.GetVolumeUsedPermille(); used > 0 {
+			row("volume", "%d %% in use; from %d %% on what makes logs grow is refused", used/10, s.GetVolumeFullAtPermille()/10)
+		}
 		if full := s.GetFullStore(); full != "" {
 			row("full", "the volume of store %s: posts are refused in the whole region until it has room", full)
 		}

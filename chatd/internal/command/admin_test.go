@@ -80,6 +80,17 @@ func TestStatusAndDrainCommands(t *testing.T) {
 	}
 }
 
+func TestStatusSaysHowFullTheVolumeIs(t *testing.T) {
+	var out bytes.Buffer
+	s := &adminv1.StatusResponse{Name: "store-0", Role: adminv1.StatusResponse_ROLE_STORE, VolumeUsedPermille: 447, VolumeFullAtPermille: 850}
+	if err := printStatus(&out, s); err != nil {
+		t.Fatal(err)
+	}
+	if want := "44 % in use; from 85 % on what makes logs grow is refused"; !strings.Contains(out.String(), want) {
+		t.Errorf("no %q in\n%s", want, out.String())
+	}
+}
+
 func TestStatusSaysWhichStoreIsFull(t *testing.T) {
 	for full, want := range map[string]bool{"": false, "store-1": true} {
 		var out bytes.Buffer

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -141,6 +142,8 @@ func (n *node) status() *adminv1.StatusResponse {
 		}
 		s.LeadsMetadata = n.store.LeadsMetadata()
 		s.FullStore = n.store.FullStore()
+		used, fullAt := n.store.Volume()
+		s.VolumeUsedPermille, s.VolumeFullAtPermille = uint32(1000*used), uint32(math.Round(1000*fullAt))
 		groupsInto(s, n.store)
 	}
 	if n.shard != nil {

@@ -317,3 +317,15 @@ func get(t *testing.T, url string) int {
 	resp.Body.Close()
 	return resp.StatusCode
 }
+
+func TestStatusTellsTheVolumesUse(t *testing.T) {
+	m := runMember(t, Store, func(c *Config) { c.Bus.FullAt = 0.9 })
+	s := m.status()
+	for s.GetVolumeUsedPermille() == 0 {
+		time.Sleep(10 * time.Millisecond)
+		s = m.status()
+	}
+	if s.GetVolumeUsedPermille() > 1000 || s.GetVolumeFullAtPermille() != 900 {
+		t.Errorf("told %v", s)
+	}
+}

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -21,6 +22,8 @@ import (
 	"github.com/chatfleet/chatfleet/operator/internal/observe"
 	"github.com/chatfleet/chatfleet/operator/internal/plan"
 	"github.com/chatfleet/chatfleet/operator/internal/render"
+	"github.com/chatfleet/chatfleet/operator/internal/status"
+	adminv1 "github.com/chatfleet/chatfleet/proto/admin/v1"
 )
 
 // world is a fleet as it was found.
@@ -33,6 +36,7 @@ type world struct {
 
 	snapshot  plan.Snapshot
 	fullStore string
+	fullest   status.Volume
 }
 
 // read fills r.world.
@@ -74,11 +78,7 @@ func (r *round) read(ctx context.Context) error {
 		return err
 	}
 	seen.Answers = r.Members.Ask(ctx, c, seen.Pods, r.credentials.operator)
-	for _, a := range seen.Answers {
-		if a.GetFullStore() != "" {
-			w.fullStore = a.GetFullStore()
-		}
-	}
+	w.fullStore, w.fullest = volumes(seen.Answers)
 	w.snapshot = plan.Snapshot{Shards: seen.Shards(), Revisions: provenRevisions(w.kept[v1alpha1.RoleShard])}
 	stores := 0
 	if w.set != nil {
@@ -88,6 +88,19 @@ func (r *round) read(ctx context.Context) error {
 	w.snapshot.Stores = seen.Stores(render.StoreSet(c), stores)
 	w.snapshot.Volumes, err = r.readVolumes(ctx)
 	return err
+}
+
+// volumes names a store whose volume is full, as any of them says, and the one that comes to it first.
+func volumes(answers map[string]*adminv1.StatusResponse) (full string, fullest status.Volume) {
+	for _, name := range slices.Sorted(maps.Keys(answers)) {
+		a := answers[name]
+		full = cmp.Or(full, a.GetFullStore())
+		v := status.Volume{Store: name, Used: int(a.GetVolumeUsedPermille()), FullAt: int(a.GetVolumeFullAtPermille())}
+		if v.Used > 0 && (fullest.Store == "" || v.Left() < fullest.Left()) {
+			fullest = v
+		}
+	}
+	return full, fullest
 }
 
 func byName[T any, P interface {

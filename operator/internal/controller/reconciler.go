@@ -180,7 +180,7 @@ func (r *round) report(ctx context.Context) error {
 	was := c.Status
 	is := status.Of(status.Observed{
 		Cluster: c, Snapshot: r.world.snapshot, Want: r.want, Plan: r.plan, Now: r.now, Problems: r.problems, Forbidden: r.forbidden,
-		FullStore: r.world.fullStore, Outdated: r.templates.outdated, Rotation: r.credentials.rotation,
+		FullStore: r.world.fullStore, Fullest: r.world.fullest, Outdated: r.templates.outdated, Rotation: r.credentials.rotation,
 		SessionsOld: r.now.Sub(r.written.get(c.UID)) >= sessionsEvery,
 	})
 	if is.Sessions != was.Sessions {

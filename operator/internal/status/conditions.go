@@ -12,6 +12,13 @@ import (
 	"github.com/chatfleet/chatfleet/operator/internal/plan"
 )
 
+const (
+	// volumeNear is how near a volume's use is to where posts are refused when it is told to fill up, and volumeNearMargin how much further off it must be again
+	// before it is told no more: thousandths of its size.
+	volumeNear       = 100
+	volumeNearMargin = 20
+)
+
 // view is what conditions are about: what was observed, and what has been counted of it.
 type view struct {
 	Observed
@@ -219,7 +226,15 @@ func (v view) storagePressure() metav1.Condition {
 				volume.Name, volume.Bytes, v.Want.VolumeBytes)
 		}
 	}
-	return condition(kind, false, v1alpha1.ReasonAsExpected, "no store says that its volume is full")
+	near := volumeNear
+	if is := meta.FindStatusCondition(v.Cluster.Status.Conditions, kind); is != nil && is.Reason == v1alpha1.ReasonVolumeFilling {
+		near += volumeNearMargin
+	}
+	if f := v.Fullest; f.Store != "" && f.Left() <= near {
+		return condition(kind, true, v1alpha1.ReasonVolumeFilling, "the volume of %s fills up, and from %d %% on what makes logs grow is refused in the whole fleet: raise spec.store.storage.size, or set spec.store.retention",
+			f.Store, f.FullAt/10)
+	}
+	return condition(kind, false, v1alpha1.ReasonAsExpected, "no store says that its volume is filling up")
 }
 
 func (v view) scalingLimited() metav1.Condition {

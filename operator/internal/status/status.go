@@ -33,8 +33,9 @@ type Observed struct {
 	Problems []Problem
 	// Forbidden is why the API server refused to make a pod; empty if it did not.
 	Forbidden string
-	// FullStore names a store whose volume is too full for posts; empty if none is.
+	// FullStore names a store whose volume is too full for posts; empty if none is. Fullest is the one that comes to it first; zero if none has told.
 	FullStore string
+	Fullest   Volume
 	// Outdated names the roles whose pods would look otherwise if they were made anew.
 	Outdated []string
 	// Rotation is the one that is done.
@@ -42,6 +43,15 @@ type Observed struct {
 	// SessionsOld says that the number of sessions was written so long ago that it may be written anew.
 	SessionsOld bool
 }
+
+// Volume is how full the volume of a store is, and from where on posts are refused: thousandths of its size.
+type Volume struct {
+	Store        string
+	Used, FullAt int
+}
+
+// Left says how much may still be written.
+func (v Volume) Left() int { return v.FullAt - v.Used }
 
 // Problem is something that somebody else has to put right before what spec asks for is done.
 type Problem struct {

@@ -102,6 +102,17 @@ func TestConditions(t *testing.T) {
 			o.Snapshot.Shards = nil
 		}, []string{progressing + "=True Waking"}},
 		{"a volume is full", func(o *Observed) { o.FullStore = "eu-store-1" }, []string{pressure + "=True VolumeFull: the volume of eu-store-1"}},
+		{"a volume fills up", func(o *Observed) { o.Fullest = Volume{"eu-store-1", 751, 850} },
+			[]string{pressure + "=True VolumeFilling: the volume of eu-store-1 fills up, and from 85 % on"}},
+		{"a volume has room", func(o *Observed) { o.Fullest = Volume{"eu-store-1", 749, 850} }, []string{pressure + "=False AsExpected"}},
+		{"a volume that filled up has a little more room", func(o *Observed) {
+			o.Fullest = Volume{"eu-store-1", 731, 850}
+			meta.FindStatusCondition(o.Cluster.Status.Conditions, pressure).Reason = v1alpha1.ReasonVolumeFilling
+		}, []string{pressure + "=True VolumeFilling"}},
+		{"a volume that filled up has room again", func(o *Observed) {
+			o.Fullest = Volume{"eu-store-1", 729, 850}
+			meta.FindStatusCondition(o.Cluster.Status.Conditions, pressure).Reason = v1alpha1.ReasonVolumeFilling
+		}, []string{pressure + "=False AsExpected"}},
 		{"a volume cannot grow", func(o *Observed) { o.Snapshot.Volumes = []plan.Volume{{Name: "data-eu-store-0", Bytes: 1}} }, []string{pressure + "=True VolumeCannotGrow: allowVolumeExpansion"}},
 		{"volumes grow", func(o *Observed) { o.Plan.Actions = []plan.Action{plan.GrowVolume{}} }, []string{progressing + "=True GrowingVolumes"}},
 		{"credentials are replaced", func(o *Observed) { o.Cluster.Spec.Credentials.Rotation = 1 }, []string{progressing + "=True RotatingCredentials"}},

@@ -718,9 +718,13 @@ type StatusResponse struct {
 	GroupsBehind      []*GroupBehind `protobuf:"bytes,17,rep,name=groups_behind,json=groupsBehind,proto3" json:"groups_behind,omitempty"`
 	GroupsBehindTotal uint32         `protobuf:"varint,18,opt,name=groups_behind_total,json=groupsBehindTotal,proto3" json:"groups_behind_total,omitempty"`
 	// Of a store: how far it has come in stepping down; absent if it was not asked to, or that was reversed.
-	StepDown      *StepDown `protobuf:"bytes,19,opt,name=step_down,json=stepDown,proto3" json:"step_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	StepDown *StepDown `protobuf:"bytes,19,opt,name=step_down,json=stepDown,proto3" json:"step_down,omitempty"`
+	// Of a store: how much of its volume is in use, and from where on what makes logs grow is refused; thousandths of the volume's size. 0
+	// where the system does not tell.
+	VolumeUsedPermille   uint32 `protobuf:"varint,20,opt,name=volume_used_permille,json=volumeUsedPermille,proto3" json:"volume_used_permille,omitempty"`
+	VolumeFullAtPermille uint32 `protobuf:"varint,21,opt,name=volume_full_at_permille,json=volumeFullAtPermille,proto3" json:"volume_full_at_permille,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
@@ -884,6 +888,20 @@ func (x *StatusResponse) GetStepDown() *StepDown {
 		return x.StepDown
 	}
 	return nil
+}
+
+func (x *StatusResponse) GetVolumeUsedPermille() uint32 {
+	if x != nil {
+		return x.VolumeUsedPermille
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetVolumeFullAtPermille() uint32 {
+	if x != nil {
+		return x.VolumeFullAtPermille
+	}
+	return 0
 }
 
 // GroupBehind is a group of copies that is not current.
@@ -1443,7 +1461,7 @@ const file_proto_admin_v1_admin_proto_rawDesc = "" +
 	"STATE_DONE\x10\x02\x12\x12\n" +
 	"\x0eSTATE_REVERSED\x10\x03\x12\x13\n" +
 	"\x0fSTATE_TIMED_OUT\x10\x04\"\x0f\n" +
-	"\rStatusRequest\"\x8c\x06\n" +
+	"\rStatusRequest\"\xf5\x06\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12;\n" +
@@ -1469,7 +1487,9 @@ const file_proto_admin_v1_admin_proto_rawDesc = "" +
 	"groups_led\x18\x10 \x01(\rR\tgroupsLed\x12D\n" +
 	"\rgroups_behind\x18\x11 \x03(\v2\x1f.chatfleet.admin.v1.GroupBehindR\fgroupsBehind\x12.\n" +
 	"\x13groups_behind_total\x18\x12 \x01(\rR\x11groupsBehindTotal\x129\n" +
-	"\tstep_down\x18\x13 \x01(\v2\x1c.chatfleet.admin.v1.StepDownR\bstepDown\"O\n" +
+	"\tstep_down\x18\x13 \x01(\v2\x1c.chatfleet.admin.v1.StepDownR\bstepDown\x120\n" +
+	"\x14volume_used_permille\x18\x14 \x01(\rR\x12volumeUsedPermille\x125\n" +
+	"\x17volume_full_at_permille\x18\x15 \x01(\rR\x14volumeFullAtPermille\"O\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
