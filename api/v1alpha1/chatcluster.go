@@ -161,14 +161,14 @@ const (
 	Delete DeletionPolicy = "Delete"
 )
 
-// CredentialsSpec is about what the operator makes for the fleet's own use: the certificates that members prove themselves with to each other, and the authority
-// that issues them. They are renewed in time without asking. The secret that members share is made once.
+// CredentialsSpec is about what the operator makes for the fleet's own use: the certificates that members prove themselves with to each other, the authority
+// that issues them, and the keys of resume tokens. Certificates are renewed in time without asking. The secret that the stores' volumes are bound to is made once.
 type CredentialsSpec struct {
 	// rotation asks for new credentials: set it to one more than it was, for example after somebody has seen a Secret who should not have. The
-	// operator makes a new authority beside the old, has all members trust it, issues new certificates, and then drops the old one; it takes about half an
-	// hour, and status.credentialsRotation says when it is done. Nothing is restarted. The secret that members share (NAME-cluster) stays: if that was
-	// seen, mutual TLS still keeps strangers out, but resume tokens can be forged with it. It only grows, and counts as 0 where it is
-	// missing: 1 is the first.
+	// operator makes a new authority beside the old, has all members trust it, issues new certificates, and then drops the old one; and the same with the keys of
+	// resume tokens. It takes about half an hour, and status.credentialsRotation says when it is done. Nothing is restarted, and nobody is signed out. The
+	// secret that the stores' volumes are bound to (NAME-cluster) stays: without a certificate it opens nothing. It only grows, and counts as 0 where it
+	// is missing: 1 is the first.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000000000

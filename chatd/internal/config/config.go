@@ -91,6 +91,7 @@ type Config struct {
 		RequestTimeout time.Duration
 	}
 	Session struct {
+		KeysFile     string
 		SignInWithin time.Duration
 		PingWithin   time.Duration
 	}

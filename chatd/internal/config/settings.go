@@ -138,6 +138,8 @@ func settings(c *Config) []setting {
 
 		{key: "session.signInWithin", roles: withSessions, value: duration(&c.Session.SignInWithin, 100*time.Millisecond, 5*time.Minute),
 			doc: "Time that a new connection has for its sign-in."},
+		{key: "session.keysFile", roles: withSessions, value: path(&c.Session.KeysFile),
+			doc: "File of the keys that resume tokens and invitations are made by, one a line, each of at least 16 bytes: the first makes, all check. It is read again every 10 s, so that a key is replaced without a restart: the new one goes last; first, when all shards have it; and the old one goes ten minutes after that. Without a file the cluster's secret is the key."},
 		{key: "session.pingWithin", roles: withSessions, value: duration(&c.Session.PingWithin, time.Second, time.Hour),
 			doc: "Who has nothing to say pings within this time; a quarter more is granted. Clients are told."},
 

@@ -212,7 +212,7 @@ func (w *world) open(kind *doorKind) *door {
 
 // resumer makes resume tokens by a clock that is off by so much.
 func (w *world) resumer(secret string, off time.Duration) *token.Resumer {
-	r, err := token.NewResumer([]byte(secret), "test", func() time.Time { return time.Now().Add(off) })
+	r, err := token.NewResumer(token.FixedSeal([]byte(secret)), "test", func() time.Time { return time.Now().Add(off) })
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 // identity is what a member with sessions knows of its users' tokens, and keeps new.
 type identity struct {
 	tokens *token.Verifier
+	seals  *token.Seals
 	resume *token.Resumer
 	// revoked is what the stores say; the shard's link brings it.
 	revoked *token.Revoked
@@ -33,13 +34,21 @@ func startIdentity(cfg Config, now func() time.Time) (*identity, error) {
 		cancel()
 		return nil, err
 	}
-	resume, err := token.NewResumer(cfg.Bus.Secret, cfg.Bus.Region, now)
+	seals := token.FixedSeal(cfg.Bus.Secret)
+	if cfg.SessionKeys != "" {
+		if seals, err = token.OpenSeals(cfg.SessionKeys, cfg.Logger); err != nil {
+			cancel()
+			return nil, err
+		}
+	}
+	resume, err := token.NewResumer(seals, cfg.Bus.Region, now)
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	i := &identity{tokens: tokens, resume: resume, revoked: token.NewRevoked(), cancel: cancel}
+	i := &identity{tokens: tokens, seals: seals, resume: resume, revoked: token.NewRevoked(), cancel: cancel}
 	i.done.Go(func() { tokens.Run(ctx) })
+	i.done.Go(func() { seals.Run(ctx) })
 	return i, nil
 }
 

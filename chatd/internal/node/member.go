@@ -79,7 +79,7 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 	cfg.Name, cfg.Region, cfg.Partitions, cfg.Logger = n.cfg.Bus.Name, n.cfg.Bus.Region, n.cfg.Bus.Partitions, n.cfg.Logger
 	cfg.Resume, cfg.Revoked, cfg.Revoke, cfg.Trace = n.identity.resume, n.identity.revoked, n.link.Revoke, n.trace
 	cfg.Soft, cfg.Now = n.link.Soft(), n.now
-	if cfg.InvitationKey, err = shard.InvitationKey(n.cfg.Bus.Secret, n.cfg.Bus.Region); err != nil {
+	if cfg.InvitationKeys, err = shard.InvitationKeys(n.identity.seals, n.cfg.Bus.Region); err != nil {
 		return err
 	}
 	registry.MustRegister(n.link.Collector())

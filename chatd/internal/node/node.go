@@ -50,6 +50,8 @@ type Config struct {
 	// tokens name them. One or the other must be there (shard, combined).
 	TokenKeys string
 	Issuers   []token.Issuer
+	// SessionKeys is the file of the seals of sessions (token.OpenSeals); empty: the region's secret is the seal.
+	SessionKeys string
 	// AllowedOrigins are the web origins whose pages may connect, besides those of the same host.
 	AllowedOrigins []string
 	// Sessions are the limits of sessions and logs, Clients those of who connects. Zero fields mean their defaults; names, places and

@@ -17,7 +17,7 @@ func bySetClock(t *testing.T, change func(*shard.Config), test func(*rig, *clock
 	inBubble(t, func(c *shard.Config) {
 		wall = clock.New()
 		c.Now = wall.Now
-		r, err := token.NewResumer([]byte("sixteen bytes at least"), "test", wall.Now)
+		r, err := token.NewResumer(token.FixedSeal([]byte("sixteen bytes at least")), "test", wall.Now)
 		if err != nil {
 			t.Fatal(err)
 		}

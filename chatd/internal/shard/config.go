@@ -83,9 +83,9 @@ type Config struct {
 
 	// Resume makes and checks resume tokens. Default none.
 	Resume *token.Resumer
-	// InvitationKey makes the secrets of invitations: see the function of that name. Default a key of this shard alone, by which only this
+	// InvitationKeys make the secrets of invitations: see the function of that name. Default a key of this shard alone, by which only this
 	// shard knows a repeated request.
-	InvitationKey []byte
+	InvitationKeys func() [][]byte
 	// Revoked is what tokens are void. Default none are. With it, nobody is let in before it is complete.
 	Revoked *token.Revoked
 	// Revoke has all shards know of a revocation. Default nobody is told.
@@ -130,9 +130,10 @@ func (c Config) withDefaults() Config {
 	def(&c.DifferenceBytes, 512<<10)
 	def(&c.TooLongAfter, 5000)
 	def(&c.TooLongEvents, 100)
-	if c.InvitationKey == nil {
-		c.InvitationKey = make([]byte, sha256.Size)
-		_, _ = rand.Read(c.InvitationKey) // never fails
+	if c.InvitationKeys == nil {
+		own := make([]byte, sha256.Size)
+		_, _ = rand.Read(own) // never fails
+		c.InvitationKeys = func() [][]byte { return [][]byte{own} }
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -14,7 +14,7 @@ import (
 
 // resuming gives a shard the key of resume tokens.
 func resuming(c *shard.Config) {
-	r, err := token.NewResumer([]byte("sixteen bytes at least"), "test", nil)
+	r, err := token.NewResumer(token.FixedSeal([]byte("sixteen bytes at least")), "test", nil)
 	if err != nil {
 		panic(err)
 	}

@@ -2,16 +2,15 @@ package shard
 
 import (
 	"context"
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
-	"fmt"
 	"strings"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/logid"
+	"github.com/chatfleet/chatfleet/chatd/internal/token"
 	"github.com/chatfleet/chatfleet/chatd/internal/wire"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
@@ -43,13 +42,10 @@ func parseInvitation(token, field string) (log, id string, flt *chatv1.Error) {
 	return log, invitationID(secret), nil
 }
 
-// InvitationKey is the key of a region's invitations. Who makes it anew, by another secret of the cluster, breaks none of those that there are.
-func InvitationKey(secret []byte, region string) ([]byte, error) {
-	key, err := hkdf.Key(sha256.New, secret, nil, "chatfleet invitations v1 "+region, sha256.Size)
-	if err != nil {
-		return nil, fmt.Errorf("derive the key of invitations: %w", err)
-	}
-	return key, nil
+// InvitationKeys are the keys of a region's invitations, in the order of the seals: the first makes. A new seal breaks no invitation that there is; a request that is repeated just
+// when it comes may make a second one.
+func InvitationKeys(seals *token.Seals, region string) (func() [][]byte, error) {
+	return seals.Keys("chatfleet invitations v1 " + region)
 }
 
 // invitationSecret is the secret of the invitation that a request makes.
@@ -59,7 +55,7 @@ func (sh *Shard) invitationSecret(user string, req *chatv1.CreateInvitationReque
 		_, _ = rand.Read(secret) // never fails
 		return secret
 	}
-	mac := hmac.New(sha256.New, sh.cfg.InvitationKey)
+	mac := hmac.New(sha256.New, sh.cfg.InvitationKeys()[0])
 	var id [8]byte
 	binary.BigEndian.PutUint64(id[:], req.GetRandomId())
 	mac.Write(id[:])

@@ -14,6 +14,7 @@ import (
 	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
 	"github.com/chatfleet/chatfleet/chatd/internal/logid"
 	"github.com/chatfleet/chatfleet/chatd/internal/shard"
+	"github.com/chatfleet/chatfleet/chatd/internal/token"
 	"github.com/chatfleet/chatfleet/chatd/internal/wire"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
@@ -207,16 +208,17 @@ func TestAPrivateChannelIsReadByWhoHasJoined(t *testing.T) {
 // A request that is repeated after its answer was lost is answered with the same invitation, by any shard that has the key; another request
 // never is.
 func TestAnInvitationRepeated(t *testing.T) {
-	key, err := shard.InvitationKey([]byte("a secret of this test alone"), "test")
+	seal := token.FixedSeal([]byte("a secret of this test alone"))
+	keys, err := shard.InvitationKeys(seal, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if other, _ := shard.InvitationKey([]byte("a secret of this test alone"), "other"); slices.Equal(key, other) {
+	if others, _ := shard.InvitationKeys(seal, "other"); slices.Equal(keys()[0], others()[0]) {
 		t.Error("two regions have one key")
 	}
 	var tokens []string
 	for range 2 { // two shards
-		inBubble(t, func(c *shard.Config) { c.InvitationKey = key }, func(r *rig) {
+		inBubble(t, func(c *shard.Config) { c.InvitationKeys = keys }, func(r *rig) {
 			log := logid.Create(group, "ann", 1)
 			r.stores.do("ann", log, chatlog.Command{Create: &wire.Create{Log: log, Request: &chatv1.CreateRequest{Kind: group, Title: "test", RandomId: 1}}})
 			r.stores.join("bob", log)

@@ -1,13 +1,13 @@
 package token
 
 import (
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -41,23 +41,23 @@ type Grant struct {
 	Ends time.Time `json:"e"`
 }
 
-// Resumer makes and checks resume tokens: a Grant, sealed by a key that every shard derives from the cluster's secret. It may be used
-// by many goroutines at once.
+// Resumer makes and checks resume tokens: a Grant, sealed by a key that every shard derives from the region's first seal, and opened by those
+// of all. It may be used by many goroutines at once.
 type Resumer struct {
-	key []byte
-	now func() time.Time
+	keys func() [][]byte // as the seals are
+	now  func() time.Time
 }
 
 // NewResumer makes a Resumer for a region. now is the clock; nil means time.Now.
-func NewResumer(secret []byte, region string, now func() time.Time) (*Resumer, error) {
+func NewResumer(seals *Seals, region string, now func() time.Time) (*Resumer, error) {
 	if now == nil {
 		now = time.Now
 	}
-	key, err := hkdf.Key(sha256.New, secret, nil, "chatfleet resume tokens v1 "+region, sha256.Size)
+	keys, err := seals.Keys("chatfleet resume tokens v1 " + region)
 	if err != nil {
-		return nil, fmt.Errorf("derive the key of resume tokens: %w", err)
+		return nil, err
 	}
-	return &Resumer{key: key, now: now}, nil
+	return &Resumer{keys: keys, now: now}, nil
 }
 
 // sealed is what a resume token holds.
@@ -78,7 +78,7 @@ func (r *Resumer) Issue(g Grant) (raw string, expires time.Time, err error) {
 		return "", time.Time{}, fmt.Errorf("make a resume token: %w", err)
 	}
 	signed := resumePrefix + base64.RawURLEncoding.EncodeToString(body)
-	return signed + "." + base64.RawURLEncoding.EncodeToString(r.mac(signed)), expires, nil
+	return signed + "." + base64.RawURLEncoding.EncodeToString(seal(signed, r.keys()[0])), expires, nil
 }
 
 // Check says what a resume token grants to a device. Its error is an *Error. That it was not revoked, Revoked tells.
@@ -91,7 +91,7 @@ func (r *Resumer) Check(raw, device string) (Grant, error) {
 		return Grant{}, refuse(ErrResume, "sign in with a token")
 	}
 	mac, err := base64.RawURLEncoding.Strict().DecodeString(raw[at+1:])
-	if err != nil || !hmac.Equal(mac, r.mac(raw[:at])) {
+	if err != nil || !slices.ContainsFunc(r.keys(), func(key []byte) bool { return hmac.Equal(mac, seal(raw[:at], key)) }) {
 		return Grant{}, refuse(ErrResume, "sign in with a token")
 	}
 	// From here on it is what we wrote.
@@ -114,8 +114,8 @@ func (r *Resumer) Check(raw, device string) (Grant, error) {
 	return s.Grant, nil
 }
 
-func (r *Resumer) mac(signed string) []byte {
-	mac := hmac.New(sha256.New, r.key)
+func seal(signed string, key []byte) []byte {
+	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(signed))
 	return mac.Sum(nil)
 }

@@ -15,7 +15,7 @@ var grant = token.Grant{
 
 func newResumer(t *testing.T, secret, region string, after time.Duration) *token.Resumer {
 	t.Helper()
-	r, err := token.NewResumer([]byte(secret), region, func() time.Time { return now.Add(after) })
+	r, err := token.NewResumer(token.FixedSeal([]byte(secret)), region, func() time.Time { return now.Add(after) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,13 @@
 package controller
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/url"
 	"strconv"
 	"time"
@@ -51,6 +53,9 @@ func (r *round) ensureCredentials(ctx context.Context) error {
 		return err
 	}
 	if err := r.ensureCertificates(ctx); err != nil {
+		return err
+	}
+	if err := r.ensureSessionKeys(ctx); err != nil {
 		return err
 	}
 	return r.ensureTestUsers(ctx)
@@ -149,7 +154,11 @@ func (r *round) ensureCertificates(ctx context.Context) error {
 	}
 	r.credentials.next = next
 	if changed {
-		if err := r.writeAuthority(ctx, live, due, max(asked, wanted)); err != nil {
+		data, err := due.Data()
+		if err != nil {
+			return err
+		}
+		if err := r.keep(ctx, live, render.AuthoritySecret(c), data, max(asked, wanted)); err != nil {
 			return err
 		}
 	}
@@ -184,24 +193,23 @@ func (r *round) readLeaves(ctx context.Context) (map[string]*corev1.Secret, []*x
 	return leaves, certificates, nil
 }
 
-// writeAuthority keeps roots before anything is signed by them. It replaces what was read and nothing else: roots that another operator has made
-// meanwhile would be lost.
-func (r *round) writeAuthority(ctx context.Context, live *corev1.Secret, roots pki.Authority, rotation int64) error {
-	data, err := roots.Data()
-	if err != nil {
-		return err
-	}
-	s := render.Secret(r.cluster, render.AuthoritySecret(r.cluster), corev1.SecretTypeOpaque, data)
+// keep has a Secret hold what it is to hold, and for which wish for new credentials that was made. It replaces what was read and nothing else: what another operator
+// has made meanwhile would be lost.
+func (r *round) keep(ctx context.Context, live *corev1.Secret, name string, data map[string][]byte, rotation int64) error {
+	s := render.Secret(r.cluster, name, corev1.SecretTypeOpaque, data)
 	metav1.SetMetaDataAnnotation(&s.ObjectMeta, annotationRotation, strconv.FormatInt(rotation, 10))
-	if live == nil {
+	switch {
+	case live == nil:
 		if err := r.Create(ctx, s, client.FieldOwner(Manager)); err != nil {
-			return fmt.Errorf("make the Secret %s: %w", s.Name, err)
+			return fmt.Errorf("make the Secret %s: %w", name, err)
 		}
+		return nil
+	case maps.EqualFunc(live.Data, data, bytes.Equal) && live.Annotations[annotationRotation] == s.Annotations[annotationRotation]:
 		return nil
 	}
 	s.ResourceVersion = live.ResourceVersion
 	if err := r.Update(ctx, s, client.FieldOwner(Manager)); err != nil {
-		return fmt.Errorf("keep the authority in the Secret %s: %w", s.Name, err)
+		return fmt.Errorf("keep credentials in the Secret %s: %w", name, err)
 	}
 	return nil
 }
@@ -240,6 +248,39 @@ func (r *round) ensureLeaf(ctx context.Context, authority pki.Authority, role st
 
 func identity(s *corev1.Secret) Identity {
 	return Identity{Certificate: s.Data[corev1.TLSCertKey], Key: s.Data[corev1.TLSPrivateKeyKey], Authorities: s.Data[render.AuthoritiesKey]}
+}
+
+// ensureSessionKeys makes the keys of resume tokens, and has a new one take the place of the old where that is asked for.
+func (r *round) ensureSessionKeys(ctx context.Context) error {
+	c := r.cluster
+	live, err := r.secret(ctx, render.SessionKeysSecret(c))
+	if err != nil {
+		return err
+	}
+	var keys pki.SessionKeys
+	asked, wanted := int64(0), c.Spec.Credentials.Rotation
+	if live != nil {
+		if keys, err = pki.ReadSessionKeys(live.Data); err != nil {
+			r.problem(v1alpha1.ReasonInvalidReference, "the Secret %s: %v", live.Name, err)
+			r.stopped = true
+			return nil
+		}
+		asked, _ = strconv.ParseInt(live.Annotations[annotationRotation], 10, 64)
+	}
+	due, taken, next := keys.Due(r.now, len(keys) > 0 && wanted > asked)
+	if taken || len(keys) == 0 {
+		asked = max(asked, wanted)
+	}
+	if err := r.keep(ctx, live, render.SessionKeysSecret(c), due.Data(), asked); err != nil {
+		return err
+	}
+	if !next.IsZero() && next.Before(r.credentials.next) {
+		r.credentials.next = next
+	}
+	if len(due) > 1 || asked < wanted {
+		r.credentials.rotation = min(r.credentials.rotation, c.Status.CredentialsRotation)
+	}
+	return nil
 }
 
 // ensureTestUsers makes the key that signs users of a fleet for tests, once, and deletes that of a fleet that is for tests no more.

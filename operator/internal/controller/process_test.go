@@ -143,14 +143,25 @@ func TestCredentialsAreRotated(t *testing.T) {
 		}
 		return string(s.Data["ca.crt"])
 	}
-	before, pods := roots(), d.pods(v1alpha1.RoleShard)
+	keys := func() []string {
+		var s corev1.Secret
+		if err := d.cluster.client.Get(t.Context(), client.ObjectKey{Namespace: d.name.Namespace, Name: "demo-session-keys"}, &s); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Fields(string(s.Data["keys"]))
+	}
+	before, pods, key := roots(), d.pods(v1alpha1.RoleShard), keys()[0]
 	d.change(func(s *v1alpha1.ChatClusterSpec) { s.Credentials.Rotation = 1 })
 	d.until("both authorities are trusted", func(c *v1alpha1.ChatCluster) bool {
 		return strings.HasPrefix(roots(), before) && len(roots()) > len(before) && is(c, v1alpha1.ConditionProgressing, "True", v1alpha1.ReasonRotatingCredentials)
 	})
+	d.until("both session keys are taken, the new one first", func(*v1alpha1.ChatCluster) bool { return len(keys()) == 2 && keys()[1] == key })
 	d.until("the old one is dropped", func(c *v1alpha1.ChatCluster) bool { return c.Status.CredentialsRotation == 1 && settled(c) })
 	if now := roots(); strings.Contains(now, before) || strings.Count(now, "BEGIN CERTIFICATE") != 1 {
 		t.Errorf("the authorities after it:\n%s", now)
+	}
+	if now := keys(); len(now) != 1 || now[0] == key {
+		t.Errorf("the session keys after it: %d, the first is the old one: %v", len(now), now[0] == key)
 	}
 	if after := d.pods(v1alpha1.RoleShard); after[0].UID != pods[0].UID {
 		t.Error("a shard was made anew for it")

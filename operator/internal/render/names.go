@@ -45,6 +45,9 @@ func Account(c *v1alpha1.ChatCluster, role string) string { return c.Name + "-" 
 // ClusterSecret holds what all members share.
 func ClusterSecret(c *v1alpha1.ChatCluster) string { return c.Name + "-cluster" }
 
+// SessionKeysSecret holds the keys that shards make resume tokens and invitations by.
+func SessionKeysSecret(c *v1alpha1.ChatCluster) string { return c.Name + "-session-keys" }
+
 // CertificateSecret holds a role's certificate for other members. The operator has one too, by the role "operator".
 func CertificateSecret(c *v1alpha1.ChatCluster, role string) string {
 	return c.Name + "-" + role + "-tls"

@@ -10,6 +10,7 @@ import (
 
 	"github.com/chatfleet/chatfleet/api/v1alpha1"
 	"github.com/chatfleet/chatfleet/operator/internal/overlay"
+	"github.com/chatfleet/chatfleet/operator/internal/pki"
 )
 
 const (
@@ -33,8 +34,10 @@ func ShardTemplate(c *v1alpha1.ChatCluster) (corev1.PodTemplateSpec, field.Error
 		fmt.Sprintf("--drain-timeout=%ds", s.Shards.Drain.TimeoutSeconds),
 		fmt.Sprintf("--drain-linger=%ds", min(lingers, s.Shards.Drain.TimeoutSeconds)),
 	}
+	p.args = append(p.args, "--session-keys-file="+dirSessionKeys+"/"+pki.SessionKeysFile)
 	p.port("clients", PortClients)
 	p.member()
+	p.secret("session-keys", SessionKeysSecret(c), dirSessionKeys)
 	p.issuers()
 	if secret := ClientTLSSecret(c); secret != "" {
 		p.args = append(p.args, "--tls-certificate-file="+dirClientTLS+"/tls.crt", "--tls-key-file="+dirClientTLS+"/tls.key")

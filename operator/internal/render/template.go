@@ -18,7 +18,9 @@ const (
 	dirClientTLS = "/etc/chatfleet/client-tls"
 	dirIssuers   = "/etc/chatfleet/issuers"
 	dirTestUsers = "/etc/chatfleet/test-users"
-	dirData      = "/data"
+	// dirSessionKeys is where shards find the keys of resume tokens.
+	dirSessionKeys = "/etc/chatfleet/session-keys"
+	dirData        = "/data"
 
 	clusterSecretKey = "secret"
 	testUsersKey     = "keys.json"
