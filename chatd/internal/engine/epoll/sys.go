@@ -1,0 +1,147 @@
+//go:build linux
+
+package epoll
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Detacher is a connection around a socket that wants to know when that has ended, though nobody calls its Close any more.
+type Detacher interface {
+	// Detach gives the socket; left is to be called once it is closed.
+	Detach() (socket net.Conn, left func())
+}
+
+// take takes the socket of a connection away from Go's own poller: the descriptor is ours from now on, and the connection of no use. left, if not nil, is to
+// be called when the socket has been closed.
+func take(conn net.Conn) (fd int, left func(), err error) {
+	if d, ok := conn.(Detacher); ok {
+		conn, left = d.Detach()
+	}
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return 0, nil, fmt.Errorf("%w: %T", ErrNoSocket, conn)
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return 0, nil, fmt.Errorf("take a socket over: %w", err)
+	}
+	var failed error
+	err = raw.Control(func(its uintptr) { fd, failed = unix.FcntlInt(its, unix.F_DUPFD_CLOEXEC, 0) })
+	if err = errors.Join(err, failed); err != nil {
+		return 0, nil, fmt.Errorf("take a socket over: %w", err)
+	}
+	_ = tcp.Close() // the socket lives on by our descriptor
+	return fd, left, nil
+}
+
+// setSendBuffer may fail: a socket whose buffer cannot be set is broken, and its first read says so better.
+func setSendBuffer(fd, bytes int) { _ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, bytes) }
+
+func closeSocket(fd int) { _ = unix.Close(fd) }
+
+// send writes to a socket what it takes without waiting; blocked says that it took only the first n bytes. It is a raw system call: a socket that does not
+// block needs no word to the scheduler, which would cost more than all else that we do for a delivery.
+func send(fd int32, data []byte) (n int, blocked bool, err error) {
+	for {
+		r, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)),
+			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+		switch errno {
+		case 0:
+			return int(r), int(r) < len(data), nil
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			return 0, true, nil
+		}
+		return 0, false, errno
+	}
+}
+
+// receive reads what there is. again says that there is nothing for now; 0 bytes without an error are the end.
+func receive(fd int32, into []byte) (n int, again bool, err error) {
+	for {
+		r, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(into))), uintptr(len(into)), unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			return int(r), false, nil
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			return 0, true, nil
+		}
+		return 0, false, errno
+	}
+}
+
+// poll is an epoll instance, and a counter by which others end its wait.
+type poll struct {
+	fd, wakeFd int
+	events     [512]unix.EpollEvent
+	asleep     atomic.Bool
+}
+
+// noSlot is the place of the wake-up call among sessions.
+const noSlot = -1
+
+func (p *poll) open() error {
+	var err error
+	if p.fd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return fmt.Errorf("make an epoll instance: %w", err)
+	}
+	if p.wakeFd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err == nil {
+		err = unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, p.wakeFd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: noSlot})
+	}
+	if err != nil {
+		_ = unix.Close(p.fd)
+		return fmt.Errorf("make an epoll instance that can be woken: %w", err)
+	}
+	return nil
+}
+
+func (p *poll) close() {
+	_ = unix.Close(p.wakeFd)
+	_ = unix.Close(p.fd)
+}
+
+// add begins to watch a socket; watch changes for what.
+func (p *poll) add(fd int32, slot uint32, generation uint32) error {
+	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, int(fd), &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(slot), Pad: int32(generation)})
+}
+
+func (p *poll) watch(fd int32, slot uint32, generation uint32, writable bool) error {
+	events := uint32(unix.EPOLLIN)
+	if writable {
+		events |= unix.EPOLLOUT
+	}
+	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_MOD, int(fd), &unix.EpollEvent{Events: events, Fd: int32(slot), Pad: int32(generation)})
+}
+
+// wait waits for sockets, and at most so long; 0 does not wait.
+func (p *poll) wait(most time.Duration) []unix.EpollEvent {
+	n, err := unix.EpollWait(p.fd, p.events[:], int((most+time.Millisecond-1)/time.Millisecond))
+	if err != nil { // EINTR; any other would be our own mistake
+		return nil
+	}
+	return p.events[:n]
+}
+
+// wake ends the wait, or the next one.
+func (p *poll) wake() {
+	one := [8]byte{1}
+	_, _ = unix.Write(p.wakeFd, one[:]) // a counter that is full wakes too
+}
+
+// woken takes the call back.
+func (p *poll) woken() {
+	var count [8]byte
+	_, _ = unix.Read(p.wakeFd, count[:])
+}
