@@ -88,7 +88,7 @@ func serveCommand() *cobra.Command {
 // nodeConfig hands every setting to the part that it is for.
 func nodeConfig(c config.Config) node.Config {
 	return node.Config{
-		Role: node.Role(c.Role), Listen: c.Listen, Admin: c.Admin, Probes: c.Probes, TokenKeys: c.Token.Keys, SessionKeys: c.Session.KeysFile, AllowedOrigins: c.AllowOrigin,
+		Role: node.Role(c.Role), Listen: c.Listen, Engine: c.Engine, Admin: c.Admin, Probes: c.Probes, TokenKeys: c.Token.Keys, SessionKeys: c.Session.KeysFile, AllowedOrigins: c.AllowOrigin,
 		DrainPerSecond: c.Drain.SessionsPerSecond, DrainTimeout: c.Drain.Timeout, DrainLinger: c.Drain.Linger, FaultClock: c.FaultClock == "on",
 		Issuers: issuers(c.Token.Issuers), Clients: clients(c),
 		TLSDirectory: c.Cluster.TLSDirectory, ClientsTLS: certs.Files{Certificate: c.TLS.CertificateFile, Key: c.TLS.KeyFile},

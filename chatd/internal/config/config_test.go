@@ -116,6 +116,7 @@ func TestWhatIsRefused(t *testing.T) {
 		in   input
 		want []string
 	}{
+		"TLS on epoll":              {inShard("engine: epoll\ntls: {certificateFile: /c.pem, keyFile: /k.pem}\n"), []string{`chatd.yaml:8:9: engine: epoll has no TLS yet`}},
 		"a typo":                    {inShard("drain:\n  timeot: 3s\n"), []string{`chatd.yaml:9:3: unknown key "drain.timeot"; did you mean drain.timeout?`}},
 		"the flag's spelling":       {inShard("drain-timeout: 3s\n"), []string{`chatd.yaml:8:1: unknown key "drain-timeout"; did you mean drain.timeout?`}},
 		"the wrong section":         {inShard("log:\n  partitions: 3\n"), []string{`chatd.yaml:9:3: unknown key "log.partitions"; did you mean partitions?`}},
@@ -210,7 +211,7 @@ func TestAllProblemsAreTold(t *testing.T) {
 	})
 	want := `5 things are wrong with the configuration:
   chatd.yaml:1:7: role: "shart": want store, shard or combined; did you mean shard?
-  chatd.yaml:2:1: unknown key "foo"; known are role, name, region, partitions, admin, probes, faultClock, cluster, log, listen, tls, allowOrigin, trustedProxies, token, stores, drain, limits, http, session, ring, data, durability, replicas, fullAt, retainAge, retainBytesPerPartition, leaf
+  chatd.yaml:2:1: unknown key "foo"; known are role, name, region, partitions, admin, probes, faultClock, cluster, log, listen, engine, tls, allowOrigin, trustedProxies, token, stores, drain, limits, http, session, ring, data, durability, replicas, fullAt, retainAge, retainBytesPerPartition, leaf
   chatd.yaml:3:16: ring.events: 1: want 16 to 1000000
   CHATD_REPLICAS: replicas: 2: want 1, 3 or 5
   --log-format: log.format: "xml": want text or json`

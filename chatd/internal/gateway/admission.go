@@ -285,6 +285,9 @@ func (c *admittedTCP) Close() error {
 	return c.TCPConn.Close()
 }
 
+// Detach gives the socket to an engine that takes it as it is; left gives the place back.
+func (c *admittedTCP) Detach() (socket net.Conn, left func()) { return c.TCPConn, c.leave }
+
 // Read implements net.Conn. The HTTP server ends a connection whose first request does not come in time without a word: here is the word.
 func (c *admittedTCP) Read(p []byte) (int, error) {
 	n, err := c.TCPConn.Read(p)

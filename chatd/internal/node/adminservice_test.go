@@ -174,7 +174,13 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 
 // SIGTERM takes the same way: the context of Run ends.
 func TestSIGTERMSendsSessionsAwayWithTheHint(t *testing.T) {
-	m := runMember(t, Combined, nil)
+	for _, engine := range []string{"goroutines", "epoll"} {
+		t.Run(engine, func(t *testing.T) { testSIGTERM(t, engine) })
+	}
+}
+
+func testSIGTERM(t *testing.T, engine string) {
+	m := runMember(t, Combined, func(c *Config) { c.Engine = engine })
 	sessions := m.connect(10)
 	ended := make(chan error, 1)
 	go func() { ended <- m.stop() }()

@@ -15,7 +15,6 @@ import (
 	"github.com/chatfleet/chatfleet/chatd/internal/bus"
 	"github.com/chatfleet/chatfleet/chatd/internal/clock"
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
-	"github.com/chatfleet/chatfleet/chatd/internal/engine/perconn"
 	"github.com/chatfleet/chatfleet/chatd/internal/gateway"
 	"github.com/chatfleet/chatfleet/chatd/internal/shard"
 	"github.com/chatfleet/chatfleet/chatd/internal/trace"
@@ -83,7 +82,9 @@ func (n *node) start(registry *prometheus.Registry) (err error) {
 		return err
 	}
 	registry.MustRegister(n.link.Collector())
-	n.engine = perconn.New(cfg.Engine())
+	if n.engine, err = newEngine(n.cfg.Engine, cfg.Engine()); err != nil {
+		return err
+	}
 	if n.shard, err = shard.New(cfg, n.engine, n.link, n.identity.tokens, shard.NewMetrics(registry)); err != nil {
 		return err
 	}

@@ -1,0 +1,8 @@
+package node
+
+import (
+	"github.com/chatfleet/chatfleet/chatd/internal/engine"
+	"github.com/chatfleet/chatfleet/chatd/internal/engine/epoll"
+)
+
+func newEpoll(cfg engine.Config) (engine.Engine, error) { return epoll.New(cfg) }
