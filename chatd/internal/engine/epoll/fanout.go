@@ -124,9 +124,8 @@ type part struct {
 		tooLong bool
 		ring    *engine.Ring
 		target  uint64
-		// joined is the frames one after the other, by encoding, once a session asks for it; ends is where each ends. One frame alone is not copied.
+		// joined is the frames one after the other, by encoding, once a session asks for it. One frame alone is not copied.
 		joined [2][]byte
-		ends   [2][]int
 	}
 }
 
@@ -143,7 +142,7 @@ func (p *part) begin() bool {
 	ring := p.f.ring.Load()
 	w := &p.pass
 	w.i, w.ring, w.tooLong, w.frames = 0, ring, ring != p.ring, w.frames[:0]
-	w.joined, w.ends = [2][]byte{}, [2][]int{w.ends[0][:0], w.ends[1][:0]}
+	w.joined = [2][]byte{}
 	if !w.tooLong {
 		size := 0
 		for next, head := p.at+1, ring.Head(); next <= head && len(w.frames) < passFrames; next++ {
@@ -177,9 +176,7 @@ func (p *part) data(enc engine.Encoding) []byte {
 		size := 0
 		for _, frame := range w.frames {
 			size += len(frame.Bytes(enc))
-			w.ends[enc] = append(w.ends[enc], size)
 		}
-		// Each pass has its own: nobody keeps a part of it, but the kernel may be reading it.
 		w.joined[enc] = make([]byte, 0, size)
 		for _, frame := range w.frames {
 			w.joined[enc] = append(w.joined[enc], frame.Bytes(enc)...)
