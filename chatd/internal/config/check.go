@@ -41,9 +41,6 @@ func (l *loading) check(readFile func(string) ([]byte, error)) {
 func (l *loading) checkSessions() {
 	c := l.config
 	l.need("listen", c.Listen != "", "a member with sessions needs an address for clients")
-	if c.Engine == "epoll" && c.TLS.CertificateFile != "" {
-		l.wrong("engine", "epoll has no TLS yet: leave it out, or have a balancer speak TLS")
-	}
 	if c.TLS.CertificateFile != "" || c.TLS.KeyFile != "" {
 		l.need("tls.certificateFile", c.TLS.CertificateFile != "", "tls.keyFile is the key of a certificate")
 		l.need("tls.keyFile", c.TLS.KeyFile != "", "tls.certificateFile needs its key")

@@ -116,7 +116,6 @@ func TestWhatIsRefused(t *testing.T) {
 		in   input
 		want []string
 	}{
-		"TLS on epoll":              {inShard("engine: epoll\ntls: {certificateFile: /c.pem, keyFile: /k.pem}\n"), []string{`chatd.yaml:8:9: engine: epoll has no TLS yet`}},
 		"a typo":                    {inShard("drain:\n  timeot: 3s\n"), []string{`chatd.yaml:9:3: unknown key "drain.timeot"; did you mean drain.timeout?`}},
 		"the flag's spelling":       {inShard("drain-timeout: 3s\n"), []string{`chatd.yaml:8:1: unknown key "drain-timeout"; did you mean drain.timeout?`}},
 		"the wrong section":         {inShard("log:\n  partitions: 3\n"), []string{`chatd.yaml:9:3: unknown key "log.partitions"; did you mean partitions?`}},

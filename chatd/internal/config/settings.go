@@ -64,7 +64,7 @@ func settings(c *Config) []setting {
 		{key: "listen", roles: withSessions, value: listen(&c.Listen),
 			doc: "Address for clients."},
 		{key: "engine", roles: withSessions, value: choice(&c.Engine, "goroutines", "epoll"),
-			doc: "What holds clients' connections: a goroutine for each, or one event loop a core, which is for Linux and has no TLS yet. The second is new: measure before you rely on it."},
+			doc: "What holds clients' connections: a goroutine for each, or one event loop a core, on Linux alone. The second is new: measure before you rely on it."},
 		{key: "tls.certificateFile", roles: withSessions, value: path(&c.TLS.CertificateFile),
 			doc: "Certificate that clients are shown, PEM, with its intermediates behind it. With it, clients speak TLS, and without plain HTTP. A new one is taken up within 10 s."},
 		{key: "tls.keyFile", roles: withSessions, value: path(&c.TLS.KeyFile),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/chatfleet/chatfleet/chatd/internal/engine"
 	"github.com/chatfleet/chatfleet/chatd/internal/rates"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
@@ -260,7 +262,7 @@ func turnAway(conn net.Conn, refusal string) {
 func admit(conn net.Conn, v *visitor) net.Conn {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		// The engine sets its buffers and writes to its descriptor.
-		return &admittedTCP{tcp, v}
+		return &admittedTCP{TCPConn: tcp, visitor: v}
 	}
 	return &admitted{conn, v}
 }
@@ -278,6 +280,8 @@ func (c *admitted) Close() error {
 type admittedTCP struct {
 	*net.TCPConn
 	*visitor
+	// elsewhere, if it is set, is what is read and written in place of the socket: an engine has taken that.
+	elsewhere atomic.Pointer[io.ReadWriter]
 }
 
 func (c *admittedTCP) Close() error {
@@ -285,11 +289,24 @@ func (c *admittedTCP) Close() error {
 	return c.TCPConn.Close()
 }
 
-// Detach gives the socket to an engine that takes it as it is; left gives the place back.
-func (c *admittedTCP) Detach() (socket net.Conn, left func()) { return c.TCPConn, c.leave }
+// Detach implements engine.Detacher.
+func (c *admittedTCP) Detach() engine.Detached {
+	return engine.Detached{Socket: c.TCPConn, Left: c.leave}
+}
+
+// Write implements net.Conn.
+func (c *admittedTCP) Write(p []byte) (int, error) {
+	if to := c.elsewhere.Load(); to != nil {
+		return (*to).Write(p)
+	}
+	return c.TCPConn.Write(p)
+}
 
 // Read implements net.Conn. The HTTP server ends a connection whose first request does not come in time without a word: here is the word.
 func (c *admittedTCP) Read(p []byte) (int, error) {
+	if from := c.elsewhere.Load(); from != nil {
+		return (*from).Read(p)
+	}
 	n, err := c.TCPConn.Read(p)
 	if err != nil && !c.admission.cfg.TLS && !c.heard.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
 		_ = c.SetWriteDeadline(time.Now().Add(time.Second))

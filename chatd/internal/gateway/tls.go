@@ -2,7 +2,10 @@ package gateway
 
 import (
 	"crypto/tls"
+	"io"
 	"net"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/engine"
 )
 
 // secured is a TLS connection of LimitListener: the HTTP server knows only the plain type, and the engine asks for more.
@@ -17,6 +20,17 @@ func admittedTLS(conn net.Conn, v *visitor) net.Conn {
 		return &secured{c, v}
 	}
 	return conn
+}
+
+// Detach implements engine.Detacher.
+func (c *secured) Detach() engine.Detached {
+	under, ok := c.NetConn().(*admittedTCP)
+	if !ok {
+		return engine.Detached{}
+	}
+	d := under.Detach()
+	d.TLS, d.Redirect = c.Conn, func(rw io.ReadWriter) { under.elsewhere.Store(&rw) }
+	return d
 }
 
 // SetWriteBuffer bounds what the system holds of a session.

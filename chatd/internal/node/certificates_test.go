@@ -130,9 +130,16 @@ func answers(t *testing.T, c *http.Client, method, url, body string) int {
 
 // Clients speak TLS: sessions over HTTP/1.1, methods over HTTP/2, and a session goes on when the certificate is another.
 func TestClientsTLS(t *testing.T) {
+	for _, engine := range []string{"goroutines", "epoll"} {
+		t.Run(engine, func(t *testing.T) { testClientsTLS(t, engine) })
+	}
+}
+
+func testClientsTLS(t *testing.T, engine string) {
 	p := newPKI(t)
 	dir := p.Directory(uriOf(certs.Shard))
 	m := runMember(t, Combined, func(c *Config) {
+		c.Engine = engine
 		c.ClientsTLS = certs.Files{Certificate: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key")}
 	})
 	trust := x509.NewCertPool()

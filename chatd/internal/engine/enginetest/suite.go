@@ -18,8 +18,10 @@ import (
 // Suite runs against the engines that New makes.
 type Suite struct {
 	New func(engine.Config) engine.Engine
-	// Wrap, if set, stands between the engine and each socket: to hide what a plain socket can do, as TLS does.
+	// Wrap, if set, stands between the engine and each socket: to hide what a plain socket can do.
 	Wrap func(net.Conn) net.Conn
+	// Secure, if set, has the two ends of a connection speak TLS.
+	Secure func(t testing.TB, server, client net.Conn) (net.Conn, net.Conn)
 }
 
 // patience bounds a wait for what must happen: a test that reaches it has failed, whatever the machine does.
@@ -127,6 +129,9 @@ func (r *rig) connect(enc engine.Encoding) *client {
 	server, conn := r.sockets()
 	if r.suite.Wrap != nil {
 		server = r.suite.Wrap(server)
+	}
+	if r.suite.Secure != nil {
+		server, conn = r.suite.Secure(r.t, server, conn)
 	}
 	c := &client{t: r.t, conn: conn, enc: enc, recorder: newRecorder()}
 	session, err := r.engine.Adopt(server, nil, enc, c.recorder)

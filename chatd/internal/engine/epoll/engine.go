@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package epoll is the engine for plain sockets on Linux: one event loop a core, each with an epoll instance of its own, and no goroutine,
-// lock or buffer a connection.
+// Package epoll is the engine for sockets on Linux, plain and with TLS: one event loop a core, each with an epoll instance of its own, and no
+// goroutine, lock or buffer a connection.
 //
 // A session belongs to one loop, which alone reads, writes and closes its socket. All others tell the loop what they want, in its inbox, and go on;
 // what one goroutine says of one session is done in the order in which it was said. Of a log, each loop has the list of its own members. An event
@@ -67,9 +67,9 @@ func (e *Engine) OpenLog(log string, epoch uint32, head uint64) engine.Fanout {
 	return f
 }
 
-// Adopt implements engine.Engine. A connection that is no plain socket is refused with ErrNoSocket.
+// Adopt implements engine.Engine. A connection that is no socket is refused with ErrNoSocket.
 func (e *Engine) Adopt(conn net.Conn, early []byte, enc engine.Encoding, h engine.Handler) (engine.Session, error) {
-	fd, left, err := take(conn)
+	fd, d, err := take(conn)
 	if err != nil {
 		_ = conn.Close()
 		return nil, err
@@ -81,14 +81,16 @@ func (e *Engine) Adopt(conn net.Conn, early []byte, enc engine.Encoding, h engin
 	if e.shut {
 		e.mu.Unlock()
 		closeSocket(fd)
-		if left != nil {
-			left()
-		}
+		d.Gone()
 		return nil, engine.ErrShutDown
 	}
 	e.sessions++
 	e.mu.Unlock()
-	s := &session{loop: e.loops[int(e.next.Add(1))%len(e.loops)], h: h, left: left, fd: int32(fd), enc: enc}
+	s := &session{loop: e.loops[int(e.next.Add(1))%len(e.loops)], h: h, left: d.Left, fd: int32(fd), enc: enc}
+	if d.TLS != nil {
+		s.tls = &secure{conn: d.TLS, loop: s.loop}
+		d.Redirect(s.tls)
+	}
 	s.loop.post(op{kind: opAdopt, s: s, data: early})
 	return s, nil
 }
@@ -148,5 +150,5 @@ func (e *Engine) postAll(o op) {
 	}
 }
 
-// ErrNoSocket: the connection is not a plain socket, so that only the other engine can hold it.
-var ErrNoSocket = errors.New("the connection is no plain socket")
+// ErrNoSocket: the connection is none that can be taken over (see engine.Detacher), so that only the other engine can hold it.
+var ErrNoSocket = errors.New("the connection is no socket that can be taken over")

@@ -221,12 +221,11 @@ func (l *loop) bring(p *part, i int) {
 		return
 	}
 	data := p.data(s.enc)
-	n, blocked, err := send(s.fd, data)
+	n, blocked, err := l.send(s, data)
 	if err != nil {
 		l.fail(s, err)
 		return
 	}
-	l.count.bytes.Add(uint64(n))
 	if !blocked {
 		l.delivered(w.frames, w.tooLong)
 		return

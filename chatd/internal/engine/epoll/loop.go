@@ -55,7 +55,9 @@ type loop struct {
 
 	input  []byte // of one read
 	output batch
-	stop   bool
+	// clear is what TLS has read of it, and sealed what TLS has made to be written.
+	clear, sealed []byte
+	stop          bool
 }
 
 func newLoop(e *Engine, id int) (*loop, error) {
@@ -295,6 +297,9 @@ func (l *loop) adopt(s *session, early []byte) {
 	}
 	if len(early) > 0 {
 		l.take(s, early)
+	}
+	if s.tls != nil {
+		l.open(s, nil) // TLS may have read more than it has given
 	}
 }
 

@@ -25,6 +25,8 @@ func (l *loop) read(s *session) {
 		l.end(s, fmt.Errorf("read: %w", io.ErrUnexpectedEOF))
 	case n == 0:
 		l.end(s, fmt.Errorf("read: %w", io.EOF))
+	case s.tls != nil:
+		l.open(s, l.input[:n])
 	default:
 		l.take(s, l.input[:n])
 	}
@@ -32,7 +34,7 @@ func (l *loop) read(s *session) {
 
 // take does what a piece of the client's bytes says. It may change them, and keeps none.
 func (l *loop) take(s *session, data []byte) {
-	if s.deaf {
+	if s.deaf || s.phase == ended {
 		return
 	}
 	if s.x != nil && len(s.x.partial) > 0 {

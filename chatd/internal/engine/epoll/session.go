@@ -26,6 +26,7 @@ type session struct {
 	loop *loop
 	h    engine.Handler
 	left func()
+	tls  *secure // nil without TLS
 
 	// Of any goroutine: answers that wait, in number and bytes; whether the session is over, as far as others need to know.
 	waiting      atomic.Int32
@@ -65,6 +66,8 @@ type extra struct {
 	rest     []byte
 	restLast bool
 	cursors  []cursor
+	// sealed is what TLS has made of frames that count as sent, and the socket has not taken.
+	sealed []byte
 	// partial is what has come of a frame that is not whole; message the fragments of a message, text or not by op, so far.
 	partial   []byte
 	message   []byte
@@ -149,7 +152,7 @@ func (s *session) more() *extra {
 
 // less drops it once there is nothing in it.
 func (s *session) less() {
-	if x := s.x; x != nil && s.phase == open && len(x.out) == 0 && len(x.rest) == 0 && len(x.cursors) == 0 && len(x.partial) == 0 && !x.fragments {
+	if x := s.x; x != nil && s.phase == open && len(x.out) == 0 && len(x.rest) == 0 && len(x.sealed) == 0 && len(x.cursors) == 0 && len(x.partial) == 0 && !x.fragments {
 		s.x = nil
 	}
 }
@@ -263,6 +266,9 @@ func (l *loop) end(s *session, cause error) {
 	}
 	if s.x != nil && s.x.cause != nil {
 		cause = s.x.cause
+	}
+	if s.tls != nil && !s.blocked {
+		l.sayEnd(s)
 	}
 	s.phase, s.blocked, s.x, s.wheelAt = ended, false, nil, 0
 	closeSocket(int(s.fd))

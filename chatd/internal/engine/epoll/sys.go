@@ -12,35 +12,30 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/engine"
 )
 
-// Detacher is a connection around a socket that wants to know when that has ended, though nobody calls its Close any more.
-type Detacher interface {
-	// Detach gives the socket; left is to be called once it is closed.
-	Detach() (socket net.Conn, left func())
-}
-
-// take takes the socket of a connection away from Go's own poller: the descriptor is ours from now on, and the connection of no use. left, if not nil, is to
-// be called when the socket has been closed.
-func take(conn net.Conn) (fd int, left func(), err error) {
-	if d, ok := conn.(Detacher); ok {
-		conn, left = d.Detach()
+// take takes the socket of a connection away from Go's own poller: the descriptor is ours from now on, and the connection of no use.
+func take(conn net.Conn) (fd int, d engine.Detached, err error) {
+	d.Socket, _ = conn.(*net.TCPConn)
+	if detacher, ok := conn.(engine.Detacher); ok {
+		d = detacher.Detach()
 	}
-	tcp, ok := conn.(*net.TCPConn)
-	if !ok {
-		return 0, nil, fmt.Errorf("%w: %T", ErrNoSocket, conn)
+	if d.Socket == nil || d.TLS != nil && d.Redirect == nil {
+		return 0, d, fmt.Errorf("%w: %T", ErrNoSocket, conn)
 	}
-	raw, err := tcp.SyscallConn()
+	raw, err := d.Socket.SyscallConn()
 	if err != nil {
-		return 0, nil, fmt.Errorf("take a socket over: %w", err)
+		return 0, d, fmt.Errorf("take a socket over: %w", err)
 	}
 	var failed error
 	err = raw.Control(func(its uintptr) { fd, failed = unix.FcntlInt(its, unix.F_DUPFD_CLOEXEC, 0) })
 	if err = errors.Join(err, failed); err != nil {
-		return 0, nil, fmt.Errorf("take a socket over: %w", err)
+		return 0, d, fmt.Errorf("take a socket over: %w", err)
 	}
-	_ = tcp.Close() // the socket lives on by our descriptor
-	return fd, left, nil
+	_ = d.Socket.Close() // the socket lives on by our descriptor
+	return fd, d, nil
 }
 
 // setSendBuffer may fail: a socket whose buffer cannot be set is broken, and its first read says so better.

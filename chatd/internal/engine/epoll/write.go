@@ -129,14 +129,15 @@ func (l *loop) flush(s *session) {
 	if s.phase == ended || s.blocked {
 		return
 	}
-	l.gather(s)
-	data := l.output.data()
-	if len(data) == 0 {
-		return
+	blocked, err := l.sendSealed(s)
+	if !blocked && err == nil {
+		l.gather(s)
+		if data := l.output.data(); len(data) > 0 {
+			var n int
+			n, blocked, err = l.send(s, data)
+			l.commit(s, n, blocked)
+		}
 	}
-	n, blocked, err := send(s.fd, data)
-	l.count.bytes.Add(uint64(max(n, 0)))
-	l.commit(s, n, blocked)
 	switch {
 	case err != nil:
 		l.fail(s, fmt.Errorf("write: %w", err))

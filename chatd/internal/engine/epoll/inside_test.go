@@ -1,0 +1,211 @@
+//go:build linux
+
+package epoll
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/engine"
+	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
+)
+
+// listener notes what it is told.
+type listener struct {
+	messages [][]byte
+	cause    error
+}
+
+func (l *listener) Message(_ engine.Session, payload []byte) {
+	l.messages = append(l.messages, bytes.Clone(payload))
+}
+func (l *listener) Closed(_ engine.Session, cause error) { l.cause = cause }
+
+// standing is an engine whose one loop does not run: the test does its part.
+func standing(t testing.TB, cfg engine.Config) (*Engine, *loop) {
+	t.Helper()
+	e := &Engine{cfg: cfg.WithDefaults(), held: engine.NewHeld(cfg), idle: make(chan struct{})}
+	l, err := newLoop(e, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.poll.close)
+	e.loops = []*loop{l}
+	return e, l
+}
+
+// What is done for each delivery allocates nothing, in passes of one event and of many. Those of many put the frames together once for all.
+func TestADeliveryAllocatesNothing(t *testing.T) {
+	const members = 50
+	for _, events := range []uint64{1, 5} {
+		e, l := standing(t, engine.Config{})
+		f := e.OpenLog("c1", 1, 0).(*fanout)
+		var readers []int
+		for range members {
+			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Close(pair[0])
+			defer unix.Close(pair[1])
+			s := &session{loop: l, h: &listener{}, fd: int32(pair[0])}
+			e.sessions++
+			l.adopt(s, nil)
+			f.at[0].members.Add(1)
+			l.attach(s, f, f.ring.Load(), 1)
+			readers = append(readers, pair[1])
+		}
+		for pts := uint64(1); pts <= events; pts++ {
+			frame, err := engine.NewFrame(&chatv1.Event{Log: "c1", Epoch: 1, Pts: pts})
+			if err != nil || !f.ring.Load().Append(frame) {
+				t.Fatalf("event %d is refused (%v)", pts, err)
+			}
+		}
+		p := f.parts[0]
+		buf := make([]byte, 4096)
+		n := testing.AllocsPerRun(100, func() {
+			p.at = 0
+			for !l.pass(p) {
+			}
+			for _, r := range readers {
+				if n, err := unix.Read(r, buf); n <= 0 {
+					t.Fatalf("a member got nothing (%v)", err)
+				}
+			}
+		})
+		if want := map[uint64]float64{1: 0, 5: 1}[events]; n > want {
+			t.Errorf("%v allocations to bring %d events to %d members, want %v", n, events, members, want)
+		}
+		if got := l.count.deliveries.Load(); got != 101*members*events {
+			t.Errorf("%d deliveries counted, want %d", got, 101*members*events)
+		}
+	}
+}
+
+// FuzzReading: however the bytes of a client are cut into pieces, the same messages are read, and the session ends for the same reason.
+func FuzzReading(f *testing.F) {
+	masked := func(first byte, payload string) []byte {
+		data := ws.MustCompileFrame(ws.MaskFrameInPlaceWith(ws.NewFrame(ws.OpBinary, true, []byte(payload)), [4]byte{9, 8, 7, 6}))
+		data[0] = first
+		return data
+	}
+	long := string(bytes.Repeat([]byte("long "), 100))
+	for _, frames := range [][][]byte{
+		{masked(0x82, "one"), masked(0x82, ""), masked(0x82, long)},
+		{masked(0x02, "a"), masked(0x89, "ping"), masked(0x00, long), masked(0x80, "c"), masked(0x88, "\x03\xe8bye"), masked(0x82, "after")},
+		{masked(0x81, "text"), masked(0x82, "never")},
+		{masked(0x82, "good"), masked(0xc2, "reserved bit")},
+		{masked(0x80, "no beginning")},
+		{masked(0x02, "begun"), masked(0x82, "anew")},
+		{masked(0x89, long)},
+		{{0x82, 0x01, 'x'}},
+		{{0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4}},
+		{{0x82, 0xfe, 0x00, 0x05, 1, 2, 3, 4, 5}},
+		{masked(0x88, "\x03")},
+	} {
+		data := bytes.Join(frames, nil)
+		f.Add(false, uint8(1), data)
+		f.Add(false, uint8(100), data)
+		f.Add(true, uint8(3), bytes.ReplaceAll(data, []byte{0x82}, []byte{0x81}))
+	}
+	e, l := standing(f, engine.Config{MaxMessageBytes: 1 << 10})
+	read := func(enc engine.Encoding, pieces [][]byte) *listener {
+		h := &listener{}
+		s := &session{loop: l, h: h, enc: enc, fd: -1}
+		e.sessions++
+		l.sessions, l.ages, l.free, l.ready = []*session{s}, []uint32{1}, nil, nil
+		for _, piece := range pieces {
+			if s.phase != ended {
+				l.take(s, piece)
+			}
+		}
+		l.end(s, io.EOF)
+		return h
+	}
+	f.Fuzz(func(t *testing.T, text bool, size uint8, data []byte) {
+		enc := engine.Protobuf
+		if text {
+			enc = engine.JSON
+		}
+		whole := read(enc, [][]byte{bytes.Clone(data)})
+		cut := read(enc, slices.Collect(slices.Chunk(bytes.Clone(data), int(size)+1)))
+		if !slices.EqualFunc(whole.messages, cut.messages, bytes.Equal) {
+			t.Errorf("in one piece %q, in pieces of %d bytes %q", whole.messages, int(size)+1, cut.messages)
+		}
+		if a, b := reason(whole.cause), reason(cut.cause); a != b {
+			t.Errorf("in one piece it ends with %q, in pieces of %d bytes with %q", a, int(size)+1, b)
+		}
+	})
+}
+
+// reason is what a session's end has to do with what was read.
+func reason(cause error) string {
+	var violation *engine.ViolationError
+	switch {
+	case errors.As(cause, &violation):
+		return violation.Error()
+	case errors.Is(cause, engine.ErrPeerClosed):
+		return "closed by the client"
+	}
+	return "the connection has ended"
+}
+
+// TestDeadlinesComeUp: a session comes up when its deadline has passed, within a tick, wherever that was moved meanwhile; and no sooner.
+func TestDeadlinesComeUp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := &loop{e: &Engine{}}
+		w := &l.wheel
+		sessions := make([]*session, rapid.IntRange(1, 5).Draw(t, "sessions"))
+		for i := range sessions {
+			sessions[i] = &session{readBy: uint32(rapid.IntRange(1, 5000).Draw(t, "first"))}
+			l.arm(sessions[i])
+		}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			s := sessions[rapid.IntRange(0, len(sessions)-1).Draw(t, "session")]
+			if s.readBy > w.now && rapid.Bool().Draw(t, "move") {
+				s.readBy = w.now + uint32(rapid.IntRange(1, 3000).Draw(t, "to"))
+				l.arm(s)
+			}
+			if ticks, any := w.next(); !any || ticks == 0 {
+				t.Fatal("nobody is to come up")
+			}
+			to := w.now + uint32(rapid.IntRange(0, 400).Draw(t, "ticks"))
+			w.advance(to, func(s *session) {
+				switch {
+				case s.readBy > w.now:
+					w.add(s, s.readBy)
+				case s.readBy < w.now:
+					t.Fatalf("came up at %d, its deadline was %d", w.now, s.readBy)
+				default:
+					s.readBy = w.now + uint32(rapid.IntRange(1, 3000).Draw(t, "next"))
+					w.add(s, s.readBy)
+				}
+			})
+			for _, s := range sessions {
+				if s.readBy <= w.now {
+					t.Fatalf("at %d nobody came up for the deadline %d", w.now, s.readBy)
+				}
+			}
+		}
+	})
+}
+
+// patience is until the wheel's next tick with somebody, and no longer.
+func TestALoopWaitsForItsDeadlines(t *testing.T) {
+	_, l := standing(t, engine.Config{})
+	if got := l.patience(); got >= 0 {
+		t.Errorf("with nothing to come it waits %v", got)
+	}
+	l.arm(&session{readBy: 4})
+	if got := l.patience(); got <= 0 || got > 4*tick+time.Millisecond {
+		t.Errorf("with a deadline in %v it waits %v", 4*tick, got)
+	}
+}
