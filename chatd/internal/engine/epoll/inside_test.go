@@ -174,7 +174,7 @@ func TestDeadlinesComeUp(t *testing.T) {
 				s.readBy = w.now + uint32(rapid.IntRange(1, 3000).Draw(t, "to"))
 				l.arm(s)
 			}
-			if ticks, any := w.next(); !any || ticks == 0 {
+			if ticks, found := w.next(); !found || ticks == 0 {
 				t.Fatal("nobody is to come up")
 			}
 			to := w.now + uint32(rapid.IntRange(0, 400).Draw(t, "ticks"))

@@ -127,8 +127,8 @@ func (l *loop) patience() time.Duration {
 		return 0
 	}
 	l.inbox.asleep = true
-	ticks, any := l.wheel.next()
-	if !any {
+	ticks, found := l.wheel.next()
+	if !found {
 		return -time.Millisecond // until something comes
 	}
 	return max(time.Millisecond, time.Until(l.began.Add(time.Duration(l.wheel.now+ticks)*tick)))

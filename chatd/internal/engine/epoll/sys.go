@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -81,7 +80,6 @@ func receive(fd int32, into []byte) (n int, again bool, err error) {
 type poll struct {
 	fd, wakeFd int
 	events     [512]unix.EpollEvent
-	asleep     atomic.Bool
 }
 
 // noSlot is the place of the wake-up call among sessions.

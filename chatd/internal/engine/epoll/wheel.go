@@ -47,7 +47,7 @@ func (w *wheel) advance(now uint32, due func(*session)) {
 }
 
 // next is how many ticks there are until somebody may come up; false if nobody ever does.
-func (w *wheel) next() (ticks uint32, any bool) {
+func (w *wheel) next() (ticks uint32, found bool) {
 	if w.count == 0 {
 		return 0, false
 	}
