@@ -94,6 +94,7 @@ func (f *fanout) Attach(es engine.Session, cursor uint64) (from uint64, covered 
 
 func (f *fanout) Detach(es engine.Session) {
 	s := es.(*session)
+	s.loop.leaves.Add(1)
 	s.loop.post(op{kind: opDetach, s: s, f: f})
 }
 
@@ -188,8 +189,15 @@ func (p *part) data(enc engine.Encoding) []byte {
 // pass brings a stride of members what they lack; true when it has come to its end.
 func (l *loop) pass(p *part) (over bool) {
 	w := &p.pass
-	if !w.underWay && !p.begin() {
-		return true
+	if !w.underWay {
+		found := p.begin()
+		if l.leaves.Load() > 0 { // somebody may have left before the newest of these came
+			l.doOps()
+		}
+		if !found || p.f.closed.Load() {
+			w.underWay = false
+			return true
+		}
 	}
 	for end := min(w.i+strideSessions, len(p.members)); w.i < end && w.i < len(p.members); {
 		i := w.i
@@ -214,7 +222,7 @@ func (l *loop) bring(p *part, i int) {
 		l.bringOwn(p, i, s)
 		return
 	}
-	if s.blocked || s.ready || s.corked > 0 {
+	if s.blocked || s.ready || s.withheld() {
 		// It has something else to be sent first, or may not be sent this now.
 		s.follow(cursor{p, p.ring, p.at + 1})
 		p.members[i] |= hasCursor
@@ -274,7 +282,7 @@ func (l *loop) cutShort(p *part, i int, s *session, n int) {
 
 // bringOwn lets a member with a cursor go on by it, and takes the cursor away where he is then where the pass brings the others.
 func (l *loop) bringOwn(p *part, i int, s *session) {
-	if !s.blocked && !s.ready && s.corked == 0 {
+	if !s.blocked && !s.ready {
 		l.flush(s)
 	}
 	if s.phase != open || i >= len(p.members) || p.members[i] != s.slot|hasCursor {

@@ -209,3 +209,23 @@ func TestALoopWaitsForItsDeadlines(t *testing.T) {
 		t.Errorf("with a deadline in %v it waits %v", 4*tick, got)
 	}
 }
+
+// A session that was on its way when the engine was shut down is closed as the others are.
+func TestWhoComesToAnEngineThatIsShutDown(t *testing.T) {
+	for kind, want := range map[opKind]phase{opGoAway: closing, opCut: ended} {
+		e, l := standing(t, engine.Config{})
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(pair[1])
+		e.sessions++
+		l.do(&op{kind: kind})
+		s := &session{loop: l, h: &listener{}, fd: int32(pair[0])}
+		l.adopt(s, nil)
+		if s.phase != want {
+			t.Errorf("after %d it is in phase %d, want %d", kind, s.phase, want)
+		}
+		l.end(s, nil)
+	}
+}

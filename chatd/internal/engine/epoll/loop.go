@@ -42,6 +42,8 @@ type loop struct {
 		asleep bool // in a wait that a new op must end
 	}
 	ops []op // of the inbox, being done; its memory is the next inbox's
+	// leaves is how many wishes to detach are in the inbox, or about to be. Who sends events looks at it after he has looked at the ring.
+	leaves atomic.Int32
 
 	began    time.Time
 	sessions []*session // by slot
@@ -57,7 +59,8 @@ type loop struct {
 	output batch
 	// clear is what TLS has read of it, and sealed what TLS has made to be written.
 	clear, sealed []byte
-	stop          bool
+	// goingAway and cut are what becomes of sessions that come when the engine is being shut down; stop ends the loop.
+	goingAway, cut, stop bool
 }
 
 func newLoop(e *Engine, id int) (*loop, error) {
@@ -73,7 +76,6 @@ const (
 	opSend
 	opSendIfIdle
 	opClose
-	opCork
 	opUncork
 	opAttach
 	opDetach
@@ -187,14 +189,13 @@ func (l *loop) do(o *op) {
 		}
 	case opClose:
 		l.close(s, engine.ErrClosed, o.data, o.last, false)
-	case opCork:
-		s.corked++
 	case opUncork:
-		s.corked--
+		s.corked.Add(-1)
 		l.wakes(s)
 	case opAttach:
 		l.attach(s, o.f, o.ring, o.next)
 	case opDetach:
+		l.leaves.Add(-1)
 		l.detach(s, o.f)
 	case opNews:
 		o.f.at[l.id].told.Store(false)
@@ -204,19 +205,26 @@ func (l *loop) do(o *op) {
 	case opCloseLog:
 		l.closePart(o.f)
 	case opGoAway:
-		for _, s := range l.sessions {
-			if s != nil {
-				l.close(s, engine.ErrClosed, nil, engine.CloseFrame(engine.CloseGoingAway, "the server is going away"), false)
-			}
-		}
+		l.goingAway = true
+		l.shut()
 	case opCut:
-		for _, s := range l.sessions {
-			if s != nil {
-				l.end(s, engine.ErrClosed)
-			}
-		}
+		l.cut = true
+		l.shut()
 	case opStop:
 		l.stop = true
+	}
+}
+
+// shut closes all sessions, or ends them.
+func (l *loop) shut() {
+	for _, s := range l.sessions {
+		switch {
+		case s == nil:
+		case l.cut:
+			l.end(s, engine.ErrClosed)
+		default:
+			l.close(s, engine.ErrClosed, nil, engine.CloseFrame(engine.CloseGoingAway, "the server is going away"), false)
+		}
 	}
 }
 
@@ -241,7 +249,7 @@ func (l *loop) write() {
 	if len(l.ready) == 0 {
 		l.ready = nil
 	}
-	for len(l.passes) > 0 && time.Now().Before(until) {
+	for first := true; len(l.passes) > 0 && (first || time.Now().Before(until)); first = false { // one stride at least, whatever else there is
 		p := l.passes[0]
 		if !l.pass(p) {
 			continue
@@ -300,6 +308,9 @@ func (l *loop) adopt(s *session, early []byte) {
 	}
 	if s.tls != nil {
 		l.open(s, nil) // TLS may have read more than it has given
+	}
+	if l.goingAway || l.cut {
+		l.shut()
 	}
 }
 

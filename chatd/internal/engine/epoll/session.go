@@ -32,6 +32,8 @@ type session struct {
 	waiting      atomic.Int32
 	waitingBytes atomic.Int64
 	over         atomic.Bool
+	// corked holds events back. It counts up at once, and down when the loop has done what was asked for meanwhile.
+	corked atomic.Int32
 
 	enc   engine.Encoding
 	phase phase
@@ -42,9 +44,8 @@ type session struct {
 	// deaf: what comes is read and dropped. hangUp: once the last frame is sent, nobody waits for the other side.
 	deaf, hangUp bool
 
-	fd     int32
-	slot   uint32
-	corked int32
+	fd   int32
+	slot uint32
 	// Ticks: until when something must be read; until when the socket must take something, if it is blocked; when the wheel brings the session up.
 	readBy, writeBy, wheelAt uint32
 
@@ -139,7 +140,7 @@ func (s *session) Close(final *chatv1.ServerFrame, code engine.CloseCode, reason
 	s.loop.post(op{kind: opClose, s: s, data: data, last: engine.CloseFrame(code, reason)})
 }
 
-func (s *session) Cork()   { s.loop.post(op{kind: opCork, s: s}) }
+func (s *session) Cork()   { s.corked.Add(1) }
 func (s *session) Uncork() { s.loop.post(op{kind: opUncork, s: s}) }
 
 // more is the session's extra, made if there is none.
@@ -156,6 +157,10 @@ func (s *session) less() {
 		s.x = nil
 	}
 }
+
+// withheld says that no event may be sent now: somebody has asked for that, though the loop may not have come to it. It is asked after the ring was, so that what is
+// appended after the asking is not sent.
+func (s *session) withheld() bool { return s.phase != open || s.over.Load() || s.corked.Load() > 0 }
 
 // idle reports whether the session is open and nothing waits to be sent to it.
 func (s *session) idle() bool {

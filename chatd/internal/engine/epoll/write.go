@@ -89,15 +89,24 @@ func (l *loop) gather(s *session) {
 			return
 		}
 	}
-	if s.phase != open || s.corked > 0 {
-		return
-	}
+	before := len(b.entries)
 	for i := range x.cursors {
-		if !b.follow(&x.cursors[i], s.enc) {
+		so, f := len(b.entries), x.cursors[i].p.f
+		whole := b.follow(&x.cursors[i], s.enc)
+		if f.closed.Load() { // the loop has not come to it
+			clear(b.entries[so:])
+			b.entries = b.entries[:so]
+			continue
+		}
+		if !whole {
 			// Its turn comes again after the others'.
 			x.cursors = append(slices.Clone(x.cursors[i+1:]), x.cursors[:i+1]...)
-			return
+			break
 		}
+	}
+	if len(b.entries) > before && s.withheld() {
+		clear(b.entries[before:])
+		b.entries = b.entries[:before]
 	}
 }
 
@@ -132,6 +141,13 @@ func (l *loop) flush(s *session) {
 	blocked, err := l.sendSealed(s)
 	if !blocked && err == nil {
 		l.gather(s)
+		if l.leaves.Load() > 0 { // somebody may have left a log whose newest events these are
+			l.doOps()
+			if s.phase == ended || s.blocked {
+				return
+			}
+			l.gather(s)
+		}
 		if data := l.output.data(); len(data) > 0 {
 			var n int
 			n, blocked, err = l.send(s, data)
@@ -145,7 +161,7 @@ func (l *loop) flush(s *session) {
 		l.block(s)
 	case s.x != nil && s.x.lastSent && s.hangUp:
 		l.end(s, s.x.cause)
-	case s.x != nil && (len(s.x.out) > 0 || s.corked <= 0 && s.phase == open && s.lags()):
+	case s.x != nil && (len(s.x.out) > 0 || !s.withheld() && s.lags()):
 		l.wakes(s)
 	default:
 		s.less()
