@@ -17,7 +17,7 @@ type mutant struct {
 }
 
 const (
-	bookTests    = "^(TestTheBookCountsEveryFaultOnce|TestAnotherHistory.*|TestALatePushFillsItsHoleOnce|TestAPushBelowTheStatedCursorIsADuplicate|TestEveryMisbehaviourIsCounted)$"
+	bookTests    = "^(TestTheBookCountsEveryFaultOnce|TestAnotherHistory.*|TestALatePushFillsItsHoleOnce|TestAPushBelowTheStatedCursorIsADuplicate|TestOtherContentIsAMismatch|TestEveryMisbehaviourIsCounted)$"
 	historyTests = "^(TestCompare|TestCompareFindsEveryChange|TestWrongAnswers|TestReadsToTheHead)$"
 	verdictTests = "^(TestAVerdictCanFail|TestWorseIsNeverAPass|TestWhichVerdictWins)$"
 )
@@ -75,7 +75,7 @@ func TestBrokenCheckersAreNoticed(t *testing.T) {
 				}
 			}
 			out, err := exec.CommandContext(t.Context(), "go", "test", "-overlay", filepath.Join(dir, "overlay.json"), "-vet=off", "-count=1",
-				"-run", m.tests, filepath.Dir(file), "-rapid.nofailfile").CombinedOutput()
+				"-run", m.tests, filepath.Dir(file), "-rapid.nofailfile", "-rapid.checks=300").CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "--- FAIL") {
 				t.Errorf("not noticed: %v\n%s", err, out)
 			}

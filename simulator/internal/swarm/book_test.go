@@ -260,6 +260,22 @@ func TestALatePushFillsItsHoleOnce(t *testing.T) {
 	}
 }
 
+// An event at its place with another one's content is seen by the sum of all that came.
+func TestOtherContentIsAMismatch(t *testing.T) {
+	for other, want := range map[uint32]int64{stamp.NoPost: 0, 7: 1} {
+		b := newBook()
+		b.attached(0, 0, 1, 0, false)
+		for pts := uint64(1); pts <= 3; pts++ {
+			b.pushed(0, 0, &event{epoch: 1, pts: pts}, 0)
+		}
+		list := LogList{Log: "c1", Epoch: 1, First: 1, Posts: []uint32{stamp.NoPost, other, stamp.NoPost}}
+		v, err := b.verify([]*truth{newTruth(list)}, []string{"c1"}, func(int32) int { return 0 }, func(int32, int64) {})
+		if err != nil || v.Expected != 3 || v.Missing != 0 || v.Mismatched != want {
+			t.Errorf("the log has %d where no post came: %+v, %v; want %d mismatched", other, v, err, want)
+		}
+	}
+}
+
 // What a session got of one history is not a delivery of another.
 func TestAnotherHistoryIsNotDelivered(t *testing.T) {
 	b := newBook()
