@@ -161,13 +161,13 @@ sample: ## Make the sample's fleet in the namespace chat, which takes restricted
 	$(KUBECTL) apply --namespace chat -f config/samples/chatcluster.yaml
 
 .PHONY: e2e
-e2e: build ## Test the operator on a real cluster, made for it and removed after: make e2e [E2E_KUBECONFIG=…], 15 minutes
-	@echo 'e2e: a cluster of four nodes, seven cases under load: 15 minutes; from nothing 20 more on 2 cores, which building Kubernetes takes'
+e2e: build ## Test the operator on a real cluster, made for it and removed after: make e2e [E2E_KUBECONFIG=…], 10 minutes
+	@echo 'e2e: a cluster of four nodes, seven cases under load: 10 minutes; from nothing 20 to 45 more on 2 cores, which building Kubernetes takes'
 	@e2e/run
 
 .PHONY: e2e-full
-e2e-full: build ## The same with the cases that break nodes, DNS and the operator, half an hour more
-	@echo 'e2e-full: as make e2e, with the cases that break nodes, DNS and the operator: 45 minutes'
+e2e-full: build ## The same with the cases that break nodes, DNS and the operator, 11 minutes more
+	@echo 'e2e-full: as make e2e, with the cases that break nodes, DNS and the operator: 21 minutes'
 	@e2e/run --full
 
 .PHONY: clean
