@@ -3,31 +3,17 @@
 package epoll
 
 import (
-	"bytes"
-	"errors"
 	"io"
-	"slices"
 	"testing"
 	"time"
 
-	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
+	"github.com/chatfleet/chatfleet/chatd/internal/engine/enginetest"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
-
-// listener notes what it is told.
-type listener struct {
-	messages [][]byte
-	cause    error
-}
-
-func (l *listener) Message(_ engine.Session, payload []byte) {
-	l.messages = append(l.messages, bytes.Clone(payload))
-}
-func (l *listener) Closed(_ engine.Session, cause error) { l.cause = cause }
 
 // standing is an engine whose one loop does not run: the test does its part.
 func standing(t testing.TB, cfg engine.Config) (*Engine, *loop) {
@@ -56,7 +42,7 @@ func TestADeliveryAllocatesNothing(t *testing.T) {
 			}
 			defer unix.Close(pair[0])
 			defer unix.Close(pair[1])
-			s := &session{loop: l, h: &listener{}, fd: int32(pair[0])}
+			s := &session{loop: l, h: &enginetest.Listener{}, fd: int32(pair[0])}
 			e.sessions++
 			l.adopt(s, nil)
 			f.at[0].members.Add(1)
@@ -90,35 +76,10 @@ func TestADeliveryAllocatesNothing(t *testing.T) {
 	}
 }
 
-// FuzzReading: however the bytes of a client are cut into pieces, the same messages are read, and the session ends for the same reason.
 func FuzzReading(f *testing.F) {
-	masked := func(first byte, payload string) []byte {
-		data := ws.MustCompileFrame(ws.MaskFrameInPlaceWith(ws.NewFrame(ws.OpBinary, true, []byte(payload)), [4]byte{9, 8, 7, 6}))
-		data[0] = first
-		return data
-	}
-	long := string(bytes.Repeat([]byte("long "), 100))
-	for _, frames := range [][][]byte{
-		{masked(0x82, "one"), masked(0x82, ""), masked(0x82, long)},
-		{masked(0x02, "a"), masked(0x89, "ping"), masked(0x00, long), masked(0x80, "c"), masked(0x88, "\x03\xe8bye"), masked(0x82, "after")},
-		{masked(0x81, "text"), masked(0x82, "never")},
-		{masked(0x82, "good"), masked(0xc2, "reserved bit")},
-		{masked(0x80, "no beginning")},
-		{masked(0x02, "begun"), masked(0x82, "anew")},
-		{masked(0x89, long)},
-		{{0x82, 0x01, 'x'}},
-		{{0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4}},
-		{{0x82, 0xfe, 0x00, 0x05, 1, 2, 3, 4, 5}},
-		{masked(0x88, "\x03")},
-	} {
-		data := bytes.Join(frames, nil)
-		f.Add(false, uint8(1), data)
-		f.Add(false, uint8(100), data)
-		f.Add(true, uint8(3), bytes.ReplaceAll(data, []byte{0x82}, []byte{0x81}))
-	}
 	e, l := standing(f, engine.Config{MaxMessageBytes: 1 << 10})
-	read := func(enc engine.Encoding, pieces [][]byte) *listener {
-		h := &listener{}
+	enginetest.FuzzReading(f, func(_ *testing.T, enc engine.Encoding, pieces [][]byte) *enginetest.Listener {
+		h := &enginetest.Listener{}
 		s := &session{loop: l, h: h, enc: enc, fd: -1}
 		e.sessions++
 		l.sessions, l.ages, l.free, l.ready = []*session{s}, []uint32{1}, nil, nil
@@ -129,33 +90,7 @@ func FuzzReading(f *testing.F) {
 		}
 		l.end(s, io.EOF)
 		return h
-	}
-	f.Fuzz(func(t *testing.T, text bool, size uint8, data []byte) {
-		enc := engine.Protobuf
-		if text {
-			enc = engine.JSON
-		}
-		whole := read(enc, [][]byte{bytes.Clone(data)})
-		cut := read(enc, slices.Collect(slices.Chunk(bytes.Clone(data), int(size)+1)))
-		if !slices.EqualFunc(whole.messages, cut.messages, bytes.Equal) {
-			t.Errorf("in one piece %q, in pieces of %d bytes %q", whole.messages, int(size)+1, cut.messages)
-		}
-		if a, b := reason(whole.cause), reason(cut.cause); a != b {
-			t.Errorf("in one piece it ends with %q, in pieces of %d bytes with %q", a, int(size)+1, b)
-		}
 	})
-}
-
-// reason is what a session's end has to do with what was read.
-func reason(cause error) string {
-	var violation *engine.ViolationError
-	switch {
-	case errors.As(cause, &violation):
-		return violation.Error()
-	case errors.Is(cause, engine.ErrPeerClosed):
-		return "closed by the client"
-	}
-	return "the connection has ended"
 }
 
 // TestDeadlinesComeUp: a session comes up when its deadline has passed, within a tick, wherever that was moved meanwhile; and no sooner.
@@ -221,7 +156,7 @@ func TestWhoComesToAnEngineThatIsShutDown(t *testing.T) {
 		defer unix.Close(pair[1])
 		e.sessions++
 		l.do(&op{kind: kind})
-		s := &session{loop: l, h: &listener{}, fd: int32(pair[0])}
+		s := &session{loop: l, h: &enginetest.Listener{}, fd: int32(pair[0])}
 		l.adopt(s, nil)
 		if s.phase != want {
 			t.Errorf("after %d it is in phase %d, want %d", kind, s.phase, want)
