@@ -35,7 +35,7 @@ var fullCases = []one{
 // revive takes a scale-in back while shards send their sessions away.
 func revive(r *run) {
 	was := r.uids()
-	r.slowDrains()
+	r.drainAt(40) // so that a drain can be met in its midst
 	r.scaleTo(1)
 	r.must(r.fleet.Until(r.ctx, "shards send sessions away", time.Minute, 0, func(c *v1alpha1.ChatCluster) bool { return c.Status.Shards.Draining > 0 }))
 	time.Sleep(time.Second)
@@ -54,13 +54,6 @@ func revive(r *run) {
 	if stay != 6 {
 		r.Errorf("%d of 6 pods have stayed", stay)
 	}
-}
-
-// slowDrains sets a pace at which a drain can be met in its midst. Shards stay for that: the operator tells them.
-func (r *run) slowDrains() {
-	r.pace = 40
-	r.must(r.change(fmt.Sprintf(`{"spec":{"shards":{"drain":{"sessionsPerSecond":%d}}}}`, r.pace)))
-	r.must(r.settled("drains are slower"))
 }
 
 // killOperator ends the operator without a word, and waits for its successor to lead.
@@ -90,7 +83,7 @@ func podReady(p corev1.Pod) bool {
 
 // operatorKilledInDrain has the operator die while shards send their sessions away.
 func operatorKilledInDrain(r *run) {
-	r.slowDrains()
+	r.drainAt(40) // so that a drain can be met in its midst
 	r.scaleTo(1)
 	r.must(r.fleet.Until(r.ctx, "shards send sessions away", time.Minute, 0, func(c *v1alpha1.ChatCluster) bool { return c.Status.Shards.Draining > 0 }))
 	r.killOperator()
@@ -178,9 +171,8 @@ func dnsGone(r *run) {
 
 // nodeLost kills a worker: its shards are replaced within 90 s, its store waits for it, and says what to do if it does not come back.
 func nodeLost(r *run) {
-	workers, err := r.Workers(r.ctx)
-	r.must(err)
-	node := r.busiest(workers)
+	node, has := r.busiest()
+	r.note("%s has %s", node, has)
 	if err := docker(r.ctx, "inspect", node); err != nil {
 		r.Skipf("node %s is no container of this machine's engine: %v", node, err)
 	}
@@ -207,19 +199,6 @@ func nodeLost(r *run) {
 	r.must(r.network())
 	r.must(r.settled("the node is back"))
 	r.must(r.allBack())
-}
-
-// busiest is a worker that has shards and a store.
-func (r *run) busiest(workers []corev1.Node) string {
-	count := map[string]int{}
-	r.eachPod(func(p corev1.Pod) { count[p.Spec.NodeName]++ })
-	best := workers[len(workers)-1].Name
-	for _, n := range workers {
-		if count[n.Name] > count[best] {
-			best = n.Name
-		}
-	}
-	return best
 }
 
 func docker(ctx context.Context, args ...string) error {

@@ -24,17 +24,16 @@ type Config struct {
 	Endpoints []string
 	// Token gives a user's token.
 	Token func(user string) (string, error)
-	// Sessions are divided among users, ten each; each is attached to PerSession of the Channels.
-	Sessions, Channels, PerSession int
+	// Sessions are divided among users, PerUser each; each session is attached to PerSession of the Channels.
+	Sessions, PerUser, Channels, PerSession int
 	PostsPerSecond                 float64
 	// DialPerSecond bounds how fast sessions begin.
 	DialPerSecond int
+	// PingEvery is how often a session asks whether its shard is there, which costs the cores that all share.
+	PingEvery time.Duration
 	// Patience is how long a post is repeated before it counts as hanging, and how long devices have to catch up in the end.
 	Patience time.Duration
 }
-
-// perUser is how many devices a user has.
-const perUser = 10
 
 // author owns the channels.
 const author = "author"
@@ -199,17 +198,17 @@ func (l *Load) connect(ctx context.Context) error {
 }
 
 func (l *Load) open(ctx context.Context, i int) (*device, []*client.Log, error) {
-	user := fmt.Sprintf("user-%d", i/perUser)
+	user := fmt.Sprintf("user-%d", i/l.cfg.PerUser)
 	token, err := l.cfg.Token(user)
 	if err != nil {
 		return nil, nil, fmt.Errorf("a token for %s: %w", user, err)
 	}
-	d := &device{name: fmt.Sprintf("%s/device-%d", user, i%perUser)}
+	d := &device{name: fmt.Sprintf("%s/device-%d", user, i%l.cfg.PerUser)}
 	d.client, err = client.Open(ctx, client.Options{
-		Endpoints: l.cfg.Endpoints, Token: client.StaticToken(token), Device: fmt.Sprintf("device-%d", i%perUser), Program: "e2e", OnStatus: d.status,
+		Endpoints: l.cfg.Endpoints, Token: client.StaticToken(token), Device: fmt.Sprintf("device-%d", i%l.cfg.PerUser), Program: "e2e", OnStatus: d.status,
 		// Each device has connections of its own, so that each is sent to a shard of its own choosing.
 		HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
-		PingEvery:  5 * time.Second, PingTimeout: 5 * time.Second, ConnectTimeout: 5 * time.Second,
+		PingEvery:  l.cfg.PingEvery, PingTimeout: 5 * time.Second, ConnectTimeout: 5 * time.Second,
 		Backoff: client.Backoff{Base: 200 * time.Millisecond, Most: 2 * time.Second},
 	})
 	if err != nil {

@@ -80,6 +80,11 @@ func (r *round) read(ctx context.Context) error {
 	seen.Answers = r.Members.Ask(ctx, c, seen.Pods, r.credentials.operator)
 	w.fullStore, w.fullest = volumes(seen.Answers)
 	w.snapshot = plan.Snapshot{Shards: seen.Shards(), Revisions: provenRevisions(w.kept[v1alpha1.RoleShard])}
+	sessions := 0
+	for _, sh := range w.snapshot.Shards {
+		sessions += sh.Sessions
+	}
+	w.snapshot.SessionsLately = r.peaks.lately(c.UID, sessions, r.now)
 	stores := 0
 	if w.set != nil {
 		w.snapshot.StoreSet = storeSet(w.set, revisions.Items)

@@ -41,7 +41,8 @@ type Reconciler struct {
 	// Carry does an action; nil is the action itself. Tests have the operator die here.
 	Carry func(ctx context.Context, a plan.Action, by plan.Actor) error
 
-	written times    // when sessions were last written, by ChatCluster
+	written times // when sessions were last written, by ChatCluster
+	peaks   peaks
 	dropped sync.Map // the generation for which a Certificate was looked for that is asked for no more, by ChatCluster
 }
 

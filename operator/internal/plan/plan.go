@@ -80,6 +80,8 @@ type Drain struct {
 // Snapshot is the fleet as it was observed.
 type Snapshot struct {
 	Shards []Shard
+	// SessionsLately is the most sessions that all shards together have held within the last minutes, as far as that is known.
+	SessionsLately int
 	// Revisions are the shards' known ones, of any order.
 	Revisions []Revision
 	// StoreSet is the set of stores; nil if it has not been made yet.

@@ -239,6 +239,9 @@ var planned = []struct {
 	{name: "full shards shed down to the mean", s: func(s *Snapshot) {
 		s.Shards = []Shard{up(0, "a", 2000), up(1, "a", 2000), up(2, "a", 200)}
 	}, acts: []string{"have shard-0 shed down to 1400 sessions at 25/s", "have shard-1 shed"}},
+	{name: "those on their way count: nobody else leaves before they have a place", s: func(s *Snapshot) {
+		s.Shards, s.SessionsLately = []Shard{up(0, "a", 1500), up(1, "a", 300), up(2, "a", 200)}, 4200
+	}},
 	{name: "chance is not evened out", s: func(s *Snapshot) { s.Shards = []Shard{up(0, "a", 60), up(1, "a", 36), up(2, "a", 24)} }},
 	{name: "nothing is evened out before new shards have been ready for a while", s: func(s *Snapshot) {
 		s.Shards = []Shard{up(0, "a", 2000), up(1, "a", 2000), up(2, "a", 0).with(func(sh *Shard) { sh.ReadySince = noon.Add(-5 * time.Second) })}

@@ -12,6 +12,9 @@ const settledFor = 15 * time.Second
 
 // rebalance has shards with many more sessions than the mean give some to the others. It waits until nothing else moves sessions. Only what is
 // above the mean leaves, so no more sessions move than must, but for those that a chance brings to a shard that is full too.
+//
+// The mean is of all sessions that there were lately: those who are on their way still want a place. By those alone who are there, each round of
+// sheds would call for the next where clients find no place at once, until nobody is left.
 func (f *fleet) rebalance() {
 	live, _ := f.count()
 	if live < 2 || live != len(f.shards) || live != f.want.Shards {
@@ -32,7 +35,7 @@ func (f *fleet) rebalance() {
 		}
 		total += sh.Sessions
 	}
-	mean := float64(total) / float64(live)
+	mean := float64(max(total, f.lately)) / float64(live)
 	full := f.pick(func(sh Shard) bool { return float64(sh.Sessions) > mean+tolerance(mean) })
 	for _, i := range full {
 		sh := f.shards[i]

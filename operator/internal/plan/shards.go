@@ -19,7 +19,7 @@ func (sh Shard) hopeless() bool {
 }
 
 func planShards(p *Plan, s Snapshot, want Spec, now time.Time) {
-	f := fleet{Plan: p, want: want, now: now, shards: slices.Clone(s.Shards), rollOut: revisions(s, want)}
+	f := fleet{Plan: p, want: want, now: now, shards: slices.Clone(s.Shards), lately: s.SessionsLately, rollOut: revisions(s, want)}
 	if want.Hibernate {
 		f.want.Shards, f.want.Surge = 0, 0
 	} else {
@@ -43,6 +43,8 @@ type fleet struct {
 	want   Spec
 	now    time.Time
 	shards []Shard
+	// lately is the most sessions that there were within the last minutes.
+	lately int
 	// storesFirst holds shards back until all stores have their revision: only the first shard of a new one goes before.
 	storesFirst bool
 }
