@@ -23,11 +23,15 @@ const steadyAfter = 10 * time.Second
 // errOtherUser stops a device from going on with the cursors of somebody else.
 var errOtherUser = errors.New("chatfleet: the token is of another user than the one before; a Client is for one user")
 
+// mostSentOn is how often in a row a shard that is leaving may send a client on to others without its pauses getting longer: where half of the
+// shards leave, one in a thousand meets ten of them. After that, it may be that all are leaving.
+const mostSentOn = 10
+
 // stayConnected holds one session after the other until Close. It begins at a random endpoint and goes on to the next each
 // time, so that the clients of a lost shard spread over the others.
 func (c *Client) stayConnected() {
 	var token string
-	failures := 0
+	failures, sentOn := 0, 0
 	for i := rand.N(len(c.opt.Endpoints)); ; i++ {
 		endpoint := c.opt.Endpoints[i%len(c.opt.Endpoints)]
 		fresh := token == ""
@@ -42,10 +46,14 @@ func (c *Client) stayConnected() {
 			c.mu.Unlock()
 		}
 		if lasted >= steadyAfter {
-			failures = 0
+			failures, sentOn = 0, 0
 		}
 		pause := c.opt.Backoff.fullJitter(failures / len(c.opt.Endpoints))
-		failures++
+		if hasCode(err, chatv1.Error_CODE_DRAINING) && sentOn < mostSentOn {
+			sentOn++ // others take sessions, and it says how soon
+		} else {
+			failures++
+		}
 		hint := retryAfter(err)
 		var leaving *ComeBackError
 		if errors.As(err, &leaving) {

@@ -197,6 +197,28 @@ func TestRefusedHandshakeSaysWhyAndWhen(t *testing.T) {
 	}
 }
 
+// A shard that is leaving sends a client on to others: that is no failure to be more patient after, unless it goes on and on.
+func TestSentOnIsNoFailure(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte(`{"code":"CODE_DRAINING","message":"this shard is leaving","retryAfterMs":1}`))
+	}))
+	defer server.Close()
+	told := make(chan client.Status, 1000)
+	open(t, client.Options{Endpoints: []string{server.URL}, Token: client.StaticToken("good:x"), Device: "d",
+		Backoff: client.Backoff{Base: time.Millisecond, Most: time.Hour}, OnStatus: func(s client.Status) { told <- s }})
+	for n := range 10 {
+		if s := <-told; s.RetryIn > 2*time.Millisecond {
+			t.Fatalf("refusal %d: again in %v, where 1 ms is asked for", n+1, s.RetryIn)
+		}
+	}
+	for s := range told {
+		if s.RetryIn > 20*time.Millisecond {
+			return
+		}
+	}
+}
+
 func TestSilentServerIsNoticed(t *testing.T) {
 	f := newFleet(t)
 	f.log("c1")
