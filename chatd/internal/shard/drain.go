@@ -27,6 +27,10 @@ const (
 	// longHint is more than a fleet needs in which others take the sessions: who asks for more wants them away.
 	longHint = 2 * time.Second
 
+	// homeWithin is what a shed waits at its end besides twice the hint, at most twice longHint, before sessions are taken again: those who were
+	// told last find their place on other shards first. Else some come right back, and whoever sheds ends with more than all others.
+	homeWithin = time.Second
+
 	defaultReason     = "this shard is leaving"
 	defaultShedReason = "this shard gives sessions to others"
 )
@@ -201,6 +205,8 @@ type drain struct {
 	// due is how many may be told now, and the pace has been reckoned up to at.
 	due float64
 	at  time.Time
+	// enough is since when enough have left, of a shed.
+	enough time.Time
 	// hurried: the time was up, and all have been told at once.
 	hurried bool
 }
@@ -273,10 +279,16 @@ func (sh *Shard) drainStep(n int) bool {
 	over := !d.deadline.IsZero() && !now.Before(d.deadline)
 	excess := len(sh.sessions) - len(d.leaving) - d.order.Keep
 	switch {
-	case d.order.Shed && excess <= 0 && len(d.leaving) == 0, !d.order.Shed && len(sh.sessions) == 0:
+	case d.order.Shed && excess <= 0 && len(d.leaving) == 0:
+		if d.areHome(now) || over {
+			d.end(DrainDone, now)
+		}
+	case !d.order.Shed && len(sh.sessions) == 0:
 		d.end(DrainDone, now)
 	case d.order.Shed && over:
 		d.end(DrainTimedOut, now)
+	default:
+		d.enough = time.Time{}
 	}
 	if d.state != DrainUnderWay {
 		ended := sh.drainLocked()
@@ -294,6 +306,14 @@ func (sh *Shard) drainStep(n int) bool {
 		s.sendAway()
 	}
 	return true
+}
+
+// areHome says whether those who have left may have found another place since.
+func (d *drain) areHome(now time.Time) bool {
+	if d.enough.IsZero() {
+		d.enough = now
+	}
+	return d.told == 0 || now.Sub(d.enough) >= 2*min(d.order.Hint, longHint)+homeWithin
 }
 
 // forgetGone forgets those who were told and have left.

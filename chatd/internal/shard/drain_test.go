@@ -180,7 +180,11 @@ func TestShed(t *testing.T) {
 		if flt := r.shard.Accepting(); flt == nil || flt.RetryAfterMs > 500 {
 			t.Errorf("before enough have left, who comes is told %v", flt)
 		}
-		time.Sleep(10 * time.Second)
+		time.Sleep(2500 * time.Millisecond)
+		if got := r.shard.Draining(); got.State != shard.DrainUnderWay || got.Told != 20 || got.Sessions != 40 || r.shard.Accepting() == nil {
+			t.Errorf("when enough have left, and the last of them have not yet found another place: %+v", got)
+		}
+		time.Sleep(7500 * time.Millisecond)
 		if got := r.shard.Draining(); got.State != shard.DrainDone || got.Told != 20 || got.Sessions != 40 {
 			t.Errorf("shed: %+v", got)
 		}

@@ -66,7 +66,8 @@ type AdminServiceClient interface {
 	// While a drain is under way it changes pace, hint and deadline. A drain that has come to its end stays in force, until it is
 	// reversed or the process ends. SIGTERM goes on with a drain that is under way, and cannot be reversed.
 	BeginDrain(context.Context, *connect.Request[v1.BeginDrainRequest]) (*connect.Response[v1.BeginDrainResponse], error)
-	// Shed has sessions leave until so many are left, to even out a fleet that has grown. New ones are refused only until then.
+	// Shed has sessions leave until so many are left, to even out a fleet that has grown. New ones are refused only until then
+	// and until those who were told have had the time to find another place.
 	// While a shed is under way it changes pace, hint, deadline and the number.
 	Shed(context.Context, *connect.Request[v1.ShedRequest]) (*connect.Response[v1.ShedResponse], error)
 	// ReverseDrain calls a drain or a shed off, at any moment: nobody else is told to leave, and new sessions are taken. Who has been
@@ -211,7 +212,8 @@ type AdminServiceHandler interface {
 	// While a drain is under way it changes pace, hint and deadline. A drain that has come to its end stays in force, until it is
 	// reversed or the process ends. SIGTERM goes on with a drain that is under way, and cannot be reversed.
 	BeginDrain(context.Context, *connect.Request[v1.BeginDrainRequest]) (*connect.Response[v1.BeginDrainResponse], error)
-	// Shed has sessions leave until so many are left, to even out a fleet that has grown. New ones are refused only until then.
+	// Shed has sessions leave until so many are left, to even out a fleet that has grown. New ones are refused only until then
+	// and until those who were told have had the time to find another place.
 	// While a shed is under way it changes pace, hint, deadline and the number.
 	Shed(context.Context, *connect.Request[v1.ShedRequest]) (*connect.Response[v1.ShedResponse], error)
 	// ReverseDrain calls a drain or a shed off, at any moment: nobody else is told to leave, and new sessions are taken. Who has been
