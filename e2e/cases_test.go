@@ -28,8 +28,9 @@ import (
 var cases = []one{
 	{name: "install", do: install},
 	{name: "broadcast", do: broadcast},
-	// Whoever is sent away is away for up to twice the jitter, and then connects. With so many sessions chance keeps nearly always all shards within 15 % of the mean.
-	{name: "scale", sessions: 2400, bound: 3 * time.Second, do: scale},
+	// Whoever is sent away is away for up to twice the jitter, and then connects. With so many sessions, and no more can be moved on two cores,
+	// chance alone takes a shard farther than 15 % from the mean once in ten times.
+	{name: "scale", sessions: 1600, bound: 3 * time.Second, do: scale},
 	{name: "roll-out", sessions: 300, bound: 3 * time.Second, do: rollOut},
 	{name: "bad-image", sessions: 300, bound: 3 * time.Second, do: badImage},
 	{name: "kill", sessions: 300, bound: 3 * time.Second, cuts: true, do: kill},
@@ -124,7 +125,7 @@ func broadcast(r *run) {
 
 // scale makes six shards of three and three of six.
 func scale(r *run) {
-	r.drainAt(75) // a sign-in costs more than a delivery, and thousands must move
+	r.drainAt(60) // a sign-in costs more than a delivery, and thousands must move
 	before, err := r.fleet.Sessions(r.ctx)
 	r.must(err)
 	begun := time.Now()

@@ -245,10 +245,11 @@ func (r *run) startLoad(sessions int) (*load.Load, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Minute)
 	defer cancel()
 	cfg := load.Config{
-		Endpoints: endpoints, Token: token, Sessions: sessions, PerUser: 10, Channels: 8, PerSession: 2, PostsPerSecond: 20, DialPerSecond: 200, PingEvery: 5 * time.Second, Patience: patience,
+		Endpoints: endpoints, Token: token, Sessions: sessions, PerUser: 10, Channels: 8, PerSession: 2, PostsPerSecond: 20, DialPerSecond: 200, PingEvery: 5 * time.Second, PingTimeout: 5 * time.Second,
+		Patience: patience,
 	}
 	if sessions > 500 { // many sessions, few deliveries and pings: the clients have the same two cores
-		cfg.PerUser, cfg.PerSession, cfg.PostsPerSecond, cfg.PingEvery = 40, 1, 3, 20*time.Second
+		cfg.PerUser, cfg.PerSession, cfg.PostsPerSecond, cfg.PingEvery, cfg.PingTimeout = 40, 1, 3, 20*time.Second, 15*time.Second
 	}
 	l, err := load.Start(ctx, cfg)
 	if err != nil {
