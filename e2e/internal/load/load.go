@@ -26,7 +26,7 @@ type Config struct {
 	Token func(user string) (string, error)
 	// Sessions are divided among users, PerUser each; each session is attached to PerSession of the Channels.
 	Sessions, PerUser, Channels, PerSession int
-	PostsPerSecond                 float64
+	PostsPerSecond                          float64
 	// DialPerSecond bounds how fast sessions begin.
 	DialPerSecond int
 	// PingEvery is how often a session asks whether its shard is there, which costs the cores that all share, PingTimeout how long it waits for
@@ -209,7 +209,7 @@ func (l *Load) open(ctx context.Context, i int) (*device, []*client.Log, error) 
 		Endpoints: l.cfg.Endpoints, Token: client.StaticToken(token), Device: fmt.Sprintf("device-%d", i%l.cfg.PerUser), Program: "e2e", OnStatus: d.status,
 		// Each device has connections of its own, so that each is sent to a shard of its own choosing.
 		HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
-		PingEvery: l.cfg.PingEvery, PingTimeout: l.cfg.PingTimeout, ConnectTimeout: 5 * time.Second,
+		PingEvery:  l.cfg.PingEvery, PingTimeout: l.cfg.PingTimeout, ConnectTimeout: 5 * time.Second,
 		Backoff: client.Backoff{Base: 200 * time.Millisecond, Most: 2 * time.Second},
 	})
 	if err != nil {
