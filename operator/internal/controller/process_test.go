@@ -130,6 +130,12 @@ func TestAnUpgradeOfTheOperatorRestartsNothing(t *testing.T) {
 	if is(now, v1alpha1.ConditionTemplateOutdated, "True", "") || slices.ContainsFunc(d.pods(v1alpha1.RoleShard), func(p corev1.Pod) bool { return p.Labels["made-by"] != "" }) {
 		t.Errorf("the templates of before are still in use: %s", told(now))
 	}
+	// So does the way back: no pod has the template that was kept for it any more.
+	d.change(func(s *v1alpha1.ChatClusterSpec) { s.Image = fleet.Spec.Image })
+	now = d.until("the change is taken back everywhere", settled)
+	if is(now, v1alpha1.ConditionTemplateOutdated, "True", "") || slices.ContainsFunc(d.pods(v1alpha1.RoleStore), func(p corev1.Pod) bool { return p.Labels["made-by"] != "" }) {
+		t.Errorf("the templates of before have come back: %s", told(now))
+	}
 }
 
 // TestCredentialsAreRotated: a new authority takes the place of the old, with a time in which both are trusted, and no pod is made anew for it.

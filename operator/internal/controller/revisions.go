@@ -96,7 +96,14 @@ func (r *round) keepTemplate(ctx context.Context, role string) error {
 		if err != nil {
 			return err
 		}
-		if !equality.Semantic.DeepEqual(template, rendered) {
+		switch same := equality.Semantic.DeepEqual(template, rendered); {
+		case !same && kept.Revision != newest && !r.inUse(role)[name]: // it comes back, and nothing has to stay as it was
+			if err := r.Delete(ctx, kept); client.IgnoreNotFound(err) != nil {
+				return fmt.Errorf("forget the template %s: %w", kept.Name, err)
+			}
+			delete(all, name)
+			return r.keepTemplate(ctx, role)
+		case !same:
 			r.templates.outdated = append(r.templates.outdated, role)
 		}
 		if kept.Revision == newest {
@@ -122,15 +129,24 @@ func (r *round) keepTemplate(ctx context.Context, role string) error {
 	return nil
 }
 
-// forgetTemplates deletes the oldest of those that no pod has and nobody goes back to.
-func (r *round) forgetTemplates(ctx context.Context, role string) error {
-	used := map[string]bool{r.wanted(role): true}
+// inUse are the revisions that pods of a role have, or have when they are made anew.
+func (r *round) inUse(role string) map[string]bool {
+	used := map[string]bool{}
 	for _, p := range r.world.pods {
-		used[p.Labels[v1alpha1.LabelRevision]] = true
+		if p.Labels[v1alpha1.LabelRole] == role {
+			used[p.Labels[v1alpha1.LabelRevision]] = true
+		}
 	}
-	if set := r.world.snapshot.StoreSet; set != nil {
+	if set := r.world.snapshot.StoreSet; set != nil && role == v1alpha1.RoleStore {
 		used[set.Template], used[set.Below] = true, true
 	}
+	return used
+}
+
+// forgetTemplates deletes the oldest of those that no pod has and nobody goes back to.
+func (r *round) forgetTemplates(ctx context.Context, role string) error {
+	used := r.inUse(role)
+	used[r.wanted(role)] = true
 	all := r.world.kept[role]
 	unused := slices.DeleteFunc(slices.Collect(maps.Keys(all)), func(name string) bool { return used[name] })
 	slices.SortFunc(unused, func(a, b string) int { return cmp.Compare(all[b].Revision, all[a].Revision) })
