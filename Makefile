@@ -39,6 +39,7 @@ test: ## Run all tests with the race detector, about 8 minutes on 2 cores, less 
 	@GO=$(GO) .ci/race -timeout 20m ./...
 	@echo 'test: one delivery in 100,000, which the race detector is too slow for'
 	$(GO) test -run TestOneOfAHundredThousand ./simulator/internal/live
+	$(GO) test -C simulator/bench .
 
 ##@ While working
 
@@ -57,7 +58,7 @@ lint: ## Check formatting, generated code, module files and the linters' finding
 	$(BUF) lint
 	.ci/crd --check
 	$(LINT) run
-	for tool in images chart; do (cd .ci/tools/$$tool && $(GO) mod tidy -diff && $(GO) tool -modfile=$(CURDIR)/.ci/tools/lint/go.mod golangci-lint run) || exit 1; done
+	for module in .ci/tools/images .ci/tools/chart simulator/bench; do (cd $$module && $(GO) mod tidy -diff && $(GO) tool -modfile=$(CURDIR)/.ci/tools/lint/go.mod golangci-lint run) || exit 1; done
 	$(GO) test -C .ci/tools/chart -run TestLint .
 
 .PHONY: test-operator
@@ -105,8 +106,19 @@ chart-test: ## Render the Helm chart with every two of its settings, and config/
 	$(GO) test -C .ci/tools/chart -count=1 -timeout 10m .
 
 .PHONY: bench
-bench: ## Run the Go benchmarks of the hot paths
+bench: ## Run the Go benchmarks of the hot paths, and then make bench-fanout
 	$(GO) test -run '^$$' -bench . -benchmem ./chatd/... ./simulator/... ./client/...
+	@$(MAKE) --no-print-directory bench-fanout
+
+# Flags of the program, such as BENCH='-targets bare-1,chatd -sessions 5000'; bin/bench -h lists them.
+BENCH    ?=
+
+.PHONY: bench-fanout
+bench-fanout: build ## Measure a broadcast over real sockets: chatd, others and the least possible side by side, 15 minutes; result in out/bench
+	@echo 'bench-fanout: ten servers in turns, 15,000 WebSocket sessions each, about 15 minutes; the machine should have nothing else to do'
+	@[ -d simulator/bench/bun/node_modules ] || .ci/npm simulator/bench/bun || echo 'bench-fanout: no npm; Bun is left out'
+	$(GO) build -C simulator/bench -o $(CURDIR)/$(BIN)/bench .
+	$(BIN)/bench -out $(OUT)/bench $(BENCH)
 
 .PHONY: bench-quiet-logs
 bench-quiet-logs: ## The measurement of docs/decisions/001: 400,000 quiet logs, 5 GB a store; a quarter of an hour, 40 GB of disk
