@@ -55,5 +55,5 @@ func (n *natsServer) post(texts []string) error {
 			return err
 		}
 	}
-	return n.conn.Flush()
+	return n.conn.FlushTimeout(time.Minute)
 }

@@ -149,7 +149,7 @@ func comeIn(d door, number int) (fd int, err error) {
 			return 0, err
 		}
 	}
-	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}); err != nil {
+	if err := connectTo(fd, at); err != nil {
 		return 0, fmt.Errorf("connect: %w", err)
 	}
 	key := make([]byte, 16)
@@ -179,6 +179,30 @@ func comeIn(d door, number int) (fd int, err error) {
 		}
 	}
 	return fd, unix.SetNonblock(fd, true)
+}
+
+// connectTo connects a socket. One that a signal has interrupted goes on connecting.
+func connectTo(fd int, at netip.AddrPort) error {
+	err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()})
+	if !errors.Is(err, unix.EINTR) {
+		return err
+	}
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 20_000)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return err
+		case n == 0:
+			return unix.ETIMEDOUT
+		}
+		failed, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+		if err != nil || failed == 0 {
+			return err
+		}
+		return unix.Errno(failed)
+	}
 }
 
 func writeAll(fd int, p []byte) error {
