@@ -114,8 +114,8 @@ bench: ## Run the Go benchmarks of the hot paths, and then make bench-fanout
 BENCH    ?=
 
 .PHONY: bench-fanout
-bench-fanout: build ## Measure a broadcast over real sockets: chatd, others and the least possible side by side, 15 minutes; result in out/bench
-	@echo 'bench-fanout: ten servers in turns, 15,000 WebSocket sessions each, about 15 minutes; the machine should have nothing else to do'
+bench-fanout: build ## Measure a broadcast over real sockets: chatd, others and the least possible side by side, 20 minutes; result in out/bench
+	@echo 'bench-fanout: ten servers in turns, 15,000 WebSocket sessions each, about 20 minutes; the machine should have nothing else to do'
 	@[ -d simulator/bench/bun/node_modules ] || .ci/npm simulator/bench/bun || echo 'bench-fanout: no npm; Bun is left out'
 	$(GO) build -C simulator/bench -o $(CURDIR)/$(BIN)/bench .
 	$(BIN)/bench -out $(OUT)/bench $(BENCH)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
 )
 
@@ -143,7 +142,7 @@ func (t *ownTarget) post(_ context.Context, texts []string) error {
 }
 
 func (t *ownTarget) processes() []process {
-	return []process{{strings.TrimSuffix(t.name, "-tuned"), t.c.cmd.Process.Pid}}
+	return []process{{t.name, t.c.cmd.Process.Pid}}
 }
 
 func (t *ownTarget) stop() { t.c.stop() }

@@ -30,7 +30,7 @@ func cpuOf(pid int) (time.Duration, error) {
 	return total, nil
 }
 
-// systemShare is how much of the CPU time of a process since another look was the kernel's, by the kernel's own count in hundredths of a second.
+// ticks are the CPU time of a process, its own and the kernel's for it, in hundredths of a second by the kernel's count.
 type ticks struct{ user, system int64 }
 
 func ticksOf(pid int) (ticks, error) {

@@ -130,12 +130,13 @@ func (s *swarm) connect(d door, more int) error {
 }
 
 // comeIn connects a subscriber. Posts come only once it is in.
-func comeIn(d door, number int) (fd int, err error) {
+func comeIn(d door, number int) (socket int, err error) {
 	at, err := netip.ParseAddrPort(d.Address)
 	if err != nil {
 		return 0, err
 	}
-	if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
 		return 0, err
 	}
 	defer func() {

@@ -5,13 +5,26 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
-	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// oneLoop is a swarm with one loop.
+func oneLoop(t *testing.T) (*swarm, *loop) {
+	t.Helper()
+	s := &swarm{}
+	l, err := newLoop(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.loops = []*loop{l}
+	return s, l
+}
 
 // subscriber gives a swarm one more subscriber, and returns the other end of its connection.
 func subscriber(t *testing.T, s *swarm, l *loop) int {
@@ -34,12 +47,7 @@ func TestTheSwarmFindsPostsWhereverTheyAreCut(t *testing.T) {
 		all = append(all, textFrame(text(n, 200))...)
 	}
 	for cut := range len(all) {
-		s := &swarm{}
-		l, err := newLoop(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.loops = []*loop{l}
+		s, l := oneLoop(t)
 		end := subscriber(t, s, l)
 		s.expect(order{First: 0, Posts: 3})
 		for _, part := range [][]byte{all[:cut], all[cut:]} {
@@ -71,12 +79,7 @@ func TestTheSwarmSeesWhatMustNotBe(t *testing.T) {
 		"more than was sent": {[]uint64{5, 6, 7, 8}, []uint64{5, 6, 7}, answer{Deliveries: 6, Doubled: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &swarm{}
-			l, err := newLoop(s)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.loops = []*loop{l}
+			s, l := oneLoop(t)
 			ends := []int{subscriber(t, s, l), subscriber(t, s, l)}
 			s.expect(order{First: 5, Posts: 3})
 			for i, posts := range [][]uint64{c.first, c.second} {
@@ -99,12 +102,7 @@ func TestTheSwarmSeesWhatMustNotBe(t *testing.T) {
 }
 
 func TestACutSubscriberIsSaid(t *testing.T) {
-	s := &swarm{}
-	l, err := newLoop(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.loops = []*loop{l}
+	s, l := oneLoop(t)
 	end := subscriber(t, s, l)
 	s.expect(order{Posts: 1})
 	if err := unix.Close(end); err != nil {
@@ -152,24 +150,10 @@ func TestServersBringPosts(t *testing.T) {
 }
 
 func TestADoorThatIsShut(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = conn.Read(make([]byte, 4096))
-			_, _ = io.WriteString(conn, "HTTP/1.1 503 Service Unavailable\r\n\r\n")
-			_ = conn.Close()
-		}
-	}()
-	defer l.Close()
+	shut := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	defer shut.Close()
 	s := &swarm{}
-	if err := s.connect(door{Address: l.Addr().String(), Path: "/"}, 3); err == nil || !strings.Contains(err.Error(), "503") {
+	if err := s.connect(door{Address: shut.Listener.Addr().String(), Path: "/"}, 3); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("%v", err)
 	}
 }

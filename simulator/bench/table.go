@@ -128,6 +128,14 @@ func (r *Results) write(dir string) error {
 		line(row)
 	}
 	_ = tabs.Flush() // to memory
+	fmt.Fprintln(&page)
+	for _, x := range r.Results {
+		if k := slices.IndexFunc(kinds, func(k kind) bool { return k.name == x.Target }); k >= 0 {
+			note := fmt.Sprintf("%s: %s", x.Target, kinds[k].says)
+			fmt.Fprintln(&shown, note)
+			fmt.Fprintln(&page, "- "+note)
+		}
+	}
 	fmt.Printf("\n%s\n%d sessions, posts of %d bytes, bursts of %d; medians; %s\n", shown.String(), r.Sessions, r.Size, r.Burst, r.Machine)
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {

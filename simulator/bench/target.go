@@ -56,7 +56,7 @@ var errNotHere = errors.New("it is not on this machine")
 // kind of target, as the table has it.
 type kind struct {
 	name string
-	// says what it is, for the table's notes.
+	// says what it is, below the table.
 	says string
 	// floor: what a machine can do at all. peer: what others have built. Else it is ours.
 	floor, peer bool
@@ -82,5 +82,5 @@ var kinds = []kind{
 	{name: "hub", says: "a goroutine and a channel a connection over gorilla/websocket, prepared messages", peer: true, make: own("hub")},
 	{name: "nats", says: "nats-server over its own WebSocket", peer: true, make: own("nats")},
 	{name: "centrifuge", says: "the Centrifuge library as it comes", peer: true, make: own("centrifuge")},
-	{name: "centrifuge-tuned", says: "the Centrifuge library, write delay and small queues", peer: true, make: own("centrifuge-tuned")},
+	{name: "centrifuge-tuned", says: "the Centrifuge library, what is due within 5 ms in one frame, by a timer; shared buffers", peer: true, make: own("centrifuge-tuned")},
 }

@@ -3,77 +3,112 @@ package owner
 import (
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
-// Patience with a stream that answers each append only after a while, or never, counted in ticks: what an owner has learnt from the answers
-// that it got, and from the terms that it ended.
-func TestPatience(t *testing.T) {
-	const least, tick = 100 * time.Millisecond, 10 * time.Millisecond
-	// silence lets ticks pass while something is on the way, and says whether one of them ended the term, which begins anew then.
-	silence := func(p *patience, ticks int) (ended bool) {
-		for range ticks {
-			if p.isOver(true) {
-				p.begin()
-				return true
-			}
+// ticks asks so many times, and says at which the silence was over first; 0 for never.
+func ticks(p *patience, n int, waiting bool) int {
+	for i := range n {
+		if p.isOver(waiting) {
+			return i + 1
 		}
-		return false
 	}
-	for name, c := range map[string]struct {
-		run  func(p *patience)
-		want time.Duration
-	}{
-		"nothing has happened": {func(*patience) {}, least},
-		"answers within the least change nothing": {func(p *patience) {
-			for range 20 {
-				silence(p, 5)
-				p.answered()
+	return 0
+}
+
+func TestPatience(t *testing.T) {
+	const tick = time.Second / 2
+	begin := func() *patience {
+		p := newPatience(3*time.Second, tick)
+		return &p
+	}
+	t.Run("silence", func(t *testing.T) {
+		p := begin()
+		if at := ticks(p, 100, true); at != 7 {
+			t.Errorf("over at tick %d, want the first after 3 s", at)
+		}
+		p.begin()
+		if at := ticks(p, 100, true); at != 13 {
+			t.Errorf("the next time it is over at tick %d, want the first after 6 s", at)
+		}
+	})
+	t.Run("nothing on the way", func(t *testing.T) {
+		p := begin()
+		if at := ticks(p, 100, false); at != 0 {
+			t.Errorf("over at tick %d", at)
+		}
+		if ticks(p, 6, true) != 0 || ticks(p, 1, false) != 0 || ticks(p, 6, true) != 0 {
+			t.Error("what was waited for before counts")
+		}
+	})
+	t.Run("a stream that answers now and then", func(t *testing.T) {
+		p := begin()
+		for range 100 {
+			if at := ticks(p, 5, true); at != 0 {
+				t.Fatalf("over at tick %d, though the last answer is 2.5 s old", at)
 			}
-		}, least},
-		"an answer after a silence makes it bear twice that": {func(p *patience) {
-			silence(p, 9)
 			p.answered()
-		}, 180 * time.Millisecond},
-		"a term that was given up makes it bear twice as much": {func(p *patience) {
-			if !silence(p, 11) {
-				t.Error("110 ms of silence have not ended a term where 100 ms is borne")
+		}
+	})
+	t.Run("a stream that stalls", func(t *testing.T) {
+		p, ends := begin(), 0
+		for range 100 { // for 8 s, and answers for 8
+			if ticks(p, 16, true) != 0 {
+				ends++
+				p.begin()
 			}
-		}, 2 * least},
-		"an answer in the midst begins the count anew": {func(p *patience) {
-			for range 10 {
-				if silence(p, 10) {
-					t.Error("a silence of 100 ms has ended a term")
-				}
-				p.answered()
-				p.isOver(true) // the tick that notices
-			}
-		}, 189 * time.Millisecond},
-		"nothing on the way is no silence": {func(p *patience) {
-			silence(p, 9)
-			p.isOver(false)
-			if silence(p, 10) {
-				t.Error("the silence counts from before")
-			}
-		}, least},
-		"there is a most": {func(p *patience) {
-			for range 30 {
-				silence(p, 1<<20)
-			}
-		}, mostPatience},
-		"hours of prompt answers make it as impatient as it was": {func(p *patience) {
-			silence(p, 11)
-			for range 1000 {
+			for range 16 {
 				p.answered()
 				p.isOver(true)
 			}
-		}, least},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := newPatience(least, tick)
-			c.run(&p)
-			if diff := p.now - c.want; diff < -20*time.Millisecond || diff > 20*time.Millisecond {
-				t.Errorf("a silence of %v is borne, want about %v", p.now, c.want)
+		}
+		if ends > 2 {
+			t.Errorf("%d of 100 stalls have ended a term, want the first two", ends)
+		}
+	})
+	t.Run("a stream that is well again", func(t *testing.T) {
+		p := begin()
+		for range 10 {
+			ticks(p, 100, true)
+			p.begin()
+		}
+		if p.now != mostPatience {
+			t.Errorf("after ten ends it waits %v, want %v", p.now, mostPatience)
+		}
+		for range 600 { // five minutes
+			p.answered()
+			p.isOver(true)
+		}
+		if p.now != 3*time.Second {
+			t.Errorf("five minutes later it still waits %v", p.now)
+		}
+	})
+}
+
+// Whatever happens, a silence that is borne is at least as long as was asked for and at most as long as may be, by the owner's own ticks.
+func TestPatienceIsBounded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const tick = time.Second / 2
+		p := newPatience(3*time.Second, tick)
+		silent := time.Duration(0)
+		for range rapid.IntRange(1, 300).Draw(t, "steps") {
+			switch rapid.IntRange(0, 9).Draw(t, "what") {
+			case 0:
+				p.answered()
+				silent = 0
+				p.isOver(true) // the tick in which something was heard counts for nothing
+			default:
+				over := p.isOver(true)
+				silent += tick
+				if over && silent <= 3*time.Second || !over && silent > mostPatience {
+					t.Fatalf("after %v of silence: over %v", silent, over)
+				}
+				if over {
+					p.begin()
+					silent = 0
+				}
 			}
-		})
-	}
+		}
+	})
 }
