@@ -15,6 +15,8 @@ IMAGES    ?= chatd simulator $(patsubst %/main.go,%,$(wildcard operator/main.go)
 PLATFORMS ?= linux/amd64,linux/arm64
 
 export CGO_ENABLED ?= 0
+# One set of flags, so that what lint, tests and programs have in common is compiled once.
+export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -116,7 +118,7 @@ BENCH    ?=
 .PHONY: bench-fanout
 bench-fanout: build ## Measure a broadcast over real sockets: chatd, others and the least possible side by side, 20 minutes; result in out/bench
 	@echo 'bench-fanout: ten servers in turns, 15,000 WebSocket sessions each, about 20 minutes; the machine should have nothing else to do'
-	@[ -d simulator/bench/bun/node_modules ] || .ci/npm simulator/bench/bun || echo 'bench-fanout: no npm; Bun is left out'
+	@.ci/npm simulator/bench/bun || echo 'bench-fanout: no npm; Bun is left out'
 	$(GO) build -C simulator/bench -o $(CURDIR)/$(BIN)/bench .
 	$(BIN)/bench -out $(OUT)/bench $(BENCH)
 
