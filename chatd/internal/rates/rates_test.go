@@ -12,7 +12,7 @@ import (
 func TestTakeIsBoundedAndWaitIsEnough(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const perSecond, burst = 10.0, 20
-		table := NewTable[string](perSecond, burst)
+		table := NewTable[string](perSecond, burst, time.Unix(1_000_000, 0))
 		began := time.Unix(1_000_000, 0)
 		now, taken := began, map[string]int{}
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
@@ -37,7 +37,7 @@ func TestTakeIsBoundedAndWaitIsEnough(t *testing.T) {
 }
 
 func TestSpent(t *testing.T) {
-	table, now := NewTable[int](1, 2), time.Unix(1_000_000, 0)
+	table, now := NewTable[int](1, 2, time.Unix(1_000_000, 0)), time.Unix(1_000_000, 0)
 	table.Take(7, 2, now)
 	if wait, spent := table.Spent(7, now); !spent || wait != time.Second {
 		t.Errorf("an empty bucket: spent %v, to wait %v; want 1 s", spent, wait)
@@ -51,7 +51,7 @@ func TestSpent(t *testing.T) {
 }
 
 func TestKeysAreBounded(t *testing.T) {
-	table, now := NewTable[int](1, 1), time.Unix(1_000_000, 0)
+	table, now := NewTable[int](1, 1, time.Unix(1_000_000, 0)), time.Unix(1_000_000, 0)
 	for key := range maxKeys + 10 {
 		table.Take(key, 1, now)
 	}

@@ -77,9 +77,13 @@ func (s *session) attach(ctx context.Context, ref uint32, req *chatv1.AttachRequ
 func (s *session) makeRoom(wanted []want) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	attached := len(s.feeds) + len(s.away) // who comes back to a log finds room
+	var away map[string]struct{}
+	if s.rare != nil {
+		away = s.rare.away
+	}
+	attached := len(s.feeds) + len(away) // who comes back to a log finds room
 	for i := range wanted {
-		if _, away := s.away[wanted[i].id]; away || wanted[i].fault != nil || s.feeds[wanted[i].id] != nil {
+		if _, back := away[wanted[i].id]; back || wanted[i].fault != nil || s.feeds.get(wanted[i].id) != nil {
 			continue
 		}
 		if attached++; attached > s.sh.cfg.MaxAttachedLogs {
@@ -180,12 +184,10 @@ func (s *session) attachOne(w *want) *chatv1.LogState {
 		return refusedState(w.id, w.fault)
 	}
 	s.mu.Lock()
-	before, over := s.feeds[w.id], s.phase == ended
+	var before *feed
+	over := s.phase == ended
 	if !over {
-		if s.feeds == nil {
-			s.feeds = make(map[string]*feed)
-		}
-		s.feeds[w.id] = w.feed
+		before = s.feeds.put(w.feed)
 	}
 	s.mu.Unlock()
 	if before != nil || over {
@@ -256,9 +258,11 @@ func (s *session) detach(req *chatv1.DetachRequest) {
 			id = logid.User(s.user)
 		}
 		s.mu.Lock()
-		f := s.feeds[id]
-		delete(s.feeds, id)
-		delete(s.away, id)
+		f := s.feeds.get(id)
+		if f != nil {
+			s.feeds.drop(f)
+		}
+		s.settledLocked(id)
 		s.mu.Unlock()
 		if f == nil {
 			continue

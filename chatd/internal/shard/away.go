@@ -16,21 +16,24 @@ import (
 func (s *session) sentAway(f *feed) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.feeds[f.id] != f {
+	if !s.feeds.drop(f) {
 		return false
 	}
-	delete(s.feeds, f.id)
-	if s.away == nil {
-		s.away = make(map[string]struct{})
+	r := s.moreLocked()
+	if r.away == nil {
+		r.away = make(map[string]struct{})
 	}
-	s.away[f.id] = struct{}{}
+	r.away[f.id] = struct{}{}
 	return true
 }
 
 func (s *session) isAway(log string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, is := s.away[log]
+	if s.rare == nil {
+		return false
+	}
+	_, is := s.rare.away[log]
 	return is
 }
 
@@ -38,7 +41,14 @@ func (s *session) isAway(log string) bool {
 func (s *session) settled(log string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.away, log)
+	s.settledLocked(log)
+}
+
+func (s *session) settledLocked(log string) {
+	if s.rare != nil {
+		delete(s.rare.away, log)
+		s.lessLocked()
+	}
 }
 
 // difference answers a request for a difference.

@@ -409,7 +409,7 @@ func (s *session) sendAway() {
 	var idle chan struct{}
 	if !settled {
 		idle = make(chan struct{})
-		s.idle = idle
+		s.moreLocked().idle = idle
 	}
 	s.mu.Unlock()
 	if settled || !s.sh.tasks.spawn(func() {

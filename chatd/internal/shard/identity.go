@@ -90,8 +90,8 @@ func (s *session) hold(g token.Grant) {
 	s.mu.Lock()
 	over := s.phase == ended
 	if !over {
-		s.grant = g
-		s.endAtLocked(g)
+		s.setGrantLocked(g)
+		s.sh.endsIn(s, g.Ends.Sub(s.sh.cfg.Now()))
 	}
 	s.mu.Unlock()
 	if err := s.sh.checkRevoked(g); err != nil && !over {
@@ -99,29 +99,12 @@ func (s *session) hold(g token.Grant) {
 	}
 }
 
-// endAtLocked has the session end in as long as its token is good from now. From here on that is time that passes: a clock that is set
-// neither ends all sessions of a shard nor makes them longer than their devices were told.
-func (s *session) endAtLocked(g token.Grant) {
-	now := s.sh.cfg.Now()
-	left := g.Ends.Sub(now)
-	s.due = now.Add(left)
-	if s.expiry == nil {
-		s.expiry = time.AfterFunc(left, func() { s.sh.tasks.spawn(s.expire) })
-		return
-	}
-	s.expiry.Reset(left)
-}
-
 // expire ends a session whose token is not good any more.
 func (s *session) expire() {
 	s.mu.Lock()
-	ends, over := s.grant.Ends, s.phase == ended
-	left := s.due.Sub(s.sh.cfg.Now())
-	if !over && left > 0 { // renewed just now
-		s.expiry.Reset(left)
-	}
+	ends, over := s.grantLocked().Ends, s.phase == ended
 	s.mu.Unlock()
-	if over || left > 0 {
+	if over || s.sh.isToEnd(s) { // renewed just now
 		return
 	}
 	refuse(s.conn, fault(chatv1.Error_CODE_TOKEN_EXPIRED, "the session's token was good until %s; sign in with a new one, and renew the session before its end the next time",
@@ -134,7 +117,7 @@ func (s *session) resumption() *chatv1.ResumeToken {
 		return nil
 	}
 	s.mu.Lock()
-	g := s.grant
+	g := s.grantLocked()
 	s.mu.Unlock()
 	raw, expires, err := s.sh.cfg.Resume.Issue(g)
 	if err != nil {
@@ -147,7 +130,7 @@ func (s *session) resumption() *chatv1.ResumeToken {
 func (s *session) endsMs() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.grant.Ends.UnixMilli()
+	return s.grantLocked().Ends.UnixMilli()
 }
 
 // renew gives a session a new resume token, and a new end if it comes with a new token.
@@ -168,7 +151,7 @@ func (s *session) renew(ctx context.Context, ref uint32, req *chatv1.RenewReques
 			return
 		}
 		s.mu.Lock()
-		device := s.grant.Device
+		device := s.grant.device
 		s.mu.Unlock()
 		s.hold(grantOf(who, device, s.id))
 	}

@@ -50,6 +50,8 @@ func (s *session) refuseSignIn(flt *chatv1.Error, reason string) {
 
 // excuse keeps a failure that is the server's own from being counted against the connection's address.
 func (s *session) excuse() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.guest != nil {
 		s.guest.Excuse()
 	}
@@ -68,8 +70,12 @@ func (s *session) admit() *chatv1.Error {
 		s.admitted = true
 	}
 	sh.sessionsMu.Unlock()
-	if s.guest != nil {
-		s.guest.SignedIn()
+	s.mu.Lock()
+	g := s.guest
+	s.guest = nil
+	s.mu.Unlock()
+	if g != nil {
+		g.SignedIn()
 	}
 	return nil
 }

@@ -173,7 +173,8 @@ func (sh *Shard) visitorsOf(feeds map[*feed]bool, user string) []*visitor {
 			s.mu.Unlock()
 			continue
 		}
-		for log, f := range s.feeds {
+		for _, f := range s.feeds {
+			log := f.id
 			who := reader{s.user, log}
 			switch {
 			case !feeds[f]:

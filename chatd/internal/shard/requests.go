@@ -2,7 +2,6 @@ package shard
 
 import (
 	"context"
-	"time"
 
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
@@ -61,11 +60,13 @@ func (s *session) pay(frame *chatv1.ClientFrame) *chatv1.Error {
 		price = presencePrice
 	}
 	now := s.sh.cfg.Now()
-	if s.bucket.AllowN(now, min(price, s.sh.cfg.RequestBurst)) {
+	s.mu.Lock()
+	wait, ok := s.bucket.Take(s.sh.pace, price, now)
+	s.mu.Unlock()
+	if ok {
 		return s.sh.charge(s.user, price)
 	}
-	wait := time.Duration(float64(price) / s.sh.cfg.RequestsPerSecond * float64(time.Second))
-	return tooMany(uint32(max(wait, 10*time.Millisecond).Milliseconds()), "more than %v requests a second; send fewer", s.sh.cfg.RequestsPerSecond)
+	return tooMany(retryAfterMs(wait), "more than %v requests a second; send fewer", s.sh.cfg.RequestsPerSecond)
 }
 
 // ask does a request that may take until an owner answers.

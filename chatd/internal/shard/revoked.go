@@ -59,7 +59,7 @@ func (sh *Shard) endRevoked() {
 		}
 		for _, s := range sh.allSessions() {
 			s.mu.Lock()
-			g, over := s.grant, s.phase == ended
+			g, over := s.grantLocked(), s.phase == ended
 			s.mu.Unlock()
 			if over || g.User == "" { // has not signed in, and checks for itself when it does
 				continue

@@ -8,9 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
+	"github.com/chatfleet/chatfleet/chatd/internal/rates"
 	"github.com/chatfleet/chatfleet/chatd/internal/token"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
@@ -34,27 +33,34 @@ type session struct {
 	id   string
 	user string
 
-	bucket *rate.Limiter
-	over   atomic.Bool // ended; read without the lock
-
-	// guest is the connection, if it wants to be told of the sign-in. admitted, under the shard's sessionsMu: counted among its user's.
-	guest    guest
+	over atomic.Bool // ended; read without the lock
+	// admitted, under the shard's sessionsMu: counted among its user's.
 	admitted bool
+
+	// due is when the session's token is not good any more, since the shard began; place, if it is not 0, the one among those that end, from 1.
+	// Both are under the shard's expiry.mu.
+	place int32
+	due   time.Duration
 
 	// attaching is held by a request that attaches logs: one at a time.
 	attaching sync.Mutex
 
-	mu    sync.Mutex
-	phase phase
-	// grant is what the session may, and until when: then expiry goes off. due is the same by the clock that is not set.
-	grant  token.Grant
-	expiry *time.Timer
-	due    time.Time
-	void   bool // the grant was revoked
-	feeds  map[string]*feed
+	mu       sync.Mutex
+	phase    phase
+	void     bool // the grant was revoked
+	inFlight int32
+	bucket   rates.Bucket // of requests
+	grant    grant
+	feeds    feedList
+	// guest is the connection, until it has been told of the sign-in; nil if it does not want to be.
+	guest guest
+	rare  *rare // nil of nearly all
+}
+
+// rare is what only few sessions have at a time.
+type rare struct {
 	// away are the logs that it was sent away from and has not heard why.
-	away     map[string]struct{}
-	inFlight int
+	away map[string]struct{}
 	// posts that wait for the one before them, by log: so they keep their order. A log is in it while one is under way.
 	posts map[string][]func()
 	// typed is when the session last said that it types, by log, while that matters.
@@ -63,13 +69,59 @@ type session struct {
 	idle chan struct{}
 }
 
+// moreLocked is what is rare, made if there is none.
+func (s *session) moreLocked() *rare {
+	if s.rare == nil {
+		s.rare = new(rare)
+	}
+	return s.rare
+}
+
+// lessLocked drops it once there is nothing in it.
+func (s *session) lessLocked() {
+	if r := s.rare; r != nil && len(r.away) == 0 && len(r.posts) == 0 && len(r.typed) == 0 && r.idle == nil {
+		s.rare = nil
+	}
+}
+
+// grant is what a session may, and until when: a token.Grant without what the session has itself.
+type grant struct {
+	device, token string
+	issued, ends  int64 // Unix nanoseconds; 0 where nothing is said
+	held          bool  // by a session that has signed in
+}
+
+func (s *session) setGrantLocked(g token.Grant) {
+	s.grant = grant{g.Device, g.Token, unixNano(g.Issued), unixNano(g.Ends), true}
+}
+
+// grantLocked is the whole of it; the zero Grant, if the session has not signed in.
+func (s *session) grantLocked() token.Grant {
+	g := &s.grant
+	if !g.held {
+		return token.Grant{}
+	}
+	return token.Grant{User: s.user, Device: g.device, Session: s.id, Token: g.token, Issued: fromUnixNano(g.issued), Ends: fromUnixNano(g.ends)}
+}
+
+func unixNano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func fromUnixNano(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns)
+}
+
 var _ engine.Handler = (*session)(nil)
 
 func newSession(sh *Shard) *session {
-	return &session{
-		sh: sh, id: sh.cfg.Name + "/" + strconv.FormatUint(rand.Uint64(), 36),
-		bucket: rate.NewLimiter(rate.Limit(sh.cfg.RequestsPerSecond), sh.cfg.RequestBurst),
-	}
+	return &session{sh: sh, id: sh.cfg.Name + "/" + strconv.FormatUint(rand.Uint64(), 36)}
 }
 
 func (s *session) setConn(conn engine.Session) {
@@ -119,12 +171,13 @@ func (s *session) Closed(_ engine.Session, cause error) {
 	s.mu.Lock()
 	s.phase = ended
 	feeds := s.feeds
-	s.feeds, s.away = nil, nil
-	if s.expiry != nil {
-		s.expiry.Stop()
+	s.feeds = nil
+	if s.rare != nil {
+		s.rare.away = nil
 	}
 	s.mu.Unlock()
 	s.over.Store(true)
+	s.sh.endsNoMore(s)
 	for _, f := range feeds {
 		f.detached(s)
 		s.sh.release(f)
@@ -172,7 +225,7 @@ func (s *session) answerFault(ref uint32, flt *chatv1.Error) {
 func (s *session) begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inFlight >= s.sh.cfg.MaxInFlight {
+	if int(s.inFlight) >= s.sh.cfg.MaxInFlight {
 		return false
 	}
 	s.beginLocked()
@@ -185,9 +238,9 @@ func (s *session) finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.inFlight--
-	if s.inFlight == 0 && s.idle != nil {
-		close(s.idle)
-		s.idle = nil
+	if s.inFlight == 0 && s.rare != nil && s.rare.idle != nil {
+		close(s.rare.idle)
+		s.rare.idle = nil
 	}
 }
 
@@ -204,16 +257,17 @@ func (s *session) run(f func()) {
 // runInOrder does posts to one log one after the other.
 func (s *session) runInOrder(log string, f func()) {
 	s.mu.Lock()
-	queue, underWay := s.posts[log]
+	r := s.moreLocked()
+	queue, underWay := r.posts[log]
 	if underWay {
-		s.posts[log] = append(queue, f)
+		r.posts[log] = append(queue, f)
 		s.mu.Unlock()
 		return
 	}
-	if s.posts == nil {
-		s.posts = make(map[string][]func())
+	if r.posts == nil {
+		r.posts = make(map[string][]func())
 	}
-	s.posts[log] = nil
+	r.posts[log] = nil
 	s.mu.Unlock()
 	s.run(func() { s.runQueue(log, f) })
 }
@@ -226,16 +280,15 @@ func (s *session) runQueue(log string, f func()) {
 			s.finish()
 		}
 		s.mu.Lock()
-		queue := s.posts[log]
+		posts := s.rare.posts // there is one while a post is under way
+		queue := posts[log]
 		if len(queue) == 0 {
-			delete(s.posts, log)
-			if len(s.posts) == 0 {
-				s.posts = nil
-			}
+			delete(posts, log)
+			s.lessLocked()
 			s.mu.Unlock()
 			return
 		}
-		f, s.posts[log] = queue[0], queue[1:]
+		f, posts[log] = queue[0], queue[1:]
 		s.mu.Unlock()
 	}
 }
@@ -244,9 +297,5 @@ func (s *session) runQueue(log string, f func()) {
 func (s *session) forget(f *feed) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.feeds[f.id] != f {
-		return false
-	}
-	delete(s.feeds, f.id)
-	return true
+	return s.feeds.drop(f)
 }

@@ -51,6 +51,8 @@ type Shard struct {
 	tokens  *token.Verifier
 	metrics *Metrics
 	users   *rates.Table[string]
+	pace    *rates.Pace // of each session's requests
+	began   time.Time   // what sessions count the time from
 	readers readers
 	absent  absent
 
@@ -70,6 +72,8 @@ type Shard struct {
 	sessionsOf map[string]int // by user, those that have signed in
 	drain      drain
 
+	expiry expiry
+
 	soft *soft
 
 	// revoking tells that Config.Revoked has more.
@@ -87,7 +91,9 @@ func New(cfg Config, eng engine.Engine, stores Stores, tokens *token.Verifier, m
 		feeds: make(map[string]*feed), sessions: make(map[*session]struct{}), sessionsOf: make(map[string]int),
 		revoking: make(chan struct{}, 1),
 		soft:     newSoft(),
-		users:    rates.NewTable[string](cfg.UserRequestsPerSecond, cfg.UserRequestBurst),
+		users:    rates.NewTable[string](cfg.UserRequestsPerSecond, cfg.UserRequestBurst, cfg.Now()),
+		pace:     rates.NewPace(cfg.RequestsPerSecond, cfg.RequestBurst, cfg.Now()),
+		began:    cfg.Now(),
 	}
 	sh.ctx, sh.cancel = context.WithCancel(context.Background())
 	for n := range cfg.Partitions {

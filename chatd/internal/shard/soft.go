@@ -169,7 +169,7 @@ func (sh *Shard) rightsOf(ctx context.Context, user, log string) (rights, *chatv
 func (s *session) attached(log string) *feed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.feeds[log]
+	return s.feeds.get(log)
 }
 
 // typesAgain counts what a session says of its typing, and reports whether this is to be passed on.
@@ -177,18 +177,19 @@ func (s *session) typesAgain(log string) bool {
 	now := s.sh.cfg.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if last, ok := s.typed[log]; ok && now.Sub(last) < typingEvery {
+	r := s.moreLocked()
+	if last, ok := r.typed[log]; ok && now.Sub(last) < typingEvery {
 		return false
 	}
-	if s.typed == nil {
-		s.typed = make(map[string]time.Time)
+	if r.typed == nil {
+		r.typed = make(map[string]time.Time)
 	}
-	for other, last := range s.typed {
+	for other, last := range r.typed {
 		if now.Sub(last) >= typingEvery {
-			delete(s.typed, other)
+			delete(r.typed, other)
 		}
 	}
-	s.typed[log] = now // as many as the session's rate lets it name within typingEvery
+	r.typed[log] = now // as many as the session's rate lets it name within typingEvery
 	return true
 }
 
@@ -291,7 +292,7 @@ func (sh *Shard) pushToPosters(typing map[string][]*chatv1.Typing) {
 		s.mu.Lock()
 		if s.phase == ready { // else it has no user yet
 			for _, t := range typing[s.user] {
-				if s.feeds[t.GetLog()] != nil {
+				if s.feeds.get(t.GetLog()) != nil {
 					s.conn.SendIfIdle(typingFrame(t))
 				}
 			}
