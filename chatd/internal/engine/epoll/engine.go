@@ -4,11 +4,10 @@
 // goroutine, lock or buffer a connection (but for what crypto/tls keeps).
 //
 // A session belongs to one loop, which alone reads, writes and closes its socket. All others tell the loop what they want, in its inbox, and go on;
-// what one goroutine says of one session is done in the order in which it was said. Of a log, each loop has the list of its own members. An event
-// goes to them in a pass: the frames that the log has more than its members are put together once, and that is written to one socket after the
-// other. A pass gives way to sockets that can be read, and what comes meanwhile goes with the next one, together: under load, writes grow, not their
-// number. Members are no more than numbers; only who does not take what a pass brings has a cursor of his own, until a later pass finds him where the
-// others are.
+// what one goroutine says of one session is done in the order in which it was said. Of a log, each loop has the list of its own members. A sweep goes
+// through it with the frames that the members lack, put together once, which it writes to one socket after the other. It gives way to sockets that can be
+// read, and takes what comes meanwhile along to all whom it has not reached: under load, writes grow, not their number. Members are no more than numbers;
+// only who does not take what a sweep brings has a cursor of his own, until a later sweep finds him where the others are.
 //
 // Package enginetest is the suite that it passes; package perconn is the engine for everything else.
 package epoll

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// passBytes are put together for one pass, unless one frame alone is more. It is what fits in a socket's buffer, so that a reader that keeps up takes it at once.
-	passBytes = 32 << 10
-	// passFrames are at most in a pass.
-	passFrames = 256
+	// waveBytes are put together for one wave, unless one frame alone is more. It is what fits in a socket's buffer, so that a reader that keeps up takes it at once.
+	waveBytes = 32 << 10
+	// waveFrames are at most in a wave.
+	waveFrames = 256
 )
 
 // fanout implements engine.Fanout. Each loop has a part of its own, with the members that are its sessions.
@@ -107,78 +107,163 @@ func (f *fanout) Close() {
 }
 
 // part is a loop's share of a log.
+//
+// Its members are an array, and what they have is told by where in it they are: it is divided into segments, of each of which all have the events up to the
+// same one. A sweep goes through the array and brings each segment what the log has more, so that what comes while it is on its way goes along to all whom it has
+// not reached, in one write; and the next sweep has only the others to go to. So a burst of posts costs little more than one.
 type part struct {
-	f    *fanout
-	ring *engine.Ring
-	// at is the position of the newest event that all members have, on ring; but those that the pass under way has come to have what it brings, and those with a
-	// cursor have what that says.
-	at uint64
-	// members are slots of sessions; with hasCursor, one that is not where the others are.
-	members []uint32
-	queued  bool // among the loop's passes
+	f *fanout
+	// members are slots of sessions; with hasCursor, one that is not where its segment is.
+	members  []uint32
+	segments []segment
+	// swept is how many of the segments the sweep under way has done. A segment may be empty, until a sweep comes to it.
+	swept  int
+	queued bool // among the loop's sweeps
+}
 
-	pass struct {
-		underWay bool
-		i        int // the member who is next
-		// frames are what it brings: from ring, up to target; or the one that says too long, on another ring or on this one.
-		frames  []*engine.Frame
-		tooLong bool
-		ring    *engine.Ring
-		target  uint64
-		// joined is the frames one after the other, by encoding, once a session asks for it. One frame alone is not copied.
-		joined [2][]byte
+// segment is the members from the end of the segment before to its own. All have what is up to at on ring, but those with a cursor, who have what that says.
+type segment struct {
+	end  int
+	ring *engine.Ring
+	at   uint64
+}
+
+const (
+	hasCursor = 1 << 31
+	// maxSegments bound what it costs to take a member out. With so many, what comes while a segment is under way waits for the next one.
+	maxSegments = 32
+)
+
+// wave is what a sweep brings to a segment: the events from its position to a target, or the word that they are too many.
+type wave struct {
+	p      *part
+	from   segment // without its end
+	to     segment // the same
+	frames []*engine.Frame
+	// tooLong: the one frame says so. watched: one of the frames is.
+	tooLong, watched bool
+	// joined is the frames one after the other, by encoding, once a session asks for it. One frame alone is not copied.
+	joined [2][]byte
+}
+
+// lacks says whether the log has something for a segment's members.
+func (g *segment) lacks(ring *engine.Ring) bool { return ring != g.ring || g.at < ring.Head() }
+
+// is reports whether two segments are at the same event.
+func (g *segment) is(other *segment) bool { return g.ring == other.ring && g.at == other.at }
+
+// lacks says whether the log has something for any member.
+func (p *part) lacks() bool {
+	ring := p.f.ring.Load()
+	for i := range p.segments {
+		if p.segments[i].lacks(ring) {
+			return true
+		}
+	}
+	return false
+}
+
+// begins is the first member of a segment.
+func (p *part) begins(segment int) int {
+	if segment == 0 {
+		return 0
+	}
+	return p.segments[segment-1].end
+}
+
+// segmentOf is the segment that a member is in.
+func (p *part) segmentOf(member int) int {
+	i := 0
+	for p.segments[i].end <= member {
+		i++
+	}
+	return i
+}
+
+// next goes on to the first segment that lacks something; false if the sweep has come to its end.
+func (p *part) next() bool {
+	ring := p.f.ring.Load()
+	for p.swept < len(p.segments) {
+		switch g := &p.segments[p.swept]; {
+		case g.end == p.begins(p.swept):
+			p.segments = slices.Delete(p.segments, p.swept, p.swept+1)
+		case p.swept > 0 && g.is(&p.segments[p.swept-1]):
+			p.segments[p.swept-1].end = g.end
+			p.segments = slices.Delete(p.segments, p.swept, p.swept+1)
+		case g.lacks(ring):
+			return true
+		default:
+			p.swept++
+		}
+	}
+	p.swept = 0
+	return false
+}
+
+// forget lets go of what the wave brings.
+func (w *wave) forget() {
+	clear(w.frames)
+	w.p, w.from, w.to, w.frames = nil, segment{}, segment{}, w.frames[:0]
+	for enc := range w.joined {
+		w.joined[enc] = w.joined[enc][:0]
 	}
 }
 
-const hasCursor = 1 << 31
-
-// lacks says whether the log has something for members who are at p.at.
-func (p *part) lacks() bool {
+// gather has the wave bring what a segment lacks.
+func (w *wave) gather(p *part, g segment) {
+	w.forget()
 	ring := p.f.ring.Load()
-	return ring != p.ring || p.at < ring.Head()
-}
-
-// begin gathers what a pass brings; false if there is nothing.
-func (p *part) begin() bool {
-	ring := p.f.ring.Load()
-	w := &p.pass
-	w.i, w.ring, w.tooLong, w.frames = 0, ring, ring != p.ring, w.frames[:0]
-	w.joined = [2][]byte{}
-	if !w.tooLong {
-		size := 0
-		for next, head := p.at+1, ring.Head(); next <= head && len(w.frames) < passFrames; next++ {
-			frame := ring.At(next)
-			if frame == nil {
-				w.tooLong, w.frames = true, w.frames[:0]
-				break
-			}
-			if size += frame.Size(); size > passBytes && len(w.frames) > 0 {
-				break
-			}
-			w.frames = append(w.frames, frame)
-			w.target = next
+	w.p, w.from, w.tooLong, w.watched = p, segment{ring: g.ring, at: g.at}, ring != g.ring, false
+	size := 0
+	for next, head := g.at+1, ring.Head(); !w.tooLong && next <= head && len(w.frames) < waveFrames; next++ {
+		frame := ring.At(next)
+		if frame == nil {
+			w.tooLong = true
+			break
 		}
+		if size += frame.Size(); size > waveBytes && len(w.frames) > 0 {
+			break
+		}
+		w.frames = append(w.frames, frame)
+		w.watched = w.watched || frame.Watched() != nil
+		w.to = segment{ring: ring, at: next}
 	}
 	if w.tooLong {
 		frame := ring.TooLong()
-		w.frames, w.target = append(w.frames, frame), frame.Pts()
+		clear(w.frames)
+		w.frames = append(w.frames[:0], frame)
+		w.to = segment{ring: ring, at: frame.Pts()}
 	}
-	w.underWay = len(w.frames) > 0
-	return w.underWay
 }
 
-// data is what the pass brings to a session of an encoding.
-func (p *part) data(enc engine.Encoding) []byte {
-	w := &p.pass
+// brings reports whether the wave is what a segment lacks, all of it if there is room for another segment.
+func (w *wave) brings(p *part, g *segment) bool {
+	if w.p != p || !w.from.is(g) {
+		return false
+	}
+	ring := p.f.ring.Load()
+	return len(p.segments) >= maxSegments || ring == w.to.ring && (w.to.at == ring.Head() || w.full(ring))
+}
+
+// full says whether the event after the wave's last has no room in it.
+func (w *wave) full(ring *engine.Ring) bool {
+	if len(w.frames) == waveFrames {
+		return true
+	}
+	size := 0
+	for _, frame := range w.frames {
+		size += frame.Size()
+	}
+	frame := ring.At(w.to.at + 1)
+	return frame != nil && size+frame.Size() > waveBytes
+}
+
+// data is what the wave brings to a session of an encoding.
+func (w *wave) data(enc engine.Encoding) []byte {
 	if len(w.frames) == 1 {
 		return w.frames[0].Bytes(enc)
 	}
-	if w.joined[enc] == nil {
-		size := 0
-		for _, frame := range w.frames {
-			size += len(frame.Bytes(enc))
-		}
-		w.joined[enc] = make([]byte, 0, size)
+	if len(w.joined[enc]) == 0 {
 		for _, frame := range w.frames {
 			w.joined[enc] = append(w.joined[enc], frame.Bytes(enc)...)
 		}
@@ -186,37 +271,48 @@ func (p *part) data(enc engine.Encoding) []byte {
 	return w.joined[enc]
 }
 
-// pass brings a stride of members what they lack; true when it has come to its end.
-func (l *loop) pass(p *part) (over bool) {
-	w := &p.pass
-	if !w.underWay {
-		found := p.begin()
-		if l.leaves.Load() > 0 { // somebody may have left before the newest of these came
-			l.doOps()
-		}
-		if !found || p.f.closed.Load() {
-			w.underWay = false
+// sweep brings a stride of members what they lack; true when it has come to its end.
+func (l *loop) sweep(p *part) (over bool) {
+	w := &l.wave
+	for {
+		if p.f.closed.Load() || !p.next() {
+			w.forget()
 			return true
 		}
+		if g := &p.segments[p.swept]; !w.brings(p, g) {
+			w.gather(p, *g)
+		}
+		if l.leaves.Load() == 0 {
+			break
+		}
+		l.doOps() // somebody may have left before the newest of these came
 	}
-	for end := min(w.i+strideSessions, len(p.members)); w.i < end && w.i < len(p.members); {
-		i := w.i
-		w.i++
+	if p.f.closed.Load() { // and what it lacked was dropped
+		w.forget()
+		return true
+	}
+	// Who is served goes over to the segment before, which has what the wave brings.
+	if p.swept == 0 || !p.segments[p.swept-1].is(&w.to) {
+		to := w.to
+		to.end = p.begins(p.swept)
+		p.segments = slices.Insert(p.segments, p.swept, to)
+		p.swept++
+	}
+	for range strideSessions {
+		// A member who ends takes others out of their places, or all of them.
+		if p.swept == 0 || p.swept >= len(p.segments) || p.segments[p.swept-1].end >= p.segments[p.swept].end {
+			break
+		}
+		i := p.segments[p.swept-1].end
+		p.segments[p.swept-1].end++
 		l.bring(p, i)
 	}
-	if w.i < len(p.members) {
-		return false
-	}
-	p.ring, p.at = w.ring, w.target
-	w.underWay = false
-	clear(w.frames)
-	w.joined = [2][]byte{}
-	return true
+	return false
 }
 
-// bring serves one member in a pass.
+// bring serves one member in a sweep.
 func (l *loop) bring(p *part, i int) {
-	w := &p.pass
+	w := &l.wave
 	s := l.sessions[p.members[i]&^hasCursor]
 	if p.members[i]&hasCursor != 0 {
 		l.bringOwn(p, i, s)
@@ -224,30 +320,32 @@ func (l *loop) bring(p *part, i int) {
 	}
 	if s.blocked || s.ready || s.withheld() {
 		// It has something else to be sent first, or may not be sent this now.
-		s.follow(cursor{p, p.ring, p.at + 1})
+		s.follow(cursor{p, w.from.ring, w.from.at + 1})
 		p.members[i] |= hasCursor
 		return
 	}
-	data := p.data(s.enc)
-	n, blocked, err := l.send(s, data)
+	n, blocked, err := l.send(s, w.data(s.enc))
 	if err != nil {
 		l.fail(s, err)
 		return
 	}
 	if !blocked {
-		l.delivered(w.frames, w.tooLong)
+		l.delivered(w.frames, w.tooLong, w.watched)
 		return
 	}
 	l.cutShort(p, i, s, n)
 }
 
 // delivered counts frames that one session has.
-func (l *loop) delivered(frames []*engine.Frame, tooLong bool) {
+func (l *loop) delivered(frames []*engine.Frame, tooLong, watched bool) {
 	if tooLong {
 		l.count.tooLong.Add(1)
 		return
 	}
 	l.count.deliveries.Add(uint64(len(frames)))
+	if !watched {
+		return
+	}
 	for _, frame := range frames {
 		if watch := frame.Watched(); watch != nil {
 			watch.Written()
@@ -255,9 +353,9 @@ func (l *loop) delivered(frames []*engine.Frame, tooLong bool) {
 	}
 }
 
-// cutShort notes where a member is whose socket has taken only n bytes of what a pass brings.
+// cutShort notes where a member is whose socket has taken only n bytes of what a wave brings.
 func (l *loop) cutShort(p *part, i int, s *session, n int) {
-	w := &p.pass
+	w := &l.wave
 	whole, begins := 0, 0 // frames that it has, and where the next begins
 	for _, frame := range w.frames {
 		size := len(frame.Bytes(s.enc))
@@ -270,17 +368,17 @@ func (l *loop) cutShort(p *part, i int, s *session, n int) {
 		s.more().rest = w.frames[whole].Bytes(s.enc)[n-begins:]
 		whole++
 	}
-	l.delivered(w.frames[:whole], w.tooLong && whole > 0)
-	c := cursor{p, p.ring, p.at + 1 + uint64(whole)}
+	l.delivered(w.frames[:whole], w.tooLong && whole > 0, w.watched)
+	c := cursor{p, w.from.ring, w.from.at + 1 + uint64(whole)}
 	if w.tooLong && whole > 0 {
-		c.ring, c.next = w.ring, w.target+1
+		c.ring, c.next = w.to.ring, w.to.at+1
 	}
 	s.follow(c)
 	p.members[i] |= hasCursor
 	l.block(s)
 }
 
-// bringOwn lets a member with a cursor go on by it, and takes the cursor away where he is then where the pass brings the others.
+// bringOwn lets a member with a cursor go on by it, and takes the cursor away where he is then where the wave brings the others.
 func (l *loop) bringOwn(p *part, i int, s *session) {
 	if !s.blocked && !s.ready {
 		l.flush(s)
@@ -288,20 +386,14 @@ func (l *loop) bringOwn(p *part, i int, s *session) {
 	if s.phase != open || i >= len(p.members) || p.members[i] != s.slot|hasCursor {
 		return // it has ended, and another may have its place
 	}
-	if c := s.cursorOf(p); c != nil && c.ring == p.pass.ring && c.next == p.pass.target+1 {
-		s.unfollow(p)
-		p.members[i] &^= hasCursor
-	}
+	l.settled(s, p)
 }
 
 // settled takes a cursor away where its session is where the others are.
 func (l *loop) settled(s *session, p *part) {
 	i := s.positionIn(p)
-	ring, at := p.ring, p.at
-	if p.pass.underWay && i < p.pass.i {
-		ring, at = p.pass.ring, p.pass.target
-	}
-	if c := s.cursorOf(p); c != nil && c.ring == ring && c.next == at+1 {
+	g := &p.segments[p.segmentOf(i)]
+	if c := s.cursorOf(p); c != nil && c.ring == g.ring && c.next == g.at+1 {
 		s.unfollow(p)
 		p.members[i] &^= hasCursor
 	}
@@ -320,12 +412,14 @@ func (l *loop) attach(s *session, f *fanout, ring *engine.Ring, next uint64) {
 		f.parts[l.id] = p
 	}
 	if len(p.members) == 0 {
-		p.pass.underWay = false
-		p.ring, p.at = ring, min(next-1, ring.Head()) // who is ahead of the log waits with a cursor
+		p.swept = 0
+		p.segments = append(p.segments[:0], segment{ring: ring, at: min(next-1, ring.Head())}) // who is ahead of the log waits with a cursor
 	}
 	s.places = append(s.places, place{p, uint32(len(p.members))})
 	p.members = append(p.members, s.slot)
-	if p.ring != ring || p.at != next-1 || p.pass.underWay {
+	last := &p.segments[len(p.segments)-1]
+	last.end++
+	if last.ring != ring || last.at != next-1 {
 		s.follow(cursor{p, ring, next})
 		p.members[len(p.members)-1] |= hasCursor
 		l.wakes(s)
@@ -353,14 +447,15 @@ func (l *loop) leave(s *session, i int) {
 	s.places = s.places[:last]
 	s.unfollow(p)
 	p.f.at[l.id].members.Add(-1)
-	// The last member takes the place. One whom a pass has not come to must not get one that it has: the one before the next does, and leaves his to him.
-	if w := &p.pass; w.underWay && pos < w.i {
-		w.i--
-		l.move(p, w.i, pos)
-		pos = w.i
+	// The last of its segment takes the place; of each one behind, the last the place before its first.
+	hole := pos
+	for k := p.segmentOf(pos); k < len(p.segments); k++ {
+		g := &p.segments[k]
+		g.end--
+		l.move(p, g.end, hole)
+		hole = g.end
 	}
-	l.move(p, len(p.members)-1, pos)
-	p.members = p.members[:len(p.members)-1]
+	p.members = p.members[:hole]
 }
 
 // move gives a member another place in its part.
@@ -390,5 +485,5 @@ func (l *loop) closePart(f *fanout) {
 		s.places = slices.DeleteFunc(s.places, func(at place) bool { return at.p == p })
 		s.unfollow(p)
 	}
-	p.members, p.pass.underWay = nil, false
+	p.members, p.segments, p.swept = nil, nil, 0
 }

@@ -51,9 +51,10 @@ type loop struct {
 	ages     []uint32   // by slot: how often it was given
 	wheel    wheel
 
-	// ready sessions have something to be sent, as far as is known. passes are parts whose members lack events.
+	// ready sessions have something to be sent, as far as is known. sweeps are parts whose members lack events; wave is what the first of them is being brought.
 	ready  []*session
-	passes []*part
+	sweeps []*part
+	wave   wave
 
 	input  []byte // of one read
 	output batch
@@ -120,7 +121,7 @@ func (l *loop) run() {
 
 // patience is how long the loop may wait for its sockets.
 func (l *loop) patience() time.Duration {
-	if len(l.ready) > 0 || len(l.passes) > 0 {
+	if len(l.ready) > 0 || len(l.sweeps) > 0 {
 		return 0
 	}
 	l.inbox.Lock()
@@ -228,9 +229,9 @@ func (l *loop) shut() {
 	}
 }
 
-// write serves ready sessions, then passes, for a stretch. What is left keeps the loop from waiting.
+// write serves ready sessions, then sweeps, for a stretch. What is left keeps the loop from waiting.
 func (l *loop) write() {
-	if len(l.ready) == 0 && len(l.passes) == 0 {
+	if len(l.ready) == 0 && len(l.sweeps) == 0 {
 		return
 	}
 	until := time.Now().Add(stretch)
@@ -249,20 +250,20 @@ func (l *loop) write() {
 	if len(l.ready) == 0 {
 		l.ready = nil
 	}
-	for first := true; len(l.passes) > 0 && (first || time.Now().Before(until)); first = false { // one stride at least, whatever else there is
-		p := l.passes[0]
-		if !l.pass(p) {
+	for first := true; len(l.sweeps) > 0 && (first || time.Now().Before(until)); first = false { // one stride at least, whatever else there is
+		p := l.sweeps[0]
+		if !l.sweep(p) {
 			continue
 		}
 		// It has come to its end, or been given up: another may follow it at once, after the others.
-		l.passes = l.passes[1:]
+		l.sweeps = l.sweeps[1:]
 		p.queued = false
 		if len(p.members) > 0 && p.lacks() {
 			l.lacks(p)
 		}
 	}
-	if len(l.passes) == 0 {
-		l.passes = nil
+	if len(l.sweeps) == 0 {
+		l.sweeps = nil
 	}
 	l.count.ready.Store(int64(len(l.ready)))
 	runtime.Gosched() // whoever fills the inbox may need this core
@@ -283,7 +284,7 @@ func (l *loop) lacks(p *part) {
 		return
 	}
 	p.queued = true
-	l.passes = append(l.passes, p)
+	l.sweeps = append(l.sweeps, p)
 }
 
 // adopt gives a session its place.

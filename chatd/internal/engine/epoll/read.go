@@ -253,7 +253,7 @@ func (l *loop) expire(s *session) {
 	switch {
 	case s.phase == closing:
 		l.end(s, s.x.cause)
-	case s.blocked && s.writeBy <= l.wheel.now:
+	case s.blocked && s.x.writeBy <= l.wheel.now:
 		l.fail(s, engine.ErrStuck)
 	case !s.heard:
 		final, _ := engine.Encode(engine.ErrorFrame(chatv1.Error_CODE_UNAUTHENTICATED, "no sign_in within %v", cfg.FirstMessageWithin), s.enc)

@@ -30,15 +30,15 @@ type session struct {
 
 	// Of any goroutine: answers that wait, in number and bytes; whether the session is over, as far as others need to know.
 	waiting      atomic.Int32
-	waitingBytes atomic.Int64
+	waitingBytes atomic.Int32
 	over         atomic.Bool
 	// corked holds events back. It counts up at once, and down when the loop has done what was asked for meanwhile.
 	corked atomic.Int32
 
 	enc   engine.Encoding
 	phase phase
-	// ready: among those that the loop serves next. blocked: the socket takes no more for now; watched: the system is to say when it does.
-	ready, blocked, watched bool
+	// ready: among those that the loop serves next. blocked: the socket takes no more for now.
+	ready, blocked bool
 	// heard: a message has come. begun: the next has begun, and is to be whole by readBy.
 	heard, begun bool
 	// deaf: what comes is read and dropped. hangUp: once the last frame is sent, nobody waits for the other side.
@@ -46,8 +46,8 @@ type session struct {
 
 	fd   int32
 	slot uint32
-	// Ticks: until when something must be read; until when the socket must take something, if it is blocked; when the wheel brings the session up.
-	readBy, writeBy, wheelAt uint32
+	// Ticks: until when something must be read; when the wheel brings the session up.
+	readBy, wheelAt uint32
 
 	places []place
 	x      *extra // nil of nearly all
@@ -61,6 +61,9 @@ type place struct {
 
 // extra is what only few sessions have at a time.
 type extra struct {
+	// Of a session that is blocked: the tick until when the socket must take something. watched: the system is to say when it does.
+	writeBy uint32
+	watched bool
 	// out is what goes to this session alone, in order.
 	out []outgoing
 	// rest is what is left of a frame of which the socket has taken a part.
@@ -107,13 +110,13 @@ func (s *session) Send(f *chatv1.ServerFrame) {
 		return
 	}
 	cfg := &s.loop.e.cfg
-	if n := s.waiting.Add(1); int(n) > cfg.MaxQueuedAnswers || n > 1 && s.waitingBytes.Load()+int64(len(data)) > int64(cfg.MaxQueuedBytes) {
+	if n := s.waiting.Add(1); int(n) > cfg.MaxQueuedAnswers || n > 1 && int(s.waitingBytes.Load())+len(data) > cfg.MaxQueuedBytes {
 		s.waiting.Add(-1)
 		s.Close(engine.ErrorFrame(chatv1.Error_CODE_TOO_MANY, "more than %d answers wait to be read; read them, and ask less at once", cfg.MaxQueuedAnswers),
 			engine.CloseFor(chatv1.Error_CODE_TOO_MANY), "answers are not read")
 		return
 	}
-	s.waitingBytes.Add(int64(len(data)))
+	s.waitingBytes.Add(int32(len(data)))
 	s.loop.post(op{kind: opSend, s: s, data: data})
 }
 
@@ -153,7 +156,7 @@ func (s *session) more() *extra {
 
 // less drops it once there is nothing in it.
 func (s *session) less() {
-	if x := s.x; x != nil && s.phase == open && len(x.out) == 0 && len(x.rest) == 0 && len(x.sealed) == 0 && len(x.cursors) == 0 && len(x.partial) == 0 && !x.fragments {
+	if x := s.x; x != nil && s.phase == open && !s.blocked && !x.watched && len(x.out) == 0 && len(x.rest) == 0 && len(x.sealed) == 0 && len(x.cursors) == 0 && len(x.partial) == 0 && !x.fragments {
 		s.x = nil
 	}
 }
@@ -227,7 +230,7 @@ func (s *session) positionIn(p *part) int {
 // deadline is the tick at which the session's time is over.
 func (s *session) deadline() uint32 {
 	if s.blocked && s.phase == open {
-		return min(s.readBy, s.writeBy)
+		return min(s.readBy, s.x.writeBy)
 	}
 	return s.readBy
 }

@@ -208,7 +208,7 @@ func (l *loop) sent(s *session, e *entry) {
 	case answerEntry:
 		if e.counted {
 			s.waiting.Add(-1)
-			s.waitingBytes.Add(-int64(len(e.data)))
+			s.waitingBytes.Add(-int32(len(e.data)))
 		}
 		s.x.out[0] = outgoing{}
 		s.x.out = s.x.out[1:]
@@ -233,17 +233,18 @@ func (l *loop) block(s *session) {
 	}
 	s.blocked = true
 	l.count.stuck.Add(1)
-	s.writeBy = l.after(l.e.cfg.WriteTimeout)
+	s.more().writeBy = l.after(l.e.cfg.WriteTimeout)
 	l.arm(s)
 	l.watch(s)
 }
 
 // watch asks to be told when a socket takes more, if it is blocked, and not to be any more if it is not.
 func (l *loop) watch(s *session) {
-	if s.watched == s.blocked {
+	x := s.more()
+	if x.watched == s.blocked {
 		return
 	}
-	s.watched = s.blocked
+	x.watched = s.blocked
 	if err := l.poll.watch(s.fd, s.slot, l.ages[s.slot], s.blocked); err != nil {
 		l.fail(s, fmt.Errorf("write: %w", err))
 	}
@@ -256,5 +257,6 @@ func (l *loop) unblock(s *session) {
 	l.flush(s)
 	if s.phase != ended {
 		l.watch(s)
+		s.less()
 	}
 }

@@ -1,0 +1,287 @@
+//go:build linux
+
+package epoll
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"github.com/gobwas/ws"
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/engine"
+	"github.com/chatfleet/chatfleet/chatd/internal/engine/enginetest"
+	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
+)
+
+// tb is what a test and a property's check have in common.
+type tb interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// field is an engine that stands, one log, and its members with the other ends of their sockets.
+type field struct {
+	t       tb
+	e       *Engine
+	l       *loop
+	f       *fanout
+	kind    int // of sockets
+	members []*member
+	text    string
+}
+
+type member struct {
+	s        *session
+	reader   int
+	got      []byte // and not parsed
+	writes   int
+	last     uint64 // position
+	epoch    uint32
+	attached bool
+}
+
+func newField(t tb, e *Engine, l *loop, kind int) *field {
+	return &field{t: t, e: e, l: l, kind: kind, f: e.OpenLog("c1", 1, 0).(*fanout)}
+}
+
+func (fd *field) close() {
+	fd.l.ready, fd.l.sweeps = nil, nil
+	for _, m := range fd.members {
+		fd.l.end(m.s, nil)
+		_ = unix.Close(m.reader)
+	}
+}
+
+func (fd *field) join(cursor uint64) *member {
+	fd.t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, fd.kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		fd.t.Fatalf("no sockets: %v", err)
+	}
+	setSendBuffer(pair[0], 1) // the least that the system gives
+	m := &member{s: &session{loop: fd.l, h: &enginetest.Listener{}, fd: int32(pair[0])}, reader: pair[1]}
+	fd.e.sessions++
+	fd.l.adopt(m.s, nil)
+	fd.members = append(fd.members, m)
+	fd.attach(m, cursor)
+	return m
+}
+
+func (fd *field) attach(m *member, cursor uint64) {
+	ring := fd.f.ring.Load()
+	from, _ := ring.Start(cursor)
+	fd.f.at[0].members.Add(1)
+	m.last, m.epoch, m.attached = from, ring.Epoch(), true
+	fd.l.attach(m.s, fd.f, ring, from+1)
+}
+
+func (fd *field) post() {
+	fd.t.Helper()
+	frame, err := engine.NewFrame(&chatv1.Event{Log: "c1", Epoch: fd.f.Epoch(), Pts: fd.f.Head() + 1,
+		Content: &chatv1.Event_Message{Message: &chatv1.Message{Text: fd.text}}})
+	if err != nil || !fd.f.ring.Load().Append(frame) {
+		fd.t.Fatalf("event %d is refused (%v)", fd.f.Head()+1, err)
+	}
+	if p := fd.f.parts[0]; p != nil {
+		fd.l.lacks(p)
+	}
+}
+
+// serve has those who are ready served, one after the other.
+func (fd *field) serve() {
+	ready := fd.l.ready
+	fd.l.ready = nil
+	for _, s := range ready {
+		s.ready = false
+		fd.l.flush(s)
+	}
+}
+
+// stride goes on with a sweep; false if there is none.
+func (fd *field) stride() bool {
+	if len(fd.l.sweeps) == 0 {
+		return false
+	}
+	if p := fd.l.sweeps[0]; fd.l.sweep(p) {
+		fd.l.sweeps, p.queued = fd.l.sweeps[1:], false
+		if len(p.members) > 0 && p.lacks() {
+			fd.l.lacks(p)
+		}
+	}
+	return true
+}
+
+// read takes what a member's socket has, and checks that it is what comes next.
+func (fd *field) read(m *member) (some bool) {
+	fd.t.Helper()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := unix.Read(m.reader, buf)
+		if n <= 0 || err != nil {
+			break
+		}
+		m.got, m.writes, some = append(m.got, buf[:n]...), m.writes+1, true
+	}
+	for {
+		r := bytes.NewReader(m.got)
+		h, err := ws.ReadHeader(r)
+		if err != nil || int64(r.Len()) < h.Length {
+			return some
+		}
+		payload := m.got[len(m.got)-r.Len():][:h.Length]
+		var frame chatv1.ServerFrame
+		if err := proto.Unmarshal(payload, &frame); err != nil {
+			fd.t.Fatalf("a frame cannot be read: %v", err)
+		}
+		m.got = m.got[len(m.got)-r.Len()+int(h.Length):]
+		switch e, far := frame.GetEvent(), frame.GetTooLong(); {
+		case far != nil:
+			m.last, m.epoch = far.GetPts(), far.GetEpoch()
+		case e.GetPts() != m.last+1 || e.GetEpoch() != m.epoch:
+			fd.t.Fatalf("event %d of epoch %d comes after %d of %d", e.GetPts(), e.GetEpoch(), m.last, m.epoch)
+		default:
+			m.last++
+		}
+	}
+}
+
+// check looks at what always holds of a part.
+func (fd *field) check() {
+	fd.t.Helper()
+	p := fd.f.parts[0]
+	if p == nil {
+		return
+	}
+	ends := make([]int, len(p.segments))
+	for i := range p.segments {
+		ends[i] = p.segments[i].end
+	}
+	if !slices.IsSorted(ends) || len(p.members) > 0 && ends[len(ends)-1] != len(p.members) {
+		fd.t.Fatalf("the segments of %d members end at %v", len(p.members), ends)
+	}
+	for i, m := range p.members {
+		s := fd.l.sessions[m&^hasCursor]
+		if s == nil || s.positionIn(p) != i {
+			fd.t.Fatalf("the member at %d is not there, or thinks that it is elsewhere", i)
+		}
+		if (s.cursorOf(p) != nil) != (m&hasCursor != 0) {
+			fd.t.Fatalf("the member at %d has a cursor or has none, and its part does not know", i)
+		}
+	}
+}
+
+// Whatever comes in between, who stays gets everything, in order and once; who leaves gets it up to some event.
+func TestASweepBringsEverybodyEverything(t *testing.T) {
+	e, l := standing(t, engine.Config{RingFrames: 64})
+	rapid.Check(t, func(t *rapid.T) {
+		fd := newField(t, e, l, unix.SOCK_STREAM)
+		defer fd.close()
+		fd.text = string(make([]byte, rapid.SampledFrom([]int{0, 700}).Draw(t, "bytes")))
+		for range rapid.IntRange(1, 60).Draw(t, "members at first") {
+			fd.join(engine.Newest)
+		}
+		some := func() *member { return fd.members[rapid.IntRange(0, len(fd.members)-1).Draw(t, "member")] }
+		t.Repeat(map[string]func(*rapid.T){
+			"post": func(t *rapid.T) {
+				for range rapid.IntRange(1, 6).Draw(t, "events") {
+					fd.post()
+				}
+			},
+			"stride": func(*rapid.T) { fd.stride() },
+			"serve":  func(*rapid.T) { fd.serve() },
+			"poll":   func(*rapid.T) { l.handle(l.poll.wait(0)) },
+			"read":   func(*rapid.T) { fd.read(some()) },
+			"join": func(t *rapid.T) {
+				fd.join(rapid.SampledFrom([]uint64{engine.Newest, fd.f.Head() / 2, fd.f.Head() + 2}).Draw(t, "cursor"))
+			},
+			"leave": func(*rapid.T) {
+				m := some()
+				l.detach(m.s, fd.f)
+				m.attached = false
+			},
+			"come back": func(*rapid.T) {
+				if m := some(); m.s.phase == open && !m.attached && fd.settle(m) {
+					fd.attach(m, engine.Newest)
+				}
+			},
+			"end": func(*rapid.T) {
+				m := some()
+				l.end(m.s, nil)
+				m.attached = false
+			},
+			"reset": func(t *rapid.T) {
+				if rapid.IntRange(0, 9).Draw(t, "rarely") == 0 {
+					fd.f.Reset(fd.f.Epoch()+1, 5)
+					if p := fd.f.parts[0]; p != nil {
+						l.lacks(p)
+					}
+					l.doOps()
+				}
+			},
+			"": func(*rapid.T) { fd.check() },
+		})
+		for again := true; again; {
+			again = fd.stride() || len(l.ready) > 0
+			fd.serve()
+			l.handle(l.poll.wait(0))
+			for _, m := range fd.members {
+				again = fd.read(m) || again
+			}
+		}
+		fd.check()
+		for _, m := range fd.members {
+			if m.attached && (m.epoch != fd.f.Epoch() || m.last < fd.f.Head()) {
+				t.Fatalf("a member has what is up to %d of epoch %d, of %d of %d", m.last, m.epoch, fd.f.Head(), fd.f.Epoch())
+			}
+			if m.attached && m.s.cursorOf(fd.f.parts[0]) != nil && m.last == fd.f.Head() {
+				t.Fatalf("a member who is where the others are goes by a cursor of his own")
+			}
+		}
+	})
+}
+
+// settle has a member take all that is on its way to him; false if there is more, of another log or an answer.
+func (fd *field) settle(m *member) bool {
+	for range 100 {
+		if !fd.read(m) && m.s.idle() {
+			return len(m.got) == 0
+		}
+		fd.serve()
+		fd.l.handle(fd.l.poll.wait(0))
+	}
+	return false
+}
+
+// What comes while a sweep is on its way goes along with it: in all there are as many writes as there are members, and one more for each whom it had passed.
+func TestABurstCostsLittleMoreThanOne(t *testing.T) {
+	const members = 10 * strideSessions
+	e, l := standing(t, engine.Config{})
+	fd := newField(t, e, l, unix.SOCK_DGRAM)
+	defer fd.close()
+	for range members {
+		fd.join(engine.Newest)
+	}
+	for range 32 {
+		fd.post()
+		if fd.f.Head() <= 3 {
+			fd.stride()
+		}
+	}
+	for fd.stride() {
+	}
+	writes := 0
+	for _, m := range fd.members {
+		fd.read(m)
+		if m.last != 32 {
+			t.Errorf("a member has what is up to %d of 32", m.last)
+		}
+		writes += m.writes
+	}
+	if want := members + 3*strideSessions; writes != want {
+		t.Errorf("%d writes to %d members, want %d", writes, members, want)
+	}
+}
