@@ -189,6 +189,7 @@ func readAuthorities(text []byte) (*x509.CertPool, error) {
 func (s *Source) ServerConfig(protocols ...string) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: protocols,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.current.Load().certificate, nil },
+		DynamicRecordSizingDisabled: true, // events that go out together are one record, and not one for each packet
+		GetCertificate:              func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.current.Load().certificate, nil },
 	}
 }

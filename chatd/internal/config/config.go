@@ -121,7 +121,7 @@ type Config struct {
 // Defaults is the configuration of a member that is told nothing but its host's name.
 func Defaults(hostname string) Config {
 	c := Config{
-		Role: Combined, Name: hostname, Region: "local", Partitions: 16, Admin: "127.0.0.1:9090", FaultClock: "off", Engine: "goroutines",
+		Role: Combined, Name: hostname, Region: "local", Partitions: 16, Admin: "127.0.0.1:9090", FaultClock: "off", Engine: "auto",
 		Listen: "127.0.0.1:8080", Durability: "Fsync", Replicas: 3, FullAt: 85,
 	}
 	c.Log.Level, c.Log.Format = "info", "text"

@@ -5,4 +5,6 @@ import (
 	"github.com/chatfleet/chatfleet/chatd/internal/engine/epoll"
 )
 
+const hasEpoll = true
+
 func newEpoll(cfg engine.Config) (engine.Engine, error) { return epoll.New(cfg) }

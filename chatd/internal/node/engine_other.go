@@ -8,6 +8,8 @@ import (
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
 )
 
+const hasEpoll = false
+
 func newEpoll(engine.Config) (engine.Engine, error) {
-	return nil, errors.New("engine epoll: this system is not Linux; leave it to goroutines")
+	return nil, errors.New("engine epoll: this system is not Linux; leave it to auto")
 }

@@ -50,7 +50,7 @@ type Config struct {
 	// tokens name them. One or the other must be there (shard, combined).
 	TokenKeys string
 	Issuers   []token.Issuer
-	// Engine that holds clients' connections: "goroutines", also if it is empty, or "epoll".
+	// Engine that holds clients' connections: EngineAuto, also if it is empty, or one by name.
 	Engine string
 	// SessionKeys is the file of the seals of sessions (token.OpenSeals); empty: the region's secret is the seal.
 	SessionKeys string
