@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -26,9 +27,13 @@ type admission struct {
 	// handshakes of sessions, and failures: connections that ended unknown, and tokens that were refused.
 	handshakes, failures *rates.Table[netip.Addr]
 
+	began time.Time
+
 	mu      sync.Mutex
 	open    int
 	unknown int
+	rush    rush
+	said    time.Duration // when the log was told of a rush
 	// unknownOf counts by address; an address without any is not in it.
 	unknownOf map[netip.Addr]int
 }
@@ -36,8 +41,10 @@ type admission struct {
 func newAdmission(cfg Config) *admission {
 	return &admission{
 		cfg:        cfg,
-		handshakes: rates.NewTable[netip.Addr](cfg.HandshakesPerSecond, cfg.HandshakeBurst),
-		failures:   rates.NewTable[netip.Addr](cfg.FailuresPerSecond, cfg.FailureBurst),
+		began:      cfg.Now(),
+		rush:       newRush(cfg.MaxUnknown),
+		handshakes: rates.NewTable[netip.Addr](cfg.HandshakesPerSecond, cfg.HandshakeBurst, cfg.Now()),
+		failures:   rates.NewTable[netip.Addr](cfg.FailuresPerSecond, cfg.FailureBurst, cfg.Now()),
 		unknownOf:  make(map[netip.Addr]int),
 	}
 }
@@ -45,26 +52,43 @@ func newAdmission(cfg Config) *admission {
 // visitor is one connection, as admission counts it.
 type visitor struct {
 	admission *admission
-	// proxy is whom the connection is from, if what he says of his clients is believed.
-	proxy netip.Addr
+	// proxy is whom the connection is from, if what he says of his clients is believed; else nil.
+	proxy *netip.Addr
 	// addr is what is counted by; exempt addresses are not. On a connection of a proxy both change with the request, under the admission's mu.
 	addr   netip.Addr
 	exempt bool
-	// heard: a request has come, and its handler is at work.
-	heard atomic.Bool
-	known atomic.Bool
-	gone  atomic.Bool
-	// excused: that it comes to nothing is the server's own doing.
-	excused atomic.Bool
+	marks  atomic.Uint32
+	came   time.Duration // since the admission began
 }
+
+// What is known of a visitor, as bits of its marks.
+const (
+	// heard: a request has come, and its handler is at work.
+	heard = 1 << iota
+	// known: it is known whose connection it is.
+	known
+	gone
+	// excused: that it comes to nothing is the server's own doing.
+	excused
+)
+
+func (v *visitor) is(mark uint32) bool { return v.marks.Load()&mark != 0 }
+
+// mark sets a mark, and says whether it was set.
+func (v *visitor) mark(mark uint32) (was bool) { return v.marks.Or(mark)&mark != 0 }
+
+// unmark takes it away, and says the same.
+func (v *visitor) unmark(mark uint32) (was bool) { return v.marks.And(^mark)&mark != 0 }
 
 // enter counts a new connection, or says why it cannot stay.
 func (a *admission) enter(remote net.Addr) (*visitor, string) {
-	v := &visitor{admission: a}
+	now := a.now()
+	v := &visitor{admission: a, came: now}
 	v.addr, v.exempt = a.addressOf(remote)
 	if tcp, ok := remote.(*net.TCPAddr); ok && a.isProxy(plainAddr(tcp.AddrPort().Addr())) {
 		// Nobody's, until a request says whose.
-		v.proxy, v.addr, v.exempt = plainAddr(tcp.AddrPort().Addr()), netip.Addr{}, true
+		proxy := plainAddr(tcp.AddrPort().Addr())
+		v.proxy, v.addr, v.exempt = &proxy, netip.Addr{}, true
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -75,11 +99,25 @@ func (a *admission) enter(remote net.Addr) (*visitor, string) {
 		return nil, full("503 Service Unavailable", "as many connections as may have not signed in yet; try another shard, or later")
 	case !v.exempt && a.unknownOf[v.addr] >= a.cfg.MaxUnknownPerAddress:
 		return nil, full("429 Too Many Requests", tooManyUnknown)
+	case !a.rush.admits(now, a.unknown):
+		a.sayRush(now)
+		return nil, later()
 	}
 	a.open++
 	a.unknown++
 	a.unknownOf[v.addr]++
 	return v, ""
+}
+
+// now is the time since the admission began, by a clock that is not set.
+func (a *admission) now() time.Duration { return a.cfg.Now().Sub(a.began) }
+
+// sayRush logs that connections are refused, once in a while.
+func (a *admission) sayRush(now time.Duration) {
+	if a.cfg.Logger != nil && (a.said == 0 || now-a.said > sayRushEvery) {
+		a.said = now
+		a.cfg.Logger.Warn("connections are told to come later: even the quickest take too long to sign in", "may_be_unknown", a.rush.limit, "unknown", a.unknown)
+	}
 }
 
 // addressOf is what a connection is counted by: an IPv4 address, or the 64 bits of an IPv6 address that name a network.
@@ -106,20 +144,23 @@ func (a *admission) countedBy(addr netip.Addr) (counted netip.Addr, exempt bool)
 
 // SignedIn notes that whose connection this is is known now.
 func (v *visitor) SignedIn() {
-	if !v.known.CompareAndSwap(false, true) {
+	if v.mark(known) {
 		return
 	}
-	v.admission.mu.Lock()
-	defer v.admission.mu.Unlock()
-	if !v.gone.Load() {
-		v.admission.forgetLocked(v)
+	a := v.admission
+	now := a.now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !v.is(gone) {
+		a.forgetLocked(v)
+		a.rush.signedIn(now, now-v.came)
 	}
 }
 
 // Excuse notes that it was the server that failed: unavailable, leaving, or by a defect. That counts against nobody.
 func (v *visitor) Excuse() {
 	if v != nil {
-		v.excused.Store(true)
+		v.mark(excused)
 	}
 }
 
@@ -138,11 +179,11 @@ func (v *visitor) leave() {
 	a := v.admission
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if v.gone.Swap(true) {
+	if v.mark(gone) {
 		return
 	}
 	a.open--
-	if !v.known.Load() {
+	if !v.is(known) {
 		a.forgetLocked(v)
 		a.failLocked(v)
 	}
@@ -150,7 +191,7 @@ func (v *visitor) leave() {
 
 // failLocked notes that a connection has come to nothing for who it counts for, unless he is not to blame for it.
 func (a *admission) failLocked(v *visitor) {
-	if !v.excused.Load() {
+	if !v.is(excused) {
 		v.fail()
 	}
 }
@@ -186,7 +227,7 @@ func (v *visitor) mayShake() *chatv1.Error {
 
 // mayTry says no to an address that has failed too often. Who is known already is not held liable for his neighbours.
 func (v *visitor) mayTry() *chatv1.Error {
-	if v == nil || v.exempt || v.known.Load() {
+	if v == nil || v.exempt || v.is(known) {
 		return nil
 	}
 	a := v.admission
@@ -202,8 +243,20 @@ func tooMany(wait time.Duration, message string) *chatv1.Error {
 
 const tooManyUnknown = "as many connections of your address as may have not signed in yet; sign in, or wait"
 
+// sayRushEvery is how often the log is told of a rush that lasts.
+const sayRushEvery = 10 * time.Second
+
 // fullFor is what who finds no place is told to wait.
 const fullFor = 5 * time.Second
+
+// later is the answer to a connection that comes in a rush. Not all are to come back at once.
+func later() string {
+	wait := rushPatience + rand.N(4*rushPatience)
+	return "HTTP/1.1 503 Service Unavailable\r\nRetry-After: " + strconv.Itoa(int(wait.Round(time.Second).Seconds())) +
+		"\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" +
+		`{"code":"CODE_TOO_MANY","message":"more connections come than can sign in at once; try another shard, or later","retryAfterMs":` +
+		strconv.FormatInt(wait.Milliseconds(), 10) + "}\n"
+}
 
 // full is the whole answer to a connection that cannot stay.
 func full(status, message string) string {
@@ -308,7 +361,7 @@ func (c *admittedTCP) Read(p []byte) (int, error) {
 		return (*from).Read(p)
 	}
 	n, err := c.TCPConn.Read(p)
-	if err != nil && !c.admission.cfg.TLS && !c.heard.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+	if err != nil && !c.admission.cfg.TLS && !c.is(heard) && errors.Is(err, os.ErrDeadlineExceeded) {
 		_ = c.SetWriteDeadline(time.Now().Add(time.Second))
 		_, _ = c.Write([]byte(tooSlow)) // the client is gone if this fails
 		_ = c.CloseWrite()              // what the HTTP server may have to say comes too late

@@ -90,26 +90,26 @@ func (v *visitor) brings(r *http.Request) *chatv1.Error {
 	if v == nil {
 		return nil
 	}
-	v.heard.Store(true)
-	if !v.proxy.IsValid() {
+	v.mark(heard)
+	if v.proxy == nil {
 		return nil
 	}
 	a := v.admission
-	addr, exempt := a.countedBy(a.clientOf(v.proxy, r.Header))
+	addr, exempt := a.countedBy(a.clientOf(*v.proxy, r.Header))
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case v.gone.Load() || addr == v.addr:
+	case v.is(gone) || addr == v.addr:
 		return nil
 	case !exempt && a.unknownOf[addr] >= a.cfg.MaxUnknownPerAddress:
 		return tooMany(fullFor, tooManyUnknown)
 	}
-	if !v.known.Swap(false) {
+	if !v.unmark(known) {
 		a.forgetLocked(v)
 		a.failLocked(v)
 	}
-	v.excused.Store(false)
-	v.addr, v.exempt = addr, exempt
+	v.unmark(excused)
+	v.addr, v.exempt, v.came = addr, exempt, a.now()
 	a.unknown++
 	a.unknownOf[addr]++
 	return nil
