@@ -31,17 +31,29 @@ type chatd struct {
 	author chatv1connect.ChatServiceClient
 	next   uint64
 	mu     sync.Mutex
+	// secure has clients speak TLS; files are the certificate's.
+	secure bool
+	files  string
 }
 
-func newChatd(o options) (target, error) { return &chatd{options: o}, nil }
+func newChatd(o options) (target, error)    { return &chatd{options: o}, nil }
+func newChatdTLS(o options) (target, error) { return &chatd{options: o, secure: true}, nil }
 
 func (c *chatd) start(ctx context.Context) (door, error) {
 	var err error
 	if c.reaper, err = reaper.Start([]string{self(), "reaper"}, os.Stderr); err != nil {
 		return door{}, err
 	}
-	if c.engine != "" {
-		if err := os.Setenv("CHATD_ENGINE", c.engine); err != nil {
+	settings, err := c.settings()
+	if err != nil {
+		return door{}, err
+	}
+	for name, value := range settings {
+		set := os.Setenv
+		if value == "" {
+			set = func(name, _ string) error { return os.Unsetenv(name) }
+		}
+		if err := set(name, value); err != nil {
 			return door{}, err
 		}
 	}
@@ -61,20 +73,29 @@ func (c *chatd) start(ctx context.Context) (door, error) {
 		return door{}, err
 	}
 	shard := c.fleet.Shards()[0]
-	c.author = chatv1connect.NewChatServiceClient(&http.Client{Transport: bearer{token, &http.Transport{MaxIdleConnsPerHost: 32}}}, "http://"+shard.Listen)
-	created, err := c.author.Create(ctx, connect.NewRequest(&chatv1.CreateRequest{Kind: chatv1.LogKind_LOG_KIND_CHANNEL, Title: "bench", RandomId: c.id()}))
-	if err != nil {
-		return door{}, fmt.Errorf("create the channel: %w", err)
+	scheme := "http://"
+	if c.secure {
+		scheme = "https://"
 	}
-	c.log = created.Msg.GetLog()
-	d := door{Address: shard.Listen, Path: "/v1/session", Protocol: "chatfleet.v1.proto", Welcome: []byte(c.log)}
+	transport := &http.Transport{MaxIdleConnsPerHost: 32, TLSClientConfig: trusting()}
+	c.author = chatv1connect.NewChatServiceClient(&http.Client{Transport: bearer{token, transport}}, scheme+shard.Listen)
+	var cursors []*chatv1.Cursor
+	for range 1 + c.logs {
+		created, err := c.author.Create(ctx, connect.NewRequest(&chatv1.CreateRequest{Kind: chatv1.LogKind_LOG_KIND_CHANNEL, Title: "bench", RandomId: c.id()}))
+		if err != nil {
+			return door{}, fmt.Errorf("create a channel: %w", err)
+		}
+		cursors = append(cursors, &chatv1.Cursor{Log: created.Msg.GetLog()})
+	}
+	c.log = cursors[0].GetLog()
+	d := door{Address: shard.Listen, Path: "/v1/session", Protocol: "chatfleet.v1.proto", Welcome: []byte(c.log), TLS: c.secure}
 	for i := range (c.sessions + perUser - 1) / perUser {
 		token, err := m.Mint(fmt.Sprintf("user-%d", i))
 		if err != nil {
 			return door{}, err
 		}
 		hello, err := proto.Marshal(&chatv1.ClientFrame{Ref: 1, Body: &chatv1.ClientFrame_SignIn{SignIn: &chatv1.SignInRequest{
-			Token: token, Device: "d-@@@@@@@@", Client: "bench", Cursors: []*chatv1.Cursor{{Log: c.log}},
+			Token: token, Device: "d-@@@@@@@@", Client: "bench", Cursors: cursors,
 		}}})
 		if err != nil {
 			return door{}, err
@@ -82,6 +103,23 @@ func (c *chatd) start(ctx context.Context) (door, error) {
 		d.Hellos = append(d.Hellos, clientFrame(hello))
 	}
 	return d, nil
+}
+
+// settings of the fleet's processes, which are taken from the environment.
+func (c *chatd) settings() (map[string]string, error) {
+	all := map[string]string{"CHATD_TLS_CERTIFICATE_FILE": "", "CHATD_TLS_KEY_FILE": ""}
+	if c.engine != "" {
+		all["CHATD_ENGINE"] = c.engine
+	}
+	if !c.secure {
+		return all, nil
+	}
+	var err error
+	if c.files, err = os.MkdirTemp("", "bench"); err != nil {
+		return nil, err
+	}
+	all["CHATD_TLS_CERTIFICATE_FILE"], all["CHATD_TLS_KEY_FILE"], err = certificate(c.files)
+	return all, err
 }
 
 // bearer adds a token to requests.
@@ -132,5 +170,8 @@ func (c *chatd) stop() {
 	}
 	if c.reaper != nil {
 		_ = c.reaper.Close()
+	}
+	if c.files != "" {
+		_ = os.RemoveAll(c.files)
 	}
 }

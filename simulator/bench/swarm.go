@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -107,13 +108,13 @@ func (s *swarm) connect(d door, more int) error {
 	for range connectAtOnce {
 		pending.Go(func() {
 			for i := range turns {
-				fd, err := comeIn(d, i)
+				c, err := comeIn(d, i)
 				if err != nil {
 					err = fmt.Errorf("subscriber %d: %w", i, err)
 					failed.Store(&err)
 					continue
 				}
-				s.loops[i%len(s.loops)].add(fd)
+				s.loops[i%len(s.loops)].add(c)
 			}
 		})
 	}
@@ -130,14 +131,14 @@ func (s *swarm) connect(d door, more int) error {
 }
 
 // comeIn connects a subscriber. Posts come only once it is in.
-func comeIn(d door, number int) (socket int, err error) {
+func comeIn(d door, number int) (c *conn, err error) {
 	at, err := netip.ParseAddrPort(d.Address)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -147,11 +148,21 @@ func comeIn(d door, number int) (socket int, err error) {
 	patience := unix.NsecToTimeval(int64(20 * time.Second))
 	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
 		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, option, &patience); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
 	if err := connectTo(fd, at); err != nil {
-		return 0, fmt.Errorf("connect: %w", err)
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	c = &conn{fd: fd}
+	over := io.ReadWriter(&wire{fd: fd})
+	if d.TLS {
+		c.wire = &wire{fd: fd}
+		c.tls = tls.Client(c.wire, trusting())
+		if err := c.tls.Handshake(); err != nil {
+			return nil, fmt.Errorf("TLS: %w", err)
+		}
+		over = c.tls
 	}
 	key := make([]byte, 16)
 	binary.BigEndian.PutUint64(key, uint64(number))
@@ -160,26 +171,29 @@ func comeIn(d door, number int) (socket int, err error) {
 	if d.Protocol != "" {
 		request += "Sec-WebSocket-Protocol: " + d.Protocol + "\r\n"
 	}
-	if err := writeAll(fd, []byte(request+"\r\n")); err != nil {
-		return 0, fmt.Errorf("handshake: %w", err)
+	if _, err := over.Write([]byte(request + "\r\n")); err != nil {
+		return nil, fmt.Errorf("handshake: %w", err)
 	}
-	got, err := readUntil(fd, nil, []byte("\r\n\r\n"))
+	got, err := readUntil(over, []byte("\r\n\r\n"))
 	if err != nil {
-		return 0, fmt.Errorf("handshake: answered %q: %w", got, err)
+		return nil, fmt.Errorf("handshake: answered %q: %w", got, err)
 	}
 	if !bytes.HasPrefix(got, []byte("HTTP/1.1 101 ")) {
-		return 0, fmt.Errorf("handshake: answered %q", got)
+		return nil, fmt.Errorf("handshake: answered %q", got)
 	}
 	if len(d.Hellos) > 0 {
 		hello := personal(d.Hellos[number%len(d.Hellos)], number)
-		if err := writeAll(fd, hello); err != nil {
-			return 0, fmt.Errorf("hello: %w", err)
+		if _, err := over.Write(hello); err != nil {
+			return nil, fmt.Errorf("hello: %w", err)
 		}
-		if got, err = readUntil(fd, nil, d.Welcome); err != nil {
-			return 0, fmt.Errorf("no welcome, but %q: %w", got, err)
+		if got, err = readUntil(over, d.Welcome); err != nil {
+			return nil, fmt.Errorf("no welcome, but %q: %w", got, err)
 		}
 	}
-	return fd, unix.SetNonblock(fd, true)
+	if c.tls != nil {
+		c.wire.inLoop = true
+	}
+	return c, unix.SetNonblock(fd, true)
 }
 
 // connectTo connects a socket. One that a signal has interrupted goes on connecting.
@@ -220,18 +234,12 @@ func writeAll(fd int, p []byte) error {
 	return nil
 }
 
-func readUntil(fd int, got, end []byte) ([]byte, error) {
+func readUntil(r io.Reader, end []byte) (got []byte, err error) {
 	buffer := make([]byte, 4096)
 	for !bytes.Contains(got, end) {
-		n, err := unix.Read(fd, buffer)
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
+		n, err := r.Read(buffer)
+		if got = append(got, buffer[:n]...); err != nil {
 			return got, err
-		case n == 0:
-			return got, io.ErrUnexpectedEOF
-		default:
-			got = append(got, buffer[:n]...)
 		}
 	}
 	return got, nil
@@ -277,6 +285,9 @@ type loop struct {
 // conn is a subscriber.
 type conn struct {
 	fd int
+	// tls speaks over wire; both nil without TLS.
+	tls  *tls.Conn
+	wire *wire
 	// seen is which of the posts that are expected it has, count how many.
 	seen  uint64
 	count int
@@ -295,13 +306,14 @@ func newLoop(s *swarm) (*loop, error) {
 	return l, nil
 }
 
-func (l *loop) add(fd int) {
+func (l *loop) add(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	fd := c.fd
 	if fd >= len(l.conns) {
 		l.conns = slices.Grow(l.conns, fd+1)[:fd+1]
 	}
-	l.conns[fd] = &conn{fd: fd}
+	l.conns[fd] = c
 	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}); err != nil {
 		fatal(err)
 	}
@@ -310,7 +322,7 @@ func (l *loop) add(fd int) {
 func (l *loop) run() {
 	runtime.LockOSThread()
 	events := make([]unix.EpollEvent, 256)
-	buffer := make([]byte, 1<<16)
+	buffer, sealed := make([]byte, 1<<16), make([]byte, 1<<16)
 	for {
 		n, err := unix.EpollWait(l.epoll, events, -1)
 		if err != nil && !errors.Is(err, unix.EINTR) {
@@ -318,7 +330,11 @@ func (l *loop) run() {
 		}
 		l.mu.Lock()
 		for _, e := range events[:max(n, 0)] {
-			l.read(l.conns[e.Fd], buffer)
+			if c := l.conns[e.Fd]; c.tls != nil {
+				l.readTLS(c, sealed, buffer)
+			} else {
+				l.read(c, buffer)
+			}
 		}
 		l.mu.Unlock()
 	}
@@ -330,15 +346,48 @@ func (l *loop) read(c *conn, buffer []byte) {
 	n, err := unix.Read(c.fd, buffer[kept:])
 	switch {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+	case n <= 0:
+		l.cut(c, err)
+	default:
+		l.look(c, buffer[:kept+n])
+	}
+}
+
+// readTLS is the same over TLS.
+func (l *loop) readTLS(c *conn, sealed, buffer []byte) {
+	n, err := unix.Read(c.fd, sealed)
+	switch {
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
 		return
 	case n <= 0:
-		l.failed = fmt.Errorf("a subscriber was cut: %w", errors.Join(err, io.EOF))
-		_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, c.fd, nil)
-		_ = unix.Close(c.fd)
+		l.cut(c, err)
 		return
 	}
+	c.wire.come = sealed[:n]
+	for {
+		kept := copy(buffer, c.tail[:c.tails])
+		n, err := c.tls.Read(buffer[kept:])
+		switch {
+		case n > 0:
+			l.look(c, buffer[:kept+n])
+		case errors.Is(err, errNothing):
+			return
+		default:
+			l.cut(c, err)
+			return
+		}
+	}
+}
+
+func (l *loop) cut(c *conn, err error) {
+	l.failed = fmt.Errorf("a subscriber was cut: %w", errors.Join(err, io.EOF))
+	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, c.fd, nil)
+	_ = unix.Close(c.fd)
+}
+
+// look finds the posts in what a subscriber was given.
+func (l *loop) look(c *conn, data []byte) {
 	now := time.Now().UnixNano()
-	data := buffer[:kept+n]
 	for {
 		at := bytes.Index(data, []byte(marker))
 		if at < 0 || len(data)-at < markerLen {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func subscriber(t *testing.T, s *swarm, l *loop) int {
 	if err := unix.SetNonblock(ends[0], true); err != nil {
 		t.Fatal(err)
 	}
-	l.add(ends[0])
+	l.add(&conn{fd: ends[0]})
 	s.count++
 	return ends[1]
 }
@@ -146,6 +147,37 @@ func TestServersBringPosts(t *testing.T) {
 				t.Errorf("%+v", a)
 			}
 		})
+	}
+}
+
+// Over TLS posts are found as well, however the records cut them.
+func TestTheSwarmSpeaksTLS(t *testing.T) {
+	var frames []byte
+	for n := range uint64(3) {
+		frames = append(frames, textFrame(text(n+1, 200))...)
+	}
+	expecting := make(chan struct{})
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
+		<-expecting
+		for part := range slices.Chunk(frames, 70) {
+			_, _ = conn.Write(part) // a record each
+		}
+	}))
+	defer server.Close()
+	s, _ := oneLoop(t)
+	if err := s.connect(door{Address: server.Listener.Addr().String(), Path: "/", TLS: true}, 20); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(order{First: 1, Posts: 3})
+	close(expecting)
+	if a := s.await(order{Within: time.Minute}); a.Deliveries != 60 || a.Doubled+a.Disordered != 0 || a.Error != "" {
+		t.Errorf("%+v", a)
 	}
 }
 

@@ -31,6 +31,8 @@ type door struct {
 	Address string
 	// Path of the WebSocket handshake, and the sub-protocol; "" is none.
 	Path, Protocol string
+	// TLS is spoken, below everything else.
+	TLS bool
 	// Hellos are frames that a subscriber sends after the handshake: subscriber i the one at i modulo their number. Eight @ in it are put to the
 	// subscriber's number.
 	Hellos [][]byte
@@ -69,6 +71,7 @@ type options struct {
 	bun      string
 	engine   string
 	sessions int
+	logs     int
 }
 
 // kinds are all targets, in the order of the table.
@@ -77,6 +80,7 @@ var kinds = []kind{
 	{name: "bare-2", says: "the same, two threads", floor: true, make: own("bare-2")},
 	{name: "bare-batch", says: "one thread, all frames that are pending in one write", floor: true, make: own("bare-batch")},
 	{name: "chatd", says: "the program as it is shipped: three stores, one shard, posts over HTTP that are on two disks when they are acknowledged", make: newChatd},
+	{name: "chatd-tls", says: "the same, and subscribers speak TLS 1.3", make: newChatdTLS},
 	{name: "bun", says: "Bun's built-in publish, which is uWebSockets", peer: true, make: newBun},
 	{name: "gws", says: "lxzan/gws, its Broadcaster", peer: true, make: own("gws")},
 	{name: "hub", says: "a goroutine and a channel a connection over gorilla/websocket, prepared messages", peer: true, make: own("hub")},
