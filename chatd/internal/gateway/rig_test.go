@@ -169,7 +169,10 @@ func (w *world) open(kind *doorKind) *door {
 	if kind.engine != nil {
 		kind.engine(&limits)
 	}
-	eng := perconn.New(limits)
+	var eng engine.Engine = perconn.New(limits)
+	if !kind.memory {
+		eng = newEngine(w.t, limits)
+	}
 	sh, err := shard.New(cfg, eng, link, token.NewVerifier(w.keys, nil), shard.NewMetrics(prometheus.NewRegistry()))
 	if err != nil {
 		w.t.Fatal(err)
