@@ -48,6 +48,7 @@ type session struct {
 	mu       sync.Mutex
 	phase    phase
 	void     bool // the grant was revoked
+	granted  bool // there is one
 	inFlight int32
 	bucket   rates.Bucket // of requests
 	grant    grant
@@ -88,17 +89,16 @@ func (s *session) lessLocked() {
 type grant struct {
 	device, token string
 	issued, ends  int64 // Unix nanoseconds; 0 where nothing is said
-	held          bool  // by a session that has signed in
 }
 
 func (s *session) setGrantLocked(g token.Grant) {
-	s.grant = grant{g.Device, g.Token, unixNano(g.Issued), unixNano(g.Ends), true}
+	s.grant, s.granted = grant{g.Device, g.Token, unixNano(g.Issued), unixNano(g.Ends)}, true
 }
 
 // grantLocked is the whole of it; the zero Grant, if the session has not signed in.
 func (s *session) grantLocked() token.Grant {
 	g := &s.grant
-	if !g.held {
+	if !s.granted {
 		return token.Grant{}
 	}
 	return token.Grant{User: s.user, Device: g.device, Session: s.id, Token: g.token, Issued: fromUnixNano(g.issued), Ends: fromUnixNano(g.ends)}

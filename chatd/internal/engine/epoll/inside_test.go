@@ -6,6 +6,7 @@ import (
 	"io"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
@@ -73,6 +74,13 @@ func TestADeliveryAllocatesNothing(t *testing.T) {
 		if got := l.count.deliveries.Load(); got != 101*members*events {
 			t.Errorf("%d deliveries counted, want %d", got, 101*members*events)
 		}
+	}
+}
+
+// A million sessions are a million of these: what is added to them is weighed. 112 bytes is one of the allocator's sizes.
+func TestASessionIsSmall(t *testing.T) {
+	if size := unsafe.Sizeof(session{}); size > 112 {
+		t.Errorf("a session has %d bytes of its own, want at most 112: what few have belongs to extra", size)
 	}
 }
 
