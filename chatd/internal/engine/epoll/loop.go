@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// stretch is how long a loop writes before it looks whether there is something to be read.
+	// stretch is how long a loop writes before it looks whether there is something to be read, and goes on with another log.
 	stretch = 2 * time.Millisecond
 	// strideSessions are served between two looks at the clock.
 	strideSessions = 32
@@ -46,12 +46,13 @@ type loop struct {
 	leaves atomic.Int32
 
 	began    time.Time
+	stretch  time.Duration
 	sessions []*session // by slot
 	free     []uint32   // slots
 	ages     []uint32   // by slot: how often it was given
 	wheel    wheel
 
-	// ready sessions have something to be sent, as far as is known. sweeps are parts whose members lack events; wave is what the first of them is being brought.
+	// ready sessions have something to be sent, as far as is known. sweeps are parts whose members lack events; wave is what one of them was brought last.
 	ready  []*session
 	sweeps []*part
 	wave   wave
@@ -65,7 +66,7 @@ type loop struct {
 }
 
 func newLoop(e *Engine, id int) (*loop, error) {
-	l := &loop{e: e, id: id, began: time.Now(), input: make([]byte, readBytes), output: newBatch()}
+	l := &loop{e: e, id: id, began: time.Now(), stretch: stretch, input: make([]byte, readBytes), output: newBatch()}
 	return l, l.poll.open()
 }
 
@@ -234,7 +235,7 @@ func (l *loop) write() {
 	if len(l.ready) == 0 && len(l.sweeps) == 0 {
 		return
 	}
-	until := time.Now().Add(stretch)
+	until := time.Now().Add(l.stretch)
 	for len(l.ready) > 0 {
 		n := min(len(l.ready), strideSessions)
 		for i, s := range l.ready[:n] {
@@ -262,8 +263,12 @@ func (l *loop) write() {
 			l.lacks(p)
 		}
 	}
-	if len(l.sweeps) == 0 {
+	switch len(l.sweeps) {
+	case 0:
 		l.sweeps = nil
+	case 1:
+	default: // a log with few members does not wait for one with many
+		l.sweeps = append(l.sweeps[1:], l.sweeps[0])
 	}
 	l.count.ready.Store(int64(len(l.ready)))
 	runtime.Gosched() // whoever fills the inbox may need this core

@@ -256,6 +256,37 @@ func (fd *field) settle(m *member) bool {
 	return false
 }
 
+// A log with few members does not wait until all of one with many have what is new there.
+func TestSweepsTakeTurns(t *testing.T) {
+	e, l := standing(t, engine.Config{})
+	l.stretch = 0
+	many, few := newField(t, e, l, unix.SOCK_STREAM), newField(t, e, l, unix.SOCK_STREAM)
+	defer many.close()
+	defer few.close()
+	for range 10 * strideSessions {
+		many.join(engine.Newest)
+	}
+	one := few.join(engine.Newest)
+	many.post()
+	l.write()
+	few.post()
+	many.post()
+	for range 3 {
+		l.write()
+	}
+	if few.read(one); one.last != 1 {
+		t.Error("after three turns the member of the other log has nothing")
+	}
+	for range 100 {
+		l.write()
+	}
+	for _, m := range many.members {
+		if many.read(m); m.last != 2 {
+			t.Fatalf("a member has what is up to %d of 2", m.last)
+		}
+	}
+}
+
 // What comes while a sweep is on its way goes along with it: in all there are as many writes as there are members, and one more for each whom it had passed.
 func TestABurstCostsLittleMoreThanOne(t *testing.T) {
 	const members = 10 * strideSessions
