@@ -4,8 +4,10 @@ package epoll
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
@@ -314,5 +316,45 @@ func TestABurstCostsLittleMoreThanOne(t *testing.T) {
 	}
 	if want := members + 3*strideSessions; writes != want {
 		t.Errorf("%d writes to %d members, want %d", writes, members, want)
+	}
+}
+
+// BenchmarkStuckReader is what a delivery costs those who read, and how much more if one in a thousand does not.
+func BenchmarkStuckReader(b *testing.B) {
+	const members = 1000
+	for _, stuck := range []int{0, 1} {
+		b.Run(fmt.Sprintf("%d of %d", stuck, members), func(b *testing.B) {
+			e, l := standing(b, engine.Config{WriteTimeout: time.Hour})
+			fd := newField(b, e, l, unix.SOCK_STREAM)
+			defer fd.close()
+			fd.text = string(bytes.Repeat([]byte("x"), 200))
+			for range members {
+				fd.join(engine.Newest)
+			}
+			buf := make([]byte, 64<<10)
+			read := func() {
+				for _, m := range fd.members[stuck:] {
+					_, _ = unix.Read(m.reader, buf)
+				}
+			}
+			sweep := func() {
+				fd.post()
+				for fd.stride() {
+				}
+			}
+			for range 100 { // until the sockets of those who do not read are full
+				sweep()
+				read()
+				l.handle(l.poll.wait(0))
+			}
+			var swept time.Duration
+			for b.Loop() {
+				began := time.Now()
+				sweep()
+				swept += time.Since(began)
+				read()
+			}
+			b.ReportMetric(float64(swept.Nanoseconds())/float64(b.N)/float64(members-stuck), "ns/delivery")
+		})
 	}
 }
