@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// routePoll is how often a store looks whether another's connections have closed.
-	routePoll = 20 * time.Millisecond
+	// routePoll is how often a store looks whether a connection to another has closed, by their number; every routeLooks-th time, and where that has
+	// changed, it looks at who they are, which costs more.
+	routePoll  = 20 * time.Millisecond
+	routeLooks = 25
 	// standApart is the time between the first and the next store that stands for election in a group: enough for a vote, so
 	// that two do not split it.
 	standApart = 200 * time.Millisecond
@@ -33,14 +35,17 @@ type succession struct{ srv *server.Server }
 func (s succession) watch(ctx context.Context) {
 	poll := time.NewTicker(routePoll)
 	defer poll.Stop()
-	for before := (map[string]bool)(nil); ; {
-		now := s.linked()
-		for store := range before {
-			if !now[store] {
-				s.succeed(ctx, store)
+	before, routes := map[string]bool(nil), -1
+	for look := 0; ; look++ {
+		if n := s.srv.NumRoutes(); n != routes || look%routeLooks == 0 {
+			now := s.linked()
+			for store := range before {
+				if !now[store] {
+					s.succeed(ctx, store)
+				}
 			}
+			before, routes = now, n
 		}
-		before = now
 		select {
 		case <-ctx.Done():
 			return
