@@ -56,7 +56,6 @@ lint: ## Check formatting, generated code, module files and the linters' finding
 	@echo 'lint: building the pinned linters takes about 5 minutes the first time'
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -d $$(git ls-files '*.go'); echo 'lint: run `make fmt`' >&2; exit 1; }
 	$(GO) mod tidy -diff
-	$(GO) vet ./...
 	$(BUF) lint
 	.ci/crd --check
 	$(LINT) run
