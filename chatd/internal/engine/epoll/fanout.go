@@ -112,7 +112,8 @@ func (f *fanout) Close() {
 // same one. A sweep goes through the array and brings each segment what the log has more, so that what comes while it is on its way goes along to all whom it has
 // not reached, in one write; and the next sweep has only the others to go to. So a burst of posts costs little more than one.
 type part struct {
-	f *fanout
+	f      *fanout
+	number uint32 // in its loop
 	// members are slots of sessions; with hasCursor, one that is not where its segment is.
 	members  []uint32
 	segments []segment
@@ -399,6 +400,17 @@ func (l *loop) settled(s *session, p *part) {
 	}
 }
 
+func (l *loop) newPart(f *fanout) *part {
+	p := &part{f: f, number: uint32(len(l.parts))}
+	if n := len(l.gaps); n > 0 {
+		p.number, l.gaps = l.gaps[n-1], l.gaps[:n-1]
+		l.parts[p.number] = p
+		return p
+	}
+	l.parts = append(l.parts, p)
+	return p
+}
+
 // attach makes a session a member, from a position on.
 func (l *loop) attach(s *session, f *fanout, ring *engine.Ring, next uint64) {
 	if s.phase != open || f.closed.Load() {
@@ -408,14 +420,17 @@ func (l *loop) attach(s *session, f *fanout, ring *engine.Ring, next uint64) {
 	l.detach(s, f)
 	p := f.parts[l.id]
 	if p == nil {
-		p = &part{f: f}
+		p = l.newPart(f)
 		f.parts[l.id] = p
 	}
 	if len(p.members) == 0 {
 		p.swept = 0
 		p.segments = append(p.segments[:0], segment{ring: ring, at: min(next-1, ring.Head())}) // who is ahead of the log waits with a cursor
 	}
-	s.places = append(s.places, place{p, uint32(len(p.members))})
+	if n := len(s.places); n == cap(s.places) { // a quarter more, and not twice as many
+		s.places = append(make([]place, 0, n+1+n/4), s.places...)
+	}
+	s.places = append(s.places, place{p.number, uint32(len(p.members))})
 	p.members = append(p.members, s.slot)
 	last := &p.segments[len(p.segments)-1]
 	last.end++
@@ -432,7 +447,7 @@ func (l *loop) attach(s *session, f *fanout, ring *engine.Ring, next uint64) {
 // detach ends that.
 func (l *loop) detach(s *session, f *fanout) {
 	if p := f.parts[l.id]; p != nil {
-		if i := slices.IndexFunc(s.places, func(at place) bool { return at.p == p }); i >= 0 {
+		if i := slices.IndexFunc(s.places, func(at place) bool { return at.part == p.number }); i >= 0 {
 			l.leave(s, i)
 		}
 	}
@@ -440,11 +455,12 @@ func (l *loop) detach(s *session, f *fanout) {
 
 // leave takes a session out of the part that is the i-th of its places.
 func (l *loop) leave(s *session, i int) {
-	p, pos := s.places[i].p, int(s.places[i].pos)
+	p, pos := l.parts[s.places[i].part], int(s.places[i].pos)
 	last := len(s.places) - 1
 	s.places[i] = s.places[last]
-	s.places[last] = place{}
-	s.places = s.places[:last]
+	if s.places = s.places[:last]; last == 0 {
+		s.places = nil
+	}
 	s.unfollow(p)
 	p.f.at[l.id].members.Add(-1)
 	// The last of its segment takes the place; of each one behind, the last the place before its first.
@@ -466,7 +482,7 @@ func (l *loop) move(p *part, from, to int) {
 	p.members[to] = p.members[from]
 	s := l.sessions[p.members[to]&^hasCursor]
 	for i := range s.places {
-		if s.places[i].p == p {
+		if s.places[i].part == p.number {
 			s.places[i].pos = uint32(to)
 			return
 		}
@@ -480,9 +496,11 @@ func (l *loop) closePart(f *fanout) {
 		return
 	}
 	f.parts[l.id] = nil
+	l.parts[p.number] = nil
+	l.gaps = append(l.gaps, p.number)
 	for _, m := range p.members {
 		s := l.sessions[m&^hasCursor]
-		s.places = slices.DeleteFunc(s.places, func(at place) bool { return at.p == p })
+		s.places = slices.DeleteFunc(s.places, func(at place) bool { return at.part == p.number })
 		s.unfollow(p)
 	}
 	p.members, p.segments, p.swept = nil, nil, 0

@@ -53,11 +53,8 @@ type session struct {
 	x      *extra // nil of nearly all
 }
 
-// place is a session's place among the members of a part.
-type place struct {
-	p   *part
-	pos uint32
-}
+// place is a session's place among the members of a part, which is named by its number.
+type place struct{ part, pos uint32 }
 
 // extra is what only few sessions have at a time.
 type extra struct {
@@ -220,7 +217,7 @@ func (s *session) cursorOf(p *part) *cursor {
 // positionIn is the session's place in a part of which it is a member.
 func (s *session) positionIn(p *part) int {
 	for _, at := range s.places {
-		if at.p == p {
+		if at.part == p.number {
 			return int(at.pos)
 		}
 	}
