@@ -153,6 +153,27 @@ func TestALoopWaitsForItsDeadlines(t *testing.T) {
 	}
 }
 
+// A loop with nothing to do uses no CPU time: it waits until it is woken.
+func TestALoopWithoutSessionsWaits(t *testing.T) {
+	_, l := standing(t, engine.Config{})
+	woken := make(chan struct{})
+	go func() {
+		defer close(woken)
+		l.poll.wait(l.patience())
+	}()
+	select {
+	case <-woken:
+		t.Fatal("it did not wait")
+	case <-time.After(100 * time.Millisecond):
+	}
+	l.post(op{kind: opGoAway})
+	select {
+	case <-woken:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it was not woken")
+	}
+}
+
 // A session that was on its way when the engine was shut down is closed as the others are.
 func TestWhoComesToAnEngineThatIsShutDown(t *testing.T) {
 	for kind, want := range map[opKind]phase{opGoAway: closing, opCut: ended} {

@@ -135,7 +135,7 @@ func (l *loop) patience() time.Duration {
 	l.inbox.asleep = true
 	ticks, found := l.wheel.next()
 	if !found {
-		return -time.Millisecond // until something comes
+		return -1 // until something comes
 	}
 	return max(time.Millisecond, time.Until(l.began.Add(time.Duration(l.wheel.now+ticks)*tick)))
 }

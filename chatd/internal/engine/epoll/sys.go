@@ -118,9 +118,13 @@ func (p *poll) watch(fd int32, slot uint32, generation uint32, writable bool) er
 	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_MOD, int(fd), &unix.EpollEvent{Events: events, Fd: int32(slot), Pad: int32(generation)})
 }
 
-// wait waits for sockets, and at most so long; 0 does not wait.
+// wait waits for sockets, and at most so long; 0 does not wait, and less waits for as long as it takes.
 func (p *poll) wait(most time.Duration) []unix.EpollEvent {
-	n, err := unix.EpollWait(p.fd, p.events[:], int((most+time.Millisecond-1)/time.Millisecond))
+	ms := -1
+	if most >= 0 {
+		ms = int((most + time.Millisecond - 1) / time.Millisecond)
+	}
+	n, err := unix.EpollWait(p.fd, p.events[:], ms)
 	if err != nil { // EINTR; any other would be our own mistake
 		return nil
 	}
