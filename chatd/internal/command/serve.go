@@ -97,7 +97,7 @@ func nodeConfig(c config.Config) node.Config {
 			MaxInFlight: c.Limits.RequestsInFlight, RequestsPerSecond: c.Limits.RequestsPerSecond, RequestBurst: c.Limits.RequestBurst,
 			UserRequestsPerSecond: c.Limits.UserRequestsPerSecond, UserRequestBurst: c.Limits.UserRequestBurst, MaxUserSessions: c.Limits.UserSessions,
 			MaxLogs: c.Limits.OpenLogs, SignInWithin: c.Session.SignInWithin, PingWithin: c.Session.PingWithin,
-			RingEvents: c.Ring.Events, RingBytes: c.Ring.Bytes, AllRingsBytes: c.Ring.TotalBytes,
+			RingEvents: c.Ring.Events, RingBytes: c.Ring.Bytes, AllRingsBytes: c.Ring.TotalBytes, Loops: c.Loops,
 		},
 		Bus: bus.Config{
 			Name: c.Name, Region: c.Region, Partitions: c.Partitions, Secret: c.Secret,

@@ -30,6 +30,7 @@ type Config struct {
 	Probes     string
 	FaultClock string
 	Engine     string
+	Loops      int
 
 	Cluster struct {
 		SecretFile   string

@@ -52,6 +52,8 @@ type Config struct {
 	// RingEvents and RingBytes bound the recent events of a log that are held. Defaults 1,024 and 1 MiB.
 	RingEvents int
 	RingBytes  int
+	// Loops is how many event loops the engine has, if it has loops. Default one for every two cores.
+	Loops int
 	// AllRingsBytes bounds those of all logs together; the oldest go first. Default 64 MiB.
 	AllRingsBytes int
 	// SeedEvents is how many of the newest events are fetched when a log is opened, so that devices that come back are
@@ -166,7 +168,7 @@ func (c Config) Engine() engine.Config {
 	c = c.withDefaults()
 	return engine.Config{
 		MaxMessageBytes: c.MaxFrameBytes, FirstMessageWithin: c.SignInWithin, IdleAfter: c.PingWithin + c.PingWithin/4,
-		RingFrames: c.RingEvents, RingBytes: c.RingBytes, AllRingsBytes: c.AllRingsBytes,
+		RingFrames: c.RingEvents, RingBytes: c.RingBytes, AllRingsBytes: c.AllRingsBytes, Loops: c.Loops,
 	}
 }
 

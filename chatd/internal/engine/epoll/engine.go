@@ -1,6 +1,6 @@
 //go:build linux
 
-// Package epoll is the engine for sockets on Linux, plain and with TLS: one event loop a core, each with an epoll instance of its own, and no
+// Package epoll is the engine for sockets on Linux, plain and with TLS: some event loops, each with an epoll instance of its own, and no
 // goroutine, lock or buffer a connection (but for what crypto/tls keeps).
 //
 // A session belongs to one loop, which alone reads, writes and closes its socket. All others tell the loop what they want, in its inbox, and go on;
@@ -16,7 +16,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -43,7 +42,7 @@ var _ engine.Engine = (*Engine)(nil)
 // New starts an engine. Shutdown ends it. Its error is that of the system, which has no epoll instance left to give.
 func New(cfg engine.Config) (*Engine, error) {
 	e := &Engine{cfg: cfg.WithDefaults(), held: engine.NewHeld(cfg), idle: make(chan struct{})}
-	for id := range runtime.GOMAXPROCS(0) {
+	for id := range e.cfg.Loops {
 		l, err := newLoop(e, id)
 		if err != nil {
 			for _, l := range e.loops {
