@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -36,6 +37,10 @@ const serveExamples = `  # One process for development: stores, shard and all.
   # What is in force, and where each value comes from.
   chatd serve --config chatd.yaml --print-config`
 
+// shardGC is how much a shard's heap may grow between two collections, in percent. What it holds is sessions, which a delivery allocates nothing for: so
+// collections are rare in any case, and memory is what a shard has least of.
+const shardGC = 50
+
 func serveCommand() *cobra.Command {
 	host := hostname()
 	flags := config.NewFlags(host)
@@ -63,6 +68,9 @@ func serveCommand() *cobra.Command {
 			}
 			if printConfig {
 				return nil
+			}
+			if cfg.Role == node.Shard && os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(shardGC)
 			}
 			ctx, hurry, stop := signals(cmd.Context())
 			defer stop()
