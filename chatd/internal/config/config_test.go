@@ -210,7 +210,7 @@ func TestAllProblemsAreTold(t *testing.T) {
 	})
 	want := `5 things are wrong with the configuration:
   chatd.yaml:1:7: role: "shart": want store, shard or combined; did you mean shard?
-  chatd.yaml:2:1: unknown key "foo"; known are role, name, region, partitions, admin, probes, faultClock, cluster, log, listen, engine, tls, allowOrigin, trustedProxies, token, stores, drain, limits, http, session, ring, data, durability, replicas, fullAt, retainAge, retainBytesPerPartition, leaf
+  chatd.yaml:2:1: unknown key "foo"; known are role, name, region, partitions, admin, probes, faultClock, cluster, log, listen, engine, loops, tls, allowOrigin, trustedProxies, token, stores, drain, limits, http, session, ring, data, durability, replicas, fullAt, retainAge, retainBytesPerPartition, leaf
   chatd.yaml:3:16: ring.events: 1: want 16 to 1000000
   CHATD_REPLICAS: replicas: 2: want 1, 3 or 5
   --log-format: log.format: "xml": want text or json`

@@ -66,7 +66,7 @@ func settings(c *Config) []setting {
 		{key: "engine", roles: withSessions, value: choice(&c.Engine, "auto", "goroutines", "epoll"),
 			doc: "What holds clients' connections: a goroutine for each, or one event loop a core with epoll, which costs less and is Linux's alone; auto is the best that the system has."},
 		{key: "loops", roles: withSessions, value: number(&c.Loops, 0, 1024),
-			doc: "Event loops of the engine epoll. 0 is one for every two cores: what the kernel does for a delivery, and everything else, needs cores too."},
+			doc: "Event loops of the engine epoll. 0 is one for each core. Where subscribers are on the same machine, fewer cost less: see docs/performance.md."},
 		{key: "tls.certificateFile", roles: withSessions, value: path(&c.TLS.CertificateFile),
 			doc: "Certificate that clients are shown, PEM, with its intermediates behind it. With it, clients speak TLS, and without plain HTTP. A new one is taken up within 10 s."},
 		{key: "tls.keyFile", roles: withSessions, value: path(&c.TLS.KeyFile),

@@ -143,7 +143,7 @@ type Config struct {
 	// RingFrames and RingBytes bound the ring of a log. The newest event is held whatever its size. Defaults 1,024 and 1 MiB.
 	RingFrames int
 	RingBytes  int
-	// Loops is how many event loops an engine has that has loops. Default one for every two cores, and one at least.
+	// Loops is how many event loops an engine has that has loops. Default one for each core.
 	Loops int
 	// AllRingsBytes bounds what the rings of all logs hold together, newest events of quiet logs included. Default 64 MiB.
 	AllRingsBytes int
@@ -163,7 +163,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.RingFrames, 1024)
 	def(&c.RingBytes, 1<<20)
 	def(&c.AllRingsBytes, 64<<20)
-	def(&c.Loops, (runtime.GOMAXPROCS(0)+1)/2)
+	def(&c.Loops, runtime.GOMAXPROCS(0))
 	return c
 }
 

@@ -52,7 +52,7 @@ type Config struct {
 	// RingEvents and RingBytes bound the recent events of a log that are held. Defaults 1,024 and 1 MiB.
 	RingEvents int
 	RingBytes  int
-	// Loops is how many event loops the engine has, if it has loops. Default one for every two cores.
+	// Loops is how many event loops the engine has, if it has loops. Default one for each core.
 	Loops int
 	// AllRingsBytes bounds those of all logs together; the oldest go first. Default 64 MiB.
 	AllRingsBytes int

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Package epoll is the engine for sockets on Linux, plain and with TLS: some event loops, each with an epoll instance of its own, and no
+// Package epoll is the engine for sockets on Linux, plain and with TLS: one event loop a core, each with an epoll instance of its own, and no
 // goroutine, lock or buffer a connection (but for what crypto/tls keeps).
 //
 // A session belongs to one loop, which alone reads, writes and closes its socket. All others tell the loop what they want, in its inbox, and go on;

@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -104,4 +105,53 @@ func overTLS(t testing.TB, server, client net.Conn) (net.Conn, net.Conn) {
 		t.Fatal(err)
 	}
 	return secured{s}, c
+}
+
+// What crypto/tls keeps of a connection that says nothing is little: its keys, and no buffers.
+func TestAQuietTLSConnectionIsSmall(t *testing.T) {
+	const conns, most = 200, 6 << 10
+	e := newEngine(engine.Config{})
+	defer e.Shutdown(t.Context())
+	var clients []net.Conn
+	var before, after runtime.MemStats
+	grow := func(n int) {
+		for range n {
+			server, client := socketPair(t)
+			server, client = overTLS(t, server, client)
+			if _, err := e.Adopt(server, nil, engine.Protobuf, &enginetest.Listener{}); err != nil {
+				t.Fatal(err)
+			}
+			// The client's half is in this process too: of it only the socket stays, that nothing may close.
+			clients = append(clients, client.(*tls.Conn).NetConn())
+		}
+		time.Sleep(50 * time.Millisecond) // until the loops have them
+		runtime.GC()
+		runtime.GC()
+	}
+	grow(20)
+	runtime.ReadMemStats(&before)
+	grow(conns)
+	runtime.ReadMemStats(&after)
+	if each := int64(after.HeapAlloc-before.HeapAlloc) / conns; each > most {
+		t.Errorf("%d bytes a connection, both ends' sockets with them; want at most %d", each, most)
+	}
+	for _, c := range clients {
+		c.Close()
+	}
+}
+
+func socketPair(t *testing.T) (server, client net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if client, err = net.Dial("tcp", l.Addr().String()); err == nil {
+		server, err = l.Accept()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server, client
 }

@@ -174,6 +174,13 @@ func TestALoopWithoutSessionsWaits(t *testing.T) {
 	}
 }
 
+// Where crypto/tls has other fields, sessions over TLS keep its buffers: this says so after an upgrade of Go.
+func TestTheBuffersOfTLSAreFound(t *testing.T) {
+	if len(kept.buffers) != 2 || len(kept.readers) != 1 {
+		t.Errorf("of a tls.Conn %d buffers and %d readers are found, want 2 and 1: see releaseBuffers", len(kept.buffers), len(kept.readers))
+	}
+}
+
 // A session that was on its way when the engine was shut down is closed as the others are.
 func TestWhoComesToAnEngineThatIsShutDown(t *testing.T) {
 	for kind, want := range map[opKind]phase{opGoAway: closing, opCut: ended} {

@@ -96,6 +96,7 @@ func (l *loop) open(s *session, come []byte) {
 		}
 		switch {
 		case errors.Is(err, errNothing):
+			releaseBuffers(s.tls.conn)
 			return
 		case err != nil && s.phase != ended:
 			l.end(s, fmt.Errorf("read: %w", err))
