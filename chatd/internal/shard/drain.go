@@ -259,6 +259,7 @@ func (sh *Shard) drainOn(n int) {
 		select {
 		case <-tick.C:
 		case <-sh.ctx.Done():
+			sh.drainStep(n) // the last session may have left since, which ends it
 			return
 		}
 		if !sh.drainStep(n) {
