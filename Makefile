@@ -33,11 +33,11 @@ demo: build ## Run a broadcast to 20,000 subscribers on a local fleet, about 2 m
 	$(BIN)/simulator run scenarios/broadcast-20k.yaml --local $(LOCAL) --out $(OUT)/demo
 
 .PHONY: test
-test: ## Run all tests with the race detector, about 8 minutes on 2 cores, less when nothing has changed
+test: ## Run all tests with the race detector, about 15 minutes on 2 cores, less when nothing has changed
 	@command -v strace >/dev/null || { echo 'test: installing strace, which one test watches system calls with'; \
 		apt-get update -qq && apt-get install -qq -y strace >/dev/null; } || echo 'test: no strace; the test of Fsync is skipped'
 	@.ci/node || echo 'test: no Node.js; the test of the JavaScript example is skipped'
-	@echo 'test: compiling with the race detector, then running; about 8 minutes from nothing on 2 cores'
+	@echo 'test: compiling with the race detector, then running; about 15 minutes on 2 cores, and more from nothing'
 	@GO=$(GO) .ci/race -timeout 20m ./...
 	@echo 'test: one delivery in 100,000, which the race detector is too slow for'
 	$(GO) test -run TestOneOfAHundredThousand ./simulator/internal/live
@@ -115,8 +115,8 @@ bench: ## Run the Go benchmarks of the hot paths, and then make bench-fanout
 BENCH    ?=
 
 .PHONY: bench-fanout
-bench-fanout: build ## Measure a broadcast over real sockets: chatd, others and the least possible side by side, 20 minutes; result in out/bench
-	@echo 'bench-fanout: ten servers in turns, 15,000 WebSocket sessions each, about 20 minutes; the machine should have nothing else to do'
+bench-fanout: build ## Measure a broadcast over real sockets: chatd, others and the least possible side by side, 40 minutes; result in out/bench
+	@echo 'bench-fanout: eleven servers in turns, 15,000 WebSocket sessions each, about 40 minutes; the machine should have nothing else to do'
 	@.ci/npm simulator/bench/bun || echo 'bench-fanout: no npm; Bun is left out'
 	$(GO) build -C simulator/bench -o $(CURDIR)/$(BIN)/bench .
 	$(BIN)/bench -out $(OUT)/bench $(BENCH)

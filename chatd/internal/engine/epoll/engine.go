@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package epoll is the engine for sockets on Linux, plain and with TLS: one event loop a core, each with an epoll instance of its own, and no
-// goroutine, lock or buffer a connection (but for what crypto/tls keeps).
+// goroutine, lock or buffer a connection (but for the keys that crypto/tls keeps).
 //
 // A session belongs to one loop, which alone reads, writes and closes its socket. All others tell the loop what they want, in its inbox, and go on;
 // what one goroutine says of one session is done in the order in which it was said. Of a log, each loop has the list of its own members. A sweep goes
