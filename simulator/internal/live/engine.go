@@ -18,6 +18,7 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/mint"
 	"github.com/chatfleet/chatfleet/simulator/internal/poster"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
+	"github.com/chatfleet/chatfleet/simulator/internal/sched"
 	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
 	"github.com/chatfleet/chatfleet/simulator/internal/swarm"
 	"github.com/chatfleet/chatfleet/simulator/internal/worker"
@@ -73,11 +74,12 @@ type engine struct {
 	grouping  grouping
 	crowd     Crowd
 
-	poster *poster.Poster
-	reader *history.Reader
-	faults []fault.Record
-	hiccup *measure.Histogram
-	usage  usage
+	threads sched.Process // while posts are due
+	poster  *poster.Poster
+	reader  *history.Reader
+	faults  []fault.Record
+	hiccup  *measure.Histogram
+	usage   usage
 
 	// Results of the finish.
 	lists    []history.List

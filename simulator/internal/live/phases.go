@@ -170,6 +170,7 @@ func (e *engine) load(ctx, running context.Context) error {
 	load.Go(func() { e.reader.Along(along) })
 	defer stopAlong()
 	var posting, alternating error
+	load.Go(func() { e.threads.Prompt(along) })
 	load.Go(func() { posting = e.poster.Run(ctx) })
 	if len(s.Faults) > 0 {
 		load.Go(func() { e.faults = fault.Run(ctx, e.breaks(measureNs)) })
@@ -184,7 +185,8 @@ func (e *engine) load(ctx, running context.Context) error {
 		untilNs(ctx, measureNs)
 		e.usage.begin(e.fleet, e.crowd.Progress().Counters.Delivered)
 		measuring, done := context.WithCancel(ctx)
-		load.Go(func() { e.hiccup = probe(measuring, stamp.Now) })
+		// What it sees is to be what the workers' threads see, which stand in line.
+		load.Go(func() { e.threads.Patiently(func() { e.hiccup = probe(measuring, stamp.Now) }) })
 		if e.fleet != nil {
 			load.Go(func() { e.usage.trend.follow(measuring, e.fleet, s.Phases.Measure.Std()) })
 		}
