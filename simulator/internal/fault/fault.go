@@ -41,9 +41,10 @@ type Record struct {
 	Processes []string
 	// What they were just before, such as "store, leads 6 of 16 partitions".
 	Role string
-	// For a delay: how many sessions it is of, which are always the same. For a cut: how many sessions lost their connection, and what the fleet used of its processors until they were back.
-	Sessions int64
-	CPU      time.Duration
+	// For a delay: how many sessions it is of, which are always the same. For a cut: how many sessions lost their connection, what the fleet used
+	// of its processors until they were back, and what of that it had used anyway, by the last two seconds before; 0 if they are not known.
+	Sessions       int64
+	CPU, CPUAnyway time.Duration
 	// By the clock: when the signal went out, and when all processes were ready again, or all sessions back; 0 if it did not, or they were not.
 	BeganNs, BackNs int64
 	// How much later than due it was, because the fleet had not got over the one before.
@@ -85,7 +86,17 @@ type breaker struct {
 	gone map[string]bool
 	// How often sessions were cut.
 	cuts int
+	// The fleet's processor time at a moment before the one that is carried out.
+	earlier   time.Duration
+	earlierNs int64
 }
+
+const (
+	// usualOver is how long before a moment the fleet is looked at, to know what it does without it.
+	usualOver = 2 * time.Second
+	// usualAtLeast is how much of that is enough, where another moment came between.
+	usualAtLeast = time.Second
+)
 
 // Run carries out the moments one after the other and returns when the last one is over, or ctx ends. No process is left
 // standing still; what was killed when ctx ended stays dead.
@@ -111,7 +122,12 @@ func Run(ctx context.Context, c Config) []Record {
 	}
 	var records []Record
 	for _, m := range c.Moments {
-		if !b.wait(ctx, time.Duration(c.StartNs+int64(m.Due)-c.Clock())) {
+		dueNs := c.StartNs + int64(m.Due)
+		if !b.wait(ctx, time.Duration(dueNs-int64(usualOver)-c.Clock())) {
+			break
+		}
+		b.earlier, b.earlierNs = b.Used(), b.Clock()
+		if !b.wait(ctx, time.Duration(dueNs-c.Clock())) {
 			break
 		}
 		records = append(records, b.carryOut(ctx, m))
@@ -163,6 +179,7 @@ func (b *breaker) cut(ctx context.Context, r *Record) {
 	r.Late = max(0, time.Duration(b.Clock()-b.StartNs)-r.Due)
 	used := b.Used()
 	r.BeganNs = b.Clock()
+	usual, over := used-b.earlier, time.Duration(r.BeganNs-b.earlierNs)
 	b.cuts++
 	if r.Sessions, r.Err = b.Sessions.Cut(ctx, b.cuts, r.Share); r.Err != nil {
 		b.Say("%s: %v", r.Title(), r.Err)
@@ -175,6 +192,9 @@ func (b *breaker) cut(ctx context.Context, r *Record) {
 		return
 	}
 	r.BackNs, r.CPU = b.Clock(), b.Used()-used
+	if over >= usualAtLeast {
+		r.CPUAnyway = time.Duration(float64(usual) * float64(r.BackNs-r.BeganNs) / float64(over))
+	}
 }
 
 // headStart is the time that those who measure have to hear of a delay before it begins.

@@ -258,14 +258,15 @@ func TestCut(t *testing.T) {
 				f := newFake()
 				records := Run(t.Context(), Config{
 					Sessions: crowd{f, c.back}, StartNs: 1000, Clock: func() int64 { return 1000 + int64(time.Since(f.began)) },
-					Used:    func() time.Duration { return time.Since(f.began) / 2 },
+					// A quarter of a second in the second before, then half a second in each.
+					Used:    func() time.Duration { return max(time.Since(f.began)/2-time.Second/4, time.Since(f.began)/4) },
 					Moments: Moments([]v1alpha1.Fault{{Action: v1alpha1.Cut, Target: v1alpha1.Sessions, Share: 0.25, Schedule: schedule(1, 10, 1)}}),
 				})
 				r := records[0]
 				if !slices.Equal(f.did, []string{"1s cut 1: 0.25"}) || r.Sessions != 250 || r.Err != nil || r.BeganNs != 1000+1e9 {
 					t.Errorf("did %q, record %+v", f.did, r)
 				}
-				if c.want == 0 && r.BackNs != 0 || c.want > 0 && (r.BackNs != 1000+int64(c.want) || r.CPU != time.Second) {
+				if c.want == 0 && r.BackNs != 0 || c.want > 0 && (r.BackNs != 1000+int64(c.want) || r.CPU != time.Second || r.CPUAnyway != time.Second/2) {
 					t.Errorf("record %+v", r)
 				}
 			})

@@ -218,7 +218,7 @@ func (e *engine) collectFaults() []verdict.Fault {
 			if next != math.MaxInt64 {
 				before = time.Duration(next - e.startNs)
 			}
-			e.reconnects(&f, before, r.CPU)
+			e.reconnects(&f, before, r)
 			next = r.BeganNs
 		}
 		if r.BackNs != 0 {

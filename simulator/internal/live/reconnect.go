@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
+	"github.com/chatfleet/chatfleet/simulator/internal/fault"
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
 )
@@ -37,32 +38,35 @@ func (a *audience) Back(ctx context.Context, within time.Duration) error {
 }
 
 // reconnects fills in what became of the sessions that lost their connection from a moment of the run until the next fault.
-func (e *engine) reconnects(f *verdict.Fault, until time.Duration, cpu time.Duration) {
+func (e *engine) reconnects(f *verdict.Fault, until time.Duration, r fault.Record) {
 	if !e.verified {
 		return
 	}
-	r := e.result
-	width := r.Losses.Width()
+	result := e.result
+	width := result.Losses.Width()
 	from, to := int(f.At/width), int(min(until, e.now())/width)
 	if until == measure.Never {
 		to++
 	}
-	f.Sessions = sum(r.Losses.Counts(), from, to)
+	f.Sessions = sum(result.Losses.Counts(), from, to)
 	if f.Sessions == 0 {
 		return
 	}
-	f.LongestReturn = r.Waits.Longest(time.Duration(from)*width, time.Duration(to)*width)
-	if sum(r.LostForGood.Counts(), from, to) > 0 {
+	f.LongestReturn = result.Waits.Longest(time.Duration(from)*width, time.Duration(to)*width)
+	if sum(result.LostForGood.Counts(), from, to) > 0 {
 		f.LongestReturn = measure.Never
 		return
 	}
 	back := to + int(f.LongestReturn/width) + 1
-	f.PeakSignInsPerSecond = float64(most(r.SignIns.Counts(), from, back, int(time.Second/width)))
-	f.Resumed = min(sum(r.Resumed.Counts(), from, back), f.Sessions)
+	f.PeakSignInsPerSecond = float64(most(result.SignIns.Counts(), from, back, int(time.Second/width)))
+	f.Resumed = min(sum(result.Resumed.Counts(), from, back), f.Sessions)
 	// Others lose their connections one after the other.
 	if f.Action == string(v1alpha1.Cut) {
 		f.SignInsPerSecond = float64(f.Sessions) / max(f.LongestReturn, width).Seconds()
-		f.CPUPerSignIn = cpu / time.Duration(f.Sessions)
+		f.CPUPerSignIn = r.CPU / time.Duration(f.Sessions)
+		if r.CPUAnyway > 0 {
+			f.AddedCPUPerSignIn = max(0, r.CPU-r.CPUAnyway) / time.Duration(f.Sessions)
+		}
 	}
 }
 

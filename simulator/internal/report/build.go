@@ -175,6 +175,7 @@ func fault(f verdict.Fault) Fault {
 		out.Reconnects = &Reconnects{
 			Sessions: f.Sessions, Resumed: f.Resumed, AllBackMs: millis(f.LongestReturn), SignInsPerSecond: f.SignInsPerSecond,
 			PeakSignInsPerSecond: f.PeakSignInsPerSecond, CPUMicrosPerSignIn: float64(f.CPUPerSignIn) / float64(time.Microsecond),
+			AddedCPUMicrosPerSignIn: float64(f.AddedCPUPerSignIn) / float64(time.Microsecond),
 		}
 	}
 	if d := f.Delay; d != nil {

@@ -243,6 +243,8 @@ type Reconnects struct {
 	PeakSignInsPerSecond float64 `json:"peakSignInsPerSecond"`
 	// Processor time of all processes of the fleet until then, a sign-in; absent if not known.
 	CPUMicrosPerSignIn float64 `json:"cpuMicrosPerSignIn,omitempty"`
+	// The same less what they had used anyway, by the two seconds before; absent if not known.
+	AddedCPUMicrosPerSignIn float64 `json:"addedCPUMicrosPerSignIn,omitempty"`
 }
 
 // Generator is how well the generator itself did.

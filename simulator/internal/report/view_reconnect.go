@@ -28,6 +28,9 @@ func reconnectTile(f Fault) tile {
 	if r.CPUMicrosPerSignIn > 0 {
 		note += fmt.Sprintf("; %s of the fleet’s processors each", timeText(r.CPUMicrosPerSignIn/1000))
 	}
+	if r.AddedCPUMicrosPerSignIn > 0 {
+		note += fmt.Sprintf(", %s more than without", timeText(r.AddedCPUMicrosPerSignIn/1000))
+	}
 	return tile{"Time until all were back", timeText(float64(r.AllBackMs)), note, "good", -1}
 }
 

@@ -166,9 +166,9 @@ type Fault struct {
 	// Sign-ins by a resume token until then.
 	Resumed int64
 	// Sign-ins in the busiest second; and for a cut those a second until the last was back, and the processor time of the whole
-	// fleet in that time, with all else that it did, a sign-in. 0 if not known.
+	// fleet in that time, with all else that it did, a sign-in; and without what it had used anyway, by the two seconds before. 0 if not known.
 	PeakSignInsPerSecond, SignInsPerSecond float64
-	CPUPerSignIn                           time.Duration
+	CPUPerSignIn, AddedCPUPerSignIn        time.Duration
 	// For a delay, what it did to whom; nil if not known.
 	Delay *Delay
 	// Why it could not be done, if it could not. Then it is no sample.
