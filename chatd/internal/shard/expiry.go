@@ -11,6 +11,8 @@ type expiry struct {
 	mu    sync.Mutex
 	by    byEnd
 	timer *time.Timer
+	// set is the end that the timer is set to; 0: none.
+	set time.Duration
 }
 
 // byEnd is a heap of sessions. Their fields due and place are under the expiry's mu.
@@ -71,14 +73,20 @@ func (sh *Shard) isToEnd(s *session) bool {
 	return s.place != 0
 }
 
-// setExpiryLocked sets the timer to the first end, if there is any.
+// setExpiryLocked sets the timer to the first end, if there is any. Of many that sign in, few are to end before all others.
 func (sh *Shard) setExpiryLocked() {
 	e := &sh.expiry
+	first := time.Duration(0)
+	if len(e.by) > 0 {
+		first = e.by[0].due
+	}
+	if first == e.set {
+		return
+	}
+	e.set = first
 	switch {
-	case len(e.by) == 0:
-		if e.timer != nil {
-			e.timer.Stop()
-		}
+	case first == 0:
+		e.timer.Stop()
 	case e.timer == nil:
 		e.timer = time.AfterFunc(sh.untilLocked(e.by[0]), sh.expire)
 	default:
@@ -93,6 +101,7 @@ func (sh *Shard) expire() {
 	e := &sh.expiry
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.set = 0 // it is set to nothing now
 	for len(e.by) > 0 && sh.untilLocked(e.by[0]) <= 0 {
 		s := heap.Pop(&e.by).(*session)
 		sh.tasks.spawn(s.expire)
