@@ -116,8 +116,9 @@ BENCH    ?=
 
 .PHONY: bench-fanout
 bench-fanout: build ## Measure a broadcast over real sockets: chatd, others and the least possible side by side, 40 minutes; result in out/bench
-	@echo 'bench-fanout: eleven servers in turns, 15,000 WebSocket sessions each, about 40 minutes; the machine should have nothing else to do'
+	@echo 'bench-fanout: twelve servers in turns, 15,000 WebSocket sessions each, about 40 minutes; the machine should have nothing else to do'
 	@.ci/npm simulator/bench/bun || echo 'bench-fanout: no npm; Bun is left out'
+	$(GO) build -o $(BIN)/ ./chatd/internal/engine/alone
 	$(GO) build -C simulator/bench -o $(CURDIR)/$(BIN)/bench .
 	$(BIN)/bench -out $(OUT)/bench $(BENCH)
 

@@ -57,6 +57,7 @@ func run(ctx context.Context, args []string) error {
 	var p protocol
 	only := flags.String("targets", strings.Join(names, ","), "which targets")
 	flags.StringVar(&o.chatd, "chatd", "bin/chatd", "the chatd program")
+	flags.StringVar(&o.alone, "alone", "bin/alone", "chatd's engine as a program, chatd/internal/engine/alone")
 	flags.StringVar(&o.engine, "engine", "", "the engine of chatd's shard; default is chatd's own")
 	flags.IntVar(&o.logs, "logs", 0, "further channels, quiet ones, that each of chatd's subscribers has attached")
 	flags.StringVar(&o.bun, "bun", "simulator/bench/bun", "where npm has installed Bun")

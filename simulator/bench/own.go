@@ -119,17 +119,28 @@ func (c *child) stop() {
 
 // ownTarget is a server in another process.
 type ownTarget struct {
-	name string
-	c    *child
+	name    string
+	program []string
+	c       *child
 }
 
 func own(name string) func(options) (target, error) {
-	return func(options) (target, error) { return &ownTarget{name: name}, nil }
+	return func(options) (target, error) {
+		return &ownTarget{name: name, program: []string{self(), "serve", name}}, nil
+	}
+}
+
+// newEngine is chatd's engine, which is told what to do as our own servers are.
+func newEngine(o options) (target, error) {
+	if _, err := os.Stat(o.alone); err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotHere, err)
+	}
+	return &ownTarget{name: "engine", program: []string{o.alone}}, nil
 }
 
 func (t *ownTarget) start(context.Context) (door, error) {
 	var err error
-	if t.c, err = startChild(t.name, self(), "serve", t.name); err != nil {
+	if t.c, err = startChild(t.name, t.program[0], t.program[1:]...); err != nil {
 		return door{}, err
 	}
 	var d door

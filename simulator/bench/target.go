@@ -68,6 +68,7 @@ type kind struct {
 // options of a run that targets need.
 type options struct {
 	chatd    string
+	alone    string
 	bun      string
 	engine   string
 	sessions int
@@ -80,6 +81,7 @@ var kinds = []kind{
 	{name: "bare-2", says: "the same, two threads", floor: true, make: own("bare-2")},
 	{name: "bare-batch", says: "one thread, all frames that are pending in one write", floor: true, make: own("bare-batch")},
 	{name: "chatd", says: "the program as it is shipped: three stores, one shard, posts over HTTP that are on two disks when they are acknowledged", make: newChatd},
+	{name: "engine", says: "the event engine of chatd's shard alone: no stores, no sign-in, posts put on its log", make: newEngine},
 	{name: "chatd-tls", says: "the same, and subscribers speak TLS 1.3", make: newChatdTLS},
 	{name: "bun", says: "Bun's built-in publish, which is uWebSockets", peer: true, make: newBun},
 	{name: "gws", says: "lxzan/gws, its Broadcaster", peer: true, make: own("gws")},
