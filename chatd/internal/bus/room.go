@@ -15,9 +15,11 @@ import (
 )
 
 const (
-	// roomPoll is how often a store looks at its volume, and tells the others. What can be written meanwhile must fit what is left above
-	// Config.FullAt.
+	// roomPoll is how often a store looks at its volume, and tells the others if it is full, or was until now. What can be written meanwhile must
+	// fit what is left above Config.FullAt.
 	roomPoll = 250 * time.Millisecond
+	// roomWord is how often one with room says so.
+	roomWord = 2 * time.Second
 	// wordFor is how long a store's word holds: one that is gone takes no part in a quorum, whatever its volume.
 	wordFor = 10 * time.Second
 	// roomMargin is how far below FullAt the use must come before posts are taken again, so that the bound is not crossed to and fro.
@@ -80,10 +82,15 @@ func (r *room) watch(ctx context.Context, subject string) error {
 	defer sub.Unsubscribe() //nolint:errcheck // fails only with the connection
 	tick := time.NewTicker(roomPoll)
 	defer tick.Stop()
+	var told time.Time
 	for {
-		r.look()
-		r.judge(time.Now())
-		r.tell(subject)
+		changed := r.look()
+		now := time.Now()
+		r.judge(now)
+		if changed || r.own.full.Load() || now.Sub(told) >= roomWord {
+			r.tell(subject)
+			told = now
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -92,18 +99,18 @@ func (r *room) watch(ctx context.Context, subject string) error {
 	}
 }
 
-// look measures the own volume.
-func (r *room) look() {
+// look measures the own volume, and says whether that is full now and was not, or the other way round.
+func (r *room) look() (changed bool) {
 	size, free, err := r.volume(r.cfg.Dir)
 	if err != nil || size == 0 {
-		return // a system that does not tell: nothing is refused
+		return false // a system that does not tell: nothing is refused
 	}
 	used := 1 - float64(free)/float64(size)
 	r.own.used.Store(math.Float64bits(used))
 	before := r.own.full.Load()
 	full := used >= r.cfg.FullAt || before && used > r.cfg.FullAt-roomMargin
 	if full == before {
-		return
+		return false
 	}
 	r.own.full.Store(full)
 	if full {
@@ -112,6 +119,7 @@ func (r *room) look() {
 	} else {
 		r.cfg.Logger.Info("this store's volume has room again", "dir", r.cfg.Dir, "used", used)
 	}
+	return true
 }
 
 // tell tells the others.

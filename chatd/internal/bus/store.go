@@ -23,8 +23,9 @@ import (
 const (
 	// leaderPoll is how often a store looks which partitions it leads.
 	leaderPoll = 20 * time.Millisecond
-	// readyPoll is how often a store looks whether it is ready.
-	readyPoll = 500 * time.Millisecond
+	// readyPoll is how often a store looks whether it is ready, and readyAgain whether it still is, for which it asks all owners.
+	readyPoll  = 500 * time.Millisecond
+	readyAgain = time.Second
 	// epochKey is the stream metadata that holds the partition's epoch.
 	epochKey = "chatfleet-epoch"
 	account  = server.DEFAULT_GLOBAL_ACCOUNT
@@ -310,11 +311,14 @@ func (s *Store) unready(err error) { s.ready.Store(&err) }
 
 func (s *Store) watchReady(ctx context.Context) {
 	for {
-		s.unready(s.probe(ctx))
+		err, next := s.probe(ctx), readyAgain
+		if s.unready(err); err != nil {
+			next = readyPoll
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(readyPoll):
+		case <-time.After(next):
 		}
 	}
 }
