@@ -32,7 +32,7 @@ type Timing struct {
 // it, a disk flooded by syncs leads to elections that nobody asked for.
 var Fast = Timing{
 	MinElection: 600 * time.Millisecond, MaxElection: 1200 * time.Millisecond,
-	Heartbeat:   125 * time.Millisecond,
+	Heartbeat:   150 * time.Millisecond,
 	MinCampaign: 12 * time.Millisecond, MaxCampaign: 100 * time.Millisecond,
 }
 
