@@ -15,6 +15,7 @@ import (
 	"github.com/chatfleet/chatfleet/proto/chat/v1/chatv1connect"
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
 	"github.com/chatfleet/chatfleet/simulator/internal/poster"
+	"github.com/chatfleet/chatfleet/simulator/internal/schedule"
 	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
 	"github.com/chatfleet/chatfleet/simulator/internal/swarm"
 )
@@ -94,9 +95,9 @@ func (t *Trial) send(ctx context.Context) error {
 		_ = server.Close()
 		<-served //nolint:errcheck // it says that it was closed
 	}()
-	posts := make([]poster.Post, trialRate)
+	posts := make([]schedule.Post, trialRate)
 	for i := range posts {
-		posts[i] = poster.Post{Due: time.Duration(i) * time.Second / trialRate, Bytes: 200, Broadcast: poster.NoBroadcast}
+		posts[i] = schedule.Post{Due: time.Duration(i) * time.Second / trialRate, Bytes: 200, Broadcast: schedule.NoBroadcast}
 	}
 	p, err := poster.New(poster.Config{
 		Run: trialRun, Posts: posts, Logs: []poster.Log{{ID: trialLog, Token: "none"}}, Endpoints: []string{"http://" + listener.Addr().String()},

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
-	"github.com/chatfleet/chatfleet/simulator/internal/poster"
 	"github.com/chatfleet/chatfleet/simulator/internal/scenario"
+	"github.com/chatfleet/chatfleet/simulator/internal/schedule"
 	"github.com/chatfleet/chatfleet/simulator/internal/swarm"
 )
 
@@ -57,7 +57,7 @@ const (
 
 // group sorts the posts of a schedule into groups: the warm-up, the chatter, each broadcast. The chatter is cut into slices of
 // time if a threshold claims more than this run.
-func group(s *v1alpha1.Scenario, posts []poster.Post) grouping {
+func group(s *v1alpha1.Scenario, posts []schedule.Post) grouping {
 	g := grouping{groups: []swarm.Group{{Name: "warm-up"}, {Name: "chatter", Measured: true}}}
 	if s.Chatter != nil {
 		g.groups[groupChatter].DeliverWithin = s.Chatter.DeliverWithin.Std()
@@ -67,7 +67,7 @@ func group(s *v1alpha1.Scenario, posts []poster.Post) grouping {
 	chatter := map[int]int{0: groupChatter}
 	for n, p := range posts {
 		switch {
-		case p.Broadcast != poster.NoBroadcast:
+		case p.Broadcast != schedule.NoBroadcast:
 			g.broadcasts = append(g.broadcasts, len(g.groups))
 			g.groups = append(g.groups, swarm.Group{Name: fmt.Sprintf("broadcast %d", p.Broadcast), DeliverWithin: p.DeliverWithin, Measured: true})
 			g.put(n, len(g.groups)-1)

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
-	"github.com/chatfleet/chatfleet/simulator/internal/poster"
+	"github.com/chatfleet/chatfleet/simulator/internal/schedule"
 )
 
 // Every session reads the broadcast channel and as many others as the scenario says, each once, all devices of a user the same ones;
@@ -80,7 +80,7 @@ func TestGroup(t *testing.T) {
 	for name, confidence := range map[string]float64{"this run": 0, "the next run": 0.95} {
 		s := testScenario()
 		s.Thresholds = []v1alpha1.Threshold{{Metric: "delivery", Confidence: confidence}}
-		posts := poster.Schedule(s)
+		posts := schedule.Posts(s)
 		g := group(s, posts)
 		of := make([]int, len(posts))
 		for i := range of {
@@ -94,7 +94,7 @@ func TestGroup(t *testing.T) {
 		for n, p := range posts {
 			got := g.groups[max(0, of[n])]
 			switch {
-			case p.Broadcast != poster.NoBroadcast:
+			case p.Broadcast != schedule.NoBroadcast:
 				if of[n] != g.broadcasts[p.Broadcast] || got.DeliverWithin != time.Second || !got.Measured {
 					t.Errorf("%s: broadcast %d is in %+v", name, p.Broadcast, got)
 				}

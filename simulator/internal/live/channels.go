@@ -24,7 +24,7 @@ const (
 	defaultCreate     = 30 * time.Second
 )
 
-// channels are the logs of a run, by poster.Post.Log.
+// channels are the logs of a run, by schedule.Post.Log.
 type channels struct {
 	post []poster.Log
 	read []history.Log

@@ -9,6 +9,7 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
 	"github.com/chatfleet/chatfleet/simulator/internal/poster"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
+	"github.com/chatfleet/chatfleet/simulator/internal/schedule"
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
 )
 
@@ -157,7 +158,7 @@ func (e *engine) collectDeliveries(run *report.Run) {
 func (e *engine) moments() []moment {
 	var out []moment
 	for n, p := range e.posts {
-		if p.Broadcast == poster.NoBroadcast || e.poster.Outcomes()[n].SentNs == 0 {
+		if p.Broadcast == schedule.NoBroadcast || e.poster.Outcomes()[n].SentNs == 0 {
 			continue
 		}
 		group := e.grouping.broadcasts[p.Broadcast]
@@ -179,7 +180,7 @@ func (e *engine) collectBroadcasts() []verdict.Broadcast {
 	var out []verdict.Broadcast
 	outcomes := e.poster.Outcomes()
 	for n, p := range e.posts {
-		if p.Broadcast == poster.NoBroadcast || outcomes[n].SentNs == 0 {
+		if p.Broadcast == schedule.NoBroadcast || outcomes[n].SentNs == 0 {
 			continue
 		}
 		group := e.grouping.broadcasts[p.Broadcast]

@@ -19,6 +19,7 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/poster"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
 	"github.com/chatfleet/chatfleet/simulator/internal/sched"
+	"github.com/chatfleet/chatfleet/simulator/internal/schedule"
 	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
 	"github.com/chatfleet/chatfleet/simulator/internal/swarm"
 	"github.com/chatfleet/chatfleet/simulator/internal/worker"
@@ -70,7 +71,7 @@ type engine struct {
 	endpoints []string
 	minter    *mint.Minter
 	channels  channels
-	posts     []poster.Post
+	posts     []schedule.Post
 	grouping  grouping
 	crowd     Crowd
 

@@ -15,6 +15,7 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/history"
 	"github.com/chatfleet/chatfleet/simulator/internal/mint"
 	"github.com/chatfleet/chatfleet/simulator/internal/poster"
+	"github.com/chatfleet/chatfleet/simulator/internal/schedule"
 	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
 	"github.com/chatfleet/chatfleet/simulator/internal/swarm"
 	"github.com/chatfleet/chatfleet/simulator/internal/worker"
@@ -27,7 +28,7 @@ func (e *engine) prepare(ctx, running context.Context) error {
 			return err
 		}
 		s := e.Scenario
-		e.posts = poster.Schedule(s)
+		e.posts = schedule.Posts(s)
 		e.grouping = group(s, e.posts)
 		attach, err := attachments(s.Population)
 		if err != nil {
@@ -233,7 +234,7 @@ func (e *engine) layOut(startNs int64) error {
 	e.poster, err = poster.New(poster.Config{
 		Run: e.run, Seed: e.Scenario.Seed, JSONShare: e.Scenario.Population.JSONShare, Posts: e.posts, Logs: e.channels.post,
 		Endpoints: e.endpoints, StartNs: startNs, MaxInFlight: e.MaxPostsInFlight,
-		Acknowledged: func(p poster.Post) { e.reader.Note(p.Log) },
+		Acknowledged: func(p schedule.Post) { e.reader.Note(p.Log) },
 	})
 	return err
 }

@@ -20,6 +20,7 @@ import (
 
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 	"github.com/chatfleet/chatfleet/proto/chat/v1/chatv1connect"
+	"github.com/chatfleet/chatfleet/simulator/internal/schedule"
 	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
 )
 
@@ -200,7 +201,7 @@ func ownError(e connectError) *chatv1.Error {
 // encode makes the body of post number n.
 func (p *Poster) encode(n int, firstSentMs int64) (body []byte, contentType string, err error) {
 	post := p.config.Posts[n]
-	mark := stamp.Stamp{Run: p.config.Run, Post: uint32(n), Broadcast: post.Broadcast != NoBroadcast, IntendedNs: p.outcomes[n].IntendedNs}
+	mark := stamp.Stamp{Run: p.config.Run, Post: uint32(n), Broadcast: post.Broadcast != schedule.NoBroadcast, IntendedNs: p.outcomes[n].IntendedNs}
 	data, err := mark.Append(make([]byte, 0, post.Bytes), post.Bytes)
 	if err != nil {
 		return nil, "", err

@@ -10,6 +10,7 @@ import (
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 
+	"github.com/chatfleet/chatfleet/simulator/internal/schedule"
 	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
 )
 
@@ -27,7 +28,7 @@ type Config struct {
 	Seed uint64
 	// The share of posts, 0 to 1, that are sent as JSON; the others are protobuf.
 	JSONShare float64
-	Posts     []Post
+	Posts     []schedule.Post
 	// By Post.Log.
 	Logs []Log
 	// Base URLs of shards, such as http://127.0.0.1:8080.
@@ -43,7 +44,7 @@ type Config struct {
 	// nil is stamp.Now.
 	Clock stamp.Clock
 	// Told of each acknowledged post, from many goroutines. May be nil.
-	Acknowledged func(Post)
+	Acknowledged func(schedule.Post)
 }
 
 // Outcome is what became of one post. Moments are by the clock, in nanoseconds; 0 where something did not happen.

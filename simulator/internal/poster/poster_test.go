@@ -14,21 +14,22 @@ import (
 
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
+	"github.com/chatfleet/chatfleet/simulator/internal/schedule"
 	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
 )
 
 const run = 42
 
 // evenly is a schedule of n posts, one a millisecond, over three channels.
-func evenly(n int) []Post {
-	posts := make([]Post, n)
+func evenly(n int) []schedule.Post {
+	posts := make([]schedule.Post, n)
 	for i := range posts {
-		posts[i] = Post{Due: time.Duration(i) * time.Millisecond, Log: i % 3, Bytes: 64, Broadcast: NoBroadcast}
+		posts[i] = schedule.Post{Due: time.Duration(i) * time.Millisecond, Log: i % 3, Bytes: 64, Broadcast: schedule.NoBroadcast}
 	}
 	return posts
 }
 
-func config(f *fleet, posts []Post) Config {
+func config(f *fleet, posts []schedule.Post) Config {
 	return Config{
 		Run: run, Posts: posts, Endpoints: f.endpoints(), StartNs: stamp.Now(), JSONShare: 0.5,
 		Logs:      []Log{{"c0", "token"}, {"c1", "token"}, {"c2", "token"}},
@@ -203,7 +204,7 @@ func TestSlowAnswersDelayNoPost(t *testing.T) {
 
 func TestInterrupted(t *testing.T) {
 	f := newFleet(t, hanging)
-	posts := append(evenly(3), Post{Due: time.Hour, Log: 0, Bytes: 64})
+	posts := append(evenly(3), schedule.Post{Due: time.Hour, Log: 0, Bytes: 64})
 	p, err := New(config(f, posts))
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
+	"github.com/chatfleet/chatfleet/simulator/internal/schedule"
 )
 
 // Tally is what became of the posts of a part of the schedule.
@@ -24,7 +25,7 @@ type Tally struct {
 }
 
 // TallyDue tallies the posts that were due in [from, to), from the start of the schedule.
-func TallyDue(posts []Post, outcomes []Outcome, from, to time.Duration) Tally {
+func TallyDue(posts []schedule.Post, outcomes []Outcome, from, to time.Duration) Tally {
 	t := Tally{Errors: map[string]int64{}, SendLag: measure.NewHistogram(), Service: measure.NewHistogram(), Response: measure.NewHistogram()}
 	for i, p := range posts {
 		if p.Due >= from && p.Due < to {

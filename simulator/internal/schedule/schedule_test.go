@@ -1,12 +1,10 @@
-package poster
+package schedule
 
 import (
 	"math"
 	"slices"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 )
@@ -26,19 +24,19 @@ func scenario() *v1alpha1.Scenario {
 }
 
 func TestScheduleIsAFunctionOfTheSeed(t *testing.T) {
-	a, b := Schedule(scenario()), Schedule(scenario())
+	a, b := Posts(scenario()), Posts(scenario())
 	if !slices.Equal(a, b) {
 		t.Error("the same scenario gave two schedules")
 	}
 	other := scenario()
 	other.Seed = 8
-	if slices.Equal(a, Schedule(other)) {
+	if slices.Equal(a, Posts(other)) {
 		t.Error("another seed gave the same schedule")
 	}
 	// What is added does not move what was there.
 	more := scenario()
 	more.Broadcasts = nil
-	alone := Schedule(more)
+	alone := Posts(more)
 	a = slices.DeleteFunc(a, func(p Post) bool { return p.Broadcast != NoBroadcast })
 	if !slices.Equal(a, alone) {
 		t.Error("the chatter depends on the broadcasts")
@@ -47,7 +45,7 @@ func TestScheduleIsAFunctionOfTheSeed(t *testing.T) {
 
 func TestScheduleOfBroadcasts(t *testing.T) {
 	var got []Post
-	for _, p := range Schedule(scenario()) {
+	for _, p := range Posts(scenario()) {
 		if p.Broadcast != NoBroadcast {
 			got = append(got, p)
 		}
@@ -65,7 +63,7 @@ func TestScheduleOfBroadcasts(t *testing.T) {
 func TestPoissonArrivals(t *testing.T) {
 	s := scenario()
 	s.Broadcasts = nil
-	posts := Schedule(s)
+	posts := Posts(s)
 	if n := float64(len(posts)); math.Abs(n-5000) > 5*math.Sqrt(5000) {
 		t.Errorf("%v posts, want about 5,000", n)
 	}
@@ -94,7 +92,7 @@ func TestPoissonArrivals(t *testing.T) {
 func TestConstantArrivals(t *testing.T) {
 	s := scenario()
 	s.Broadcasts, s.Chatter.Arrivals, s.Chatter.RatePerSecond = nil, v1alpha1.Constant, 4
-	posts := Schedule(s)
+	posts := Posts(s)
 	for i, p := range posts {
 		if p.Due != time.Duration(i+1)*250*time.Millisecond {
 			t.Fatalf("post %d is due at %s", i, p.Due)
@@ -105,59 +103,17 @@ func TestConstantArrivals(t *testing.T) {
 	}
 }
 
-func TestRandomIDsDiffer(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		seed, run := rapid.Uint64().Draw(t, "seed"), rapid.Uint64().Draw(t, "run")
-		seen := map[uint64]int{}
-		for n := range 1000 {
-			id := randomID(seed, run, n)
-			if other, ok := seen[id]; ok || id == 0 {
-				t.Fatalf("posts %d and %d have the id %d", n, other, id)
-			}
-			seen[id] = n
-		}
-	})
-}
-
-// The pacer lets post n go when it is due by the clock, late ones at once, and says how many are due around a moment.
-func TestPacer(t *testing.T) {
-	now := int64(1000)
-	var slept []time.Duration
-	p := &pacer{
-		posts: []Post{{Due: 0}, {Due: 100}, {Due: 200}}, start: 1000,
-		clock: func() int64 { return now },
-		sleep: func(d time.Duration) bool { slept = append(slept, d); now += max(0, int64(d)) + 150; return true },
-	}
-	for n := range uint64(3) {
-		if wait, stop := p.Pace(time.Hour, n); wait != 0 || stop {
-			t.Errorf("post %d: wait %v, stop %v", n, wait, stop)
-		}
-	}
-	if want := []time.Duration{0, -50, -100}; !slices.Equal(slept, want) {
-		t.Errorf("slept %v, want %v", slept, want)
-	}
-	if _, stop := p.Pace(0, 3); !stop {
-		t.Error("it goes on after the last post")
-	}
-	if rate := p.Rate(0); rate != 3 {
-		t.Errorf("rate %v around the start, want 3", rate)
-	}
-	if rate := p.Rate(time.Minute); rate != 0 {
-		t.Errorf("rate %v after the end, want 0", rate)
-	}
-}
-
 func TestChatterEndsWhenItIsTold(t *testing.T) {
 	s := &v1alpha1.Scenario{
 		Population: v1alpha1.Population{Subscribers: 1, Channels: 3},
 		Phases:     v1alpha1.Phases{Warmup: v1alpha1.Duration(20 * time.Second), Measure: v1alpha1.Duration(time.Minute)},
 		Chatter:    &v1alpha1.Chatter{Arrivals: v1alpha1.Constant, RatePerSecond: 2, For: v1alpha1.Duration(30 * time.Second)},
 	}
-	if posts := Schedule(s); len(posts) != 59 || posts[len(posts)-1].Due >= 30*time.Second {
+	if posts := Posts(s); len(posts) != 59 || posts[len(posts)-1].Due >= 30*time.Second {
 		t.Errorf("%d posts", len(posts))
 	}
 	s.Chatter.For = 0
-	if posts := Schedule(s); len(posts) != 159 {
+	if posts := Posts(s); len(posts) != 159 {
 		t.Errorf("%d posts without an end", len(posts))
 	}
 }
