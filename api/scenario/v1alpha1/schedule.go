@@ -68,8 +68,45 @@ func (t FaultTarget) OnStore() bool {
 	return t == MetaLeader || t == AllStores || strings.HasPrefix(string(t), "store-")
 }
 
-// Sessions returns how many sessions the population has.
-func (p Population) Sessions() int { return p.Subscribers * max(p.DevicesPerUser, 1) }
+// Sessions returns how many sessions the population has connected.
+func (p Population) Sessions() int {
+	all := p.Subscribers * max(p.DevicesPerUser, 1)
+	if p.OnlineShare > 0 && p.OnlineShare < 1 {
+		return max(int(float64(all)*p.OnlineShare), 1)
+	}
+	return all
+}
+
+// Count returns how many windows there are in a measure phase.
+func (w Windows) Count(measure time.Duration) int {
+	return int((measure + w.Every.Std() - 1) / max(w.Every.Std(), 1))
+}
+
+// Played returns how long all windows of a measure phase are together.
+func (w Windows) Played(measure time.Duration) time.Duration {
+	return time.Duration(w.Count(measure)) * w.For.Std()
+}
+
+// At returns the factor at a moment of the measure phase. Over a week their mean is 1.
+func (s *Shape) At(at time.Duration) float64 {
+	if s == nil {
+		return 1
+	}
+	factor := 1.0
+	for _, part := range []struct {
+		factors []float64
+		each    time.Duration
+	}{{s.Hours, time.Hour}, {s.Days, 24 * time.Hour}} {
+		if n := len(part.factors); n > 0 {
+			sum := 0.0
+			for _, f := range part.factors {
+				sum += f
+			}
+			factor *= part.factors[int(at/part.each)%n] * float64(n) / sum
+		}
+	}
+	return factor
+}
 
 // ConnectsOver returns the time over which n sessions begin to connect.
 func (c Connect) ConnectsOver(n int) time.Duration {

@@ -19,6 +19,8 @@ type Scenario struct {
 	Description string `json:"description,omitempty" jsonschema:"maxLength=2000"`
 	// Where all that is random comes from. The same seed gives the same schedule of posts and faults. Default 0.
 	Seed uint64 `json:"seed,omitempty"`
+	// Which engine plays it: model, the calibrated model, which fields marked "model only" need; or any (default), both, with the same meaning.
+	Engine Engine `json:"engine,omitempty" jsonschema:"enum=any,enum=model"`
 	// What to run against where the command line names nothing.
 	Target Target `json:"target,omitzero"`
 	// Who listens.
@@ -43,10 +45,23 @@ type Scenario struct {
 	Outputs []Output `json:"outputs,omitempty" jsonschema:"enum=html,enum=junit,enum=hlog,uniqueItems=true,maxItems=3"`
 }
 
+// Engine is what plays a scenario.
+type Engine string
+
+// The engines.
+const (
+	// Real sockets against a real fleet, or the model.
+	AnyEngine Engine = "any"
+	// The model alone.
+	ModelEngine Engine = "model"
+)
+
 // Target is the fleet to run against where the command line names none.
 type Target struct {
-	// A fleet of real processes on this machine, started for the run and removed after it.
+	// A fleet of real processes on this machine, started for the run and removed after it. The model plays it with all cores shared.
 	Local *LocalFleet `json:"local,omitempty"`
+	// The fleet that the model plays. Without it that is the local one.
+	Model *ModelledFleet `json:"model,omitempty"`
 }
 
 // LocalFleet is the shape of a fleet on this machine.
@@ -64,14 +79,70 @@ type LocalFleet struct {
 	Durability string `json:"durability,omitempty" jsonschema:"enum=Fsync,enum=Replicated"`
 }
 
+// ModelledFleet is the fleet that the model plays: pods on cores of their own, unless they share some.
+type ModelledFleet struct {
+	// Pods that hold sessions, each with an equal part of them.
+	Shards int `json:"shards" jsonschema:"required,minimum=1,maximum=10000"`
+	// Pods that keep logs. Default 3.
+	Stores int `json:"stores,omitempty" jsonschema:"enum=1,enum=3,enum=5"`
+	// Streams that the logs are divided among. Default 16.
+	Partitions int `json:"partitions,omitempty" jsonschema:"minimum=1,maximum=1024"`
+	// Cores of each shard, with an event loop on each. Default 2.
+	CoresPerShard float64 `json:"coresPerShard,omitempty" jsonschema:"minimum=0.1,maximum=256"`
+	// Cores of each store. Default 2.
+	CoresPerStore float64 `json:"coresPerStore,omitempty" jsonschema:"minimum=0.1,maximum=256"`
+	// Cores of one machine that the whole fleet shares with what generates its load, as a local fleet does; then coresPerShard is what one
+	// shard can use of them. Default: nothing is shared, and receiving costs the fleet nothing.
+	SharedCores float64 `json:"sharedCores,omitempty" jsonschema:"minimum=0.1,maximum=1024"`
+	// What the network takes from each pod, a second. Default 1.25GB, which is 10 Gbit/s. On shared cores there is no such bound.
+	NetworkPerSecond Size `json:"networkPerSecond,omitempty"`
+	// Sessions speak TLS to the shards.
+	TLS bool `json:"tls,omitempty"`
+	// How long it takes until the operator has noticed that a pod is gone and another one is ready. Default: as long as the calibration says.
+	PodReplacement Duration `json:"podReplacement,omitempty"`
+	// So many fleets like this one, each with such an audience, that know nothing of each other: the model plays one, and counts what it
+	// finds for all. Default 1.
+	Cells int `json:"cells,omitempty" jsonschema:"minimum=1,maximum=100000"`
+	// What things cost, for a sum; without it the report has amounts alone.
+	Prices *Prices `json:"prices,omitempty"`
+}
+
+// Prices is what a provider asks, in one currency.
+type Prices struct {
+	// Names the currency, and where the prices are from.
+	Source string `json:"source" jsonschema:"required,maxLength=200"`
+	// For a core, an hour.
+	CoreHour float64 `json:"coreHour" jsonschema:"required,minimum=0"`
+	// For a GiB of memory, an hour.
+	GiBHour float64 `json:"gibHour" jsonschema:"required,minimum=0"`
+	// For a GiB that leaves the fleet to its sessions.
+	EgressGiB float64 `json:"egressGiB" jsonschema:"required,minimum=0"`
+}
+
+// Place is where a part of the audience is, as far as it matters: how long the network takes.
+type Place struct {
+	// Names it in the report.
+	Name string `json:"name" jsonschema:"required,maxLength=64"`
+	// The share of all sessions, above 0 up to 1. Those of all places must sum to 1.
+	Share float64 `json:"share" jsonschema:"required,exclusiveMinimum=0,maximum=1"`
+	// There and back again, between a session and its shard: the median over sessions and moments.
+	RoundTrip Duration `json:"roundTrip" jsonschema:"required"`
+	// What 99 % of the round trips are below. They are taken to be log-normal. Default: three times the median.
+	RoundTripP99 Duration `json:"roundTripP99,omitempty"`
+}
+
 // Population is who listens.
 type Population struct {
 	// Users who read the broadcast channel.
 	Subscribers int `json:"subscribers" jsonschema:"required,minimum=1,maximum=10000000"`
 	// Sessions that each user has at the same time, which all read the same channels. Default 1.
 	DevicesPerUser int `json:"devicesPerUser,omitempty" jsonschema:"minimum=1,maximum=16"`
-	// Channels beside the broadcast one, for the chatter. Default 0.
-	Channels int `json:"channels,omitempty" jsonschema:"minimum=0,maximum=100000"`
+	// The share of these sessions, 0 to 1, that are connected; nobody else is in any count. Model only. Default 1.
+	OnlineShare float64 `json:"onlineShare,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1"`
+	// Where they are, and how far that is. Model only. Default: beside the fleet, at no distance.
+	Places []Place `json:"places,omitempty" jsonschema:"maxItems=32"`
+	// Channels beside the broadcast one, for the chatter. More than 100,000: model only. Default 0.
+	Channels int `json:"channels,omitempty" jsonschema:"minimum=0,maximum=1000000000"`
 	// How many of the chatter's channels each session reads, besides the broadcast channel. Default 0.
 	AttachPerSession int `json:"attachPerSession,omitempty" jsonschema:"minimum=0,maximum=1000"`
 	// The share of sessions, 0 to 1, that speak JSON; the others speak protobuf. Default 0.
@@ -101,8 +172,19 @@ type Phases struct {
 	Warmup Duration `json:"warmup,omitempty"`
 	// Chatter, broadcasts and faults, measured.
 	Measure Duration `json:"measure" jsonschema:"required"`
+	// Parts of the measure phase that are played, each standing for all the time until the next. Model only. Default: all of it.
+	Windows *Windows `json:"windows,omitempty"`
 	// Nothing new is posted, what is under way may arrive. Default 5s; a loaded scenario always has it.
 	Settle *Duration `json:"settle,omitempty"`
+}
+
+// Windows is which parts of a long measure phase are played. In each all sessions are connected from its start, and a fifth of it runs before
+// anything is counted.
+type Windows struct {
+	// From the start of one to the start of the next.
+	Every Duration `json:"every" jsonschema:"required"`
+	// How long each is.
+	For Duration `json:"for" jsonschema:"required"`
 }
 
 // Connect is how fast sessions connect: exactly one of its fields.
@@ -120,12 +202,23 @@ type Chatter struct {
 	Arrivals Arrivals `json:"arrivals,omitempty" jsonschema:"enum=poisson,enum=constant"`
 	// Posts a second, over all channels.
 	RatePerSecond float64 `json:"ratePerSecond" jsonschema:"required,exclusiveMinimum=0,maximum=100000"`
+	// How the rate, and with it the number of sessions that are connected, goes up and down over days and weeks. Model only, with
+	// phases.windows.
+	Shape *Shape `json:"shape,omitempty"`
 	// How long it goes on, from the start of the warm-up. Default: to the end of the measure phase.
 	For Duration `json:"for,omitempty"`
 	// The size of a post's content, at least 32 bytes. Default 200B.
 	MessageBytes Size `json:"messageBytes,omitempty"`
 	// A delivery later than this after the intended moment of the post counts as late. Default: none is late.
 	DeliverWithin Duration `json:"deliverWithin,omitempty"`
+}
+
+// Shape is factors of a rate, over time; they are scaled so that their mean over a week is 1.
+type Shape struct {
+	// For each hour of a day, from the start of the measure phase.
+	Hours []float64 `json:"hours,omitempty" jsonschema:"minItems=24,maxItems=24"`
+	// For each day of a week.
+	Days []float64 `json:"days,omitempty" jsonschema:"minItems=7,maxItems=7"`
 }
 
 // Arrivals is how posts follow each other.

@@ -9,7 +9,6 @@ import (
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/doctor"
 	"github.com/chatfleet/chatfleet/simulator/internal/fleet"
-	"github.com/chatfleet/chatfleet/simulator/internal/scenario"
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
 )
 
@@ -62,9 +61,9 @@ func needsOf(args []string, local string) (doctor.Needs, error) {
 		}
 		return doctor.Needs{}, nil
 	}
-	s, err := scenario.Load(args[0])
+	s, err := loadLive(args[0])
 	if err != nil {
-		return doctor.Needs{}, usageIfPlain(err)
+		return doctor.Needs{}, err
 	}
 	if local != "" {
 		spec, err := fleet.ParseSpec(local)

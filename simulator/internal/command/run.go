@@ -62,9 +62,9 @@ short and still writes a report; the second ends it at once.`,
 }
 
 func run(cmd *cobra.Command, file string, f runFlags) error {
-	s, err := scenario.Load(file)
+	s, err := loadLive(file)
 	if err != nil {
-		return usageIfPlain(err)
+		return err
 	}
 	if f.out == "" {
 		f.out = filepath.Join("out", s.Name)
@@ -96,6 +96,18 @@ func run(cmd *cobra.Command, file string, f runFlags) error {
 		return err
 	}
 	return finish(cmd.OutOrStdout(), f.out, outcome)
+}
+
+// loadLive loads a scenario that can be played with real sockets.
+func loadLive(file string) (*v1alpha1.Scenario, error) {
+	s, err := scenario.Load(file)
+	if err != nil {
+		return nil, usageIfPlain(err)
+	}
+	if s.Engine == v1alpha1.ModelEngine {
+		return nil, usageError{fmt.Errorf("%s is for the model alone (engine: model); `simulator model %s` plays it", file, file)}
+	}
+	return s, nil
 }
 
 // finish judges the run, writes its report, and says the verdict.

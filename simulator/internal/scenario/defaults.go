@@ -12,6 +12,10 @@ const (
 	defaultMessageBytes  = 200
 	defaultDeliverWithin = time.Second
 	defaultPartitions    = 16
+	defaultStores        = 3
+	defaultCores         = 2
+	defaultNetwork       = 1_250_000_000
+	defaultSpread        = 3
 )
 
 // alwaysZero must be 0 in every run, unless a scenario gives them another bound: a run that lost something, or that fewer
@@ -25,7 +29,19 @@ func fillDefaults(s *v1alpha1.Scenario) {
 		setDefault(&l.Replicas, min(3, l.Stores))
 		setDefault(&l.Durability, "Fsync")
 	}
+	if m := s.Target.Model; m != nil {
+		setDefault(&m.Partitions, defaultPartitions)
+		setDefault(&m.Stores, defaultStores)
+		setDefault(&m.CoresPerShard, defaultCores)
+		setDefault(&m.CoresPerStore, defaultCores)
+		setDefault(&m.NetworkPerSecond, defaultNetwork)
+		setDefault(&m.Cells, 1)
+	}
 	setDefault(&s.Population.DevicesPerUser, 1)
+	for i := range s.Population.Places {
+		p := &s.Population.Places[i]
+		setDefault(&p.RoundTripP99, defaultSpread*p.RoundTrip)
+	}
 	setDefault(&s.Phases.Settle, new(v1alpha1.Duration(defaultSettle)))
 	if c := s.Chatter; c != nil {
 		setDefault(&c.Arrivals, v1alpha1.Poisson)

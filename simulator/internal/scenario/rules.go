@@ -15,7 +15,9 @@ const (
 	maxSessions = 10_000_000
 	maxPosts    = 20_000_000
 	maxPhase    = 24 * time.Hour
-	maxWithin   = 10 * time.Minute
+	// maxMonth is the same where only windows of it are played.
+	maxMonth  = 31 * maxPhase
+	maxWithin = 10 * time.Minute
 
 	// A simulated post carries a header that says which post of which run it is.
 	minMessageBytes = 32
@@ -72,13 +74,14 @@ func (r *rules) check() {
 	r.growth()
 	r.thresholds()
 	r.workers()
+	r.model()
 }
 
 func (r *rules) target() {
 	l := r.s.Target.Local
 	if l == nil {
-		if r.given("target") {
-			r.report("target", "it says nothing; name a local fleet or remove it")
+		if r.given("target") && r.s.Target.Model == nil {
+			r.report("target", "it says nothing; name a local fleet, or one for the model, or remove it")
 		}
 		return
 	}
@@ -165,8 +168,12 @@ func (r *rules) phases() {
 		r.report("phases.measure", "it must be above 0s: only what is posted in it is measured")
 	}
 	for path, d := range map[string]time.Duration{"phases.warmup": p.Warmup.Std(), "phases.measure": p.Measure.Std(), "phases.settle": settle(r.s)} {
-		if d > maxPhase {
-			r.report(path, "%s is too long; at most %s is allowed", d, maxPhase)
+		most := maxPhase
+		if path == "phases.measure" && p.Windows != nil {
+			most = maxMonth
+		}
+		if d > most {
+			r.report(path, "%s is too long; at most %s is allowed", d, most)
 		}
 	}
 }
@@ -190,6 +197,9 @@ func (r *rules) posts() {
 		r.report("population", "nobody reads what is posted; give attachPerSession, or more chatter")
 	}
 	posts := e.Posts
+	if w := r.s.Phases.Windows; w != nil && c != nil {
+		posts = int64(c.RatePerSecond * w.Played(r.s.Phases.Measure.Std()).Seconds())
+	}
 	if c != nil {
 		posts += int64(c.RatePerSecond * min(r.s.ChatterEnds(), r.s.Phases.Warmup.Std()).Seconds())
 	}

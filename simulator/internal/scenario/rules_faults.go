@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -121,19 +122,26 @@ func (r *rules) clock(path string, f v1alpha1.Fault) {
 	}
 }
 
-// faultTarget checks a process that is named against the local fleet that the scenario names, if it does.
+// faultTarget checks a process that is named against the fleets that the scenario names, if it does.
 func (r *rules) faultTarget(path string, f v1alpha1.Fault) {
-	local := r.s.Target.Local
 	role, digits, named := strings.Cut(string(f.Target), "-")
 	n, err := strconv.Atoi(digits)
-	if local == nil || !named || err != nil {
+	if !named || err != nil {
 		return
 	}
-	have := local.Shards
-	if role == "store" {
-		have = local.Stores
+	check := func(where string, stores, shards int) {
+		have := shards
+		if role == "store" {
+			have = stores
+		}
+		if n >= have {
+			r.report(path+".target", "there is no %s; %s has %s-0 to %s-%d", f.Target, where, role, role, have-1)
+		}
 	}
-	if n >= have {
-		r.report(path+".target", "there is no %s; target.local has %s-0 to %s-%d", f.Target, role, role, have-1)
+	if l := r.s.Target.Local; l != nil {
+		check("target.local", l.Stores, l.Shards)
+	}
+	if m := r.s.Target.Model; m != nil {
+		check("target.model", cmp.Or(m.Stores, defaultStores), m.Shards)
 	}
 }

@@ -74,6 +74,10 @@ func (w *walker) walk(n ast.Node, t reflect.Type, path string, c constraints) {
 		w.sequence(n, t, path, c)
 	case t.Kind() == reflect.String:
 		w.str(n, path, c)
+	case t.Kind() == reflect.Bool:
+		if _, ok := n.(*ast.BoolNode); !ok {
+			w.report(n, path, "want true or false, found %s", describe(n))
+		}
 	default:
 		w.number(n, t, path, c)
 	}
@@ -128,8 +132,10 @@ func (w *walker) sequence(n ast.Node, t reflect.Type, path string, c constraints
 	case c.maxItems > 0 && len(list.Values) > c.maxItems:
 		w.report(n, path, "%d entries; at most %d are allowed", len(list.Values), c.maxItems)
 		return
-	case len(list.Values) < c.minItems:
+	case len(list.Values) == 0 && c.minItems > 0:
 		w.report(n, path, "the list is empty; it needs at least %d", c.minItems)
+	case len(list.Values) < c.minItems:
+		w.report(n, path, "%d entries; it needs at least %d", len(list.Values), c.minItems)
 	}
 	var before []string
 	for i, v := range list.Values {
