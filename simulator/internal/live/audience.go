@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
-	"github.com/chatfleet/chatfleet/simulator/internal/scenario"
 	"github.com/chatfleet/chatfleet/simulator/internal/schedule"
 	"github.com/chatfleet/chatfleet/simulator/internal/swarm"
 )
@@ -63,7 +62,7 @@ func group(s *v1alpha1.Scenario, posts []schedule.Post) grouping {
 		g.groups[groupChatter].DeliverWithin = s.Chatter.DeliverWithin.Std()
 	}
 	warmup := s.Phases.Warmup.Std()
-	slice, _ := scenario.ChatterSlices(s)
+	slice, _ := schedule.ChatterSlices(s)
 	chatter := map[int]int{0: groupChatter}
 	for n, p := range posts {
 		switch {

@@ -2,10 +2,10 @@ package scenario
 
 import (
 	"math"
-	"slices"
 	"time"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
+	"github.com/chatfleet/chatfleet/simulator/internal/schedule"
 )
 
 // Expected is what a scenario comes to when everything goes well. Poisson arrivals make the chatter's part a mean.
@@ -31,7 +31,7 @@ func Expect(s *v1alpha1.Scenario) Expected {
 	for _, b := range s.Broadcasts {
 		e.Broadcasts += int64(max(b.Count, 1))
 	}
-	_, parts := ChatterSlices(s)
+	_, parts := schedule.ChatterSlices(s)
 	e.Groups = 1 + int64(parts) + e.Broadcasts
 	e.Posts = e.Broadcasts
 	// What slow readers get depends on how far behind they fall.
@@ -49,20 +49,6 @@ func Expect(s *v1alpha1.Scenario) Expected {
 	}
 	e.Duration = s.Phases.Connect.ConnectsOver(s.Population.Sessions()) + s.Phases.Warmup.Std() + s.Phases.Measure.Std() + settle(s)
 	return e
-}
-
-// chatterSlices is how many slices the chatter of the measure phase is cut into where a threshold has a confidence: each is then some
-// seconds of all shards, and they share little luck.
-const chatterSlices = 30
-
-// ChatterSlices cuts the measure phase into parts of which each has figures of its own for its chatter: one, or some where a threshold claims
-// more than this run.
-func ChatterSlices(s *v1alpha1.Scenario) (length time.Duration, n int) {
-	length = s.Phases.Measure.Std()
-	if slices.ContainsFunc(s.Thresholds, func(t v1alpha1.Threshold) bool { return t.Confidence > 0 }) {
-		length = max(length/chatterSlices, time.Second)
-	}
-	return length, max(int((s.Phases.Measure.Std()+length-1)/max(length, 1)), 1)
 }
 
 func settle(s *v1alpha1.Scenario) time.Duration {

@@ -89,3 +89,17 @@ func stream(seed uint64, name string) *rand.Rand {
 	_, _ = h.Write([]byte(name))
 	return rand.New(rand.NewPCG(seed, h.Sum64()))
 }
+
+// chatterSlices is how many slices the chatter of the measure phase is cut into where a threshold has a confidence: each is then some
+// seconds of all shards, and they share little luck.
+const chatterSlices = 30
+
+// ChatterSlices cuts the measure phase into parts of which each has figures of its own for its chatter: one, or some where a threshold claims
+// more than this run.
+func ChatterSlices(s *v1alpha1.Scenario) (length time.Duration, n int) {
+	length = s.Phases.Measure.Std()
+	if slices.ContainsFunc(s.Thresholds, func(t v1alpha1.Threshold) bool { return t.Confidence > 0 }) {
+		length = max(length/chatterSlices, time.Second)
+	}
+	return length, max(int((s.Phases.Measure.Std()+length-1)/max(length, 1)), 1)
+}
