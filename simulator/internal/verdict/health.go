@@ -47,7 +47,7 @@ func healthOf(m *Measurements, thresholds []v1alpha1.Threshold) Health {
 	}
 	h.SendLagLimit = time.Duration(lagShare * float64(h.TightestBound))
 	h.HiccupLimit = time.Duration(share * float64(h.TightestBound))
-	if h.TightestBound > 0 {
+	if h.TightestBound > 0 && !m.Generator.Modelled {
 		h.compare(m)
 	}
 	h.Healthy = len(h.Reasons) == 0

@@ -145,6 +145,9 @@ func gaps(m *Measurements, h Health) []string {
 	for _, w := range m.Generator.LostWorkers {
 		missing = append(missing, "worker lost: "+w)
 	}
+	if m.Indicative != "" {
+		missing = append(missing, m.Indicative)
+	}
 	return append(missing, h.Unknown...)
 }
 
@@ -211,6 +214,9 @@ func judgeThreshold(m *Measurements, h Health, t v1alpha1.Threshold) Result {
 	r.Unit, r.Correctness, r.Samples = metric.Unit, metric.Correctness, in.samples
 	r.Value = in.value(aggregation)
 	r.Error = errorOf(metric, m, h)
+	if metric.Unit == v1alpha1.UnitTime && m.ErrorShare > 0 && !math.IsInf(r.Value, 0) {
+		r.Error += time.Duration(min(float64(r.Value*m.ErrorShare), float64(time.Hour)))
+	}
 	r.compare(m, metric, aggregation, in)
 	if in.note != "" {
 		if r.Reason != "" {

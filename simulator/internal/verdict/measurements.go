@@ -23,6 +23,12 @@ type Measurements struct {
 	Generator Generator
 	Clock     Clock
 
+	// What each time may be off by, up or down, as a share of it: the half width of the prediction interval of what was modelled; 0 for what was
+	// measured.
+	ErrorShare float64
+	// Why what was modelled cannot carry a pass, if it cannot: it is too far from what was measured.
+	Indicative string
+
 	// Why the run did not take place, if the fleet could not be reached or did not get ready.
 	Unreachable string
 	// The run was ended from outside before it was over.
@@ -222,6 +228,8 @@ type Generator struct {
 	LostWorkers []string
 	// The fleet ran on the same cores.
 	SharesCores bool
+	// There is none: the figures are modelled, and nothing had to be generated.
+	Modelled bool
 }
 
 // Clock is how far moments that were taken in different places can be compared.

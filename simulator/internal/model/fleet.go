@@ -1,0 +1,153 @@
+package model
+
+import (
+	"math"
+	"time"
+
+	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
+	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
+	"github.com/chatfleet/chatfleet/simulator/internal/des"
+)
+
+// Fleet is what is played: pods, and what they have.
+type Fleet struct {
+	Shards, Stores, Partitions int
+	// Of each shard and store, and of the one machine that all share; the latter is 0 if nothing is shared.
+	CoresPerShard, CoresPerStore, SharedCores float64
+	// Bytes a second of each pod; 0: no bound.
+	Network int64
+	TLS     bool
+	// Until a pod that is gone is replaced.
+	PodReplacement time.Duration
+	// So many fleets like this one.
+	Cells int
+}
+
+// FleetOf returns the fleet that a scenario is to be played with: the one for the model, else the local one on the calibration's machine.
+// ok is false if the scenario names neither.
+func FleetOf(s *v1alpha1.Scenario, c calibration.Calibration) (f Fleet, ok bool) {
+	replaced := milliseconds(c.Get(calibration.PodReplacement))
+	if m := s.Target.Model; m != nil {
+		if m.PodReplacement > 0 {
+			replaced = m.PodReplacement.Std()
+		}
+		f = Fleet{m.Shards, m.Stores, m.Partitions, m.CoresPerShard, m.CoresPerStore, m.SharedCores, int64(m.NetworkPerSecond), m.TLS, replaced, max(m.Cells, 1)}
+		if f.SharedCores > 0 {
+			f.Network = 0
+		}
+		return f, true
+	}
+	if l := s.Target.Local; l != nil {
+		return Fleet{l.Shards, l.Stores, l.Partitions, c.Machine.Cores, c.Machine.Cores, c.Machine.Cores, 0, false, 0, 1}, true
+	}
+	return Fleet{}, false
+}
+
+// costs are the coefficients in the form in which the engine computes.
+type costs struct {
+	write, along, signIn, postShard, postStore, publish time.Duration
+	// Nanoseconds a byte beyond those of the posts that were measured.
+	perByte float64
+	// What the idle stores take of shared cores.
+	idle                                              float64
+	hop, takeOver, silence, link, replacement, starts time.Duration
+	quorum                                            logNormal
+	frame                                             int64
+}
+
+// measuredBytes is the size of the posts that a write was measured with.
+const measuredBytes = 200
+
+func costsOf(f Fleet, c calibration.Calibration) costs {
+	us := func(name calibration.Name) time.Duration { return time.Duration(1000 * c.Get(name).Value) }
+	k := costs{
+		write: us(calibration.Write), along: us(calibration.Along), signIn: us(calibration.SignIn),
+		postShard: us(calibration.PostShard), postStore: us(calibration.PostStore), publish: us(calibration.Copy),
+		perByte: c.Get(calibration.Byte).Value,
+		hop:     milliseconds(c.Get(calibration.Hop)), takeOver: milliseconds(c.Get(calibration.TakeOver)),
+		silence: milliseconds(c.Get(calibration.Silence)), link: milliseconds(c.Get(calibration.Link)),
+		starts: milliseconds(c.Get(calibration.ProcessStart)), replacement: f.PodReplacement,
+		frame: int64(c.Get(calibration.Frame).Value),
+	}
+	if f.TLS {
+		k.write = time.Duration(float64(k.write) * c.Get(calibration.TLS).Value)
+	}
+	if f.SharedCores > 0 {
+		k.write += us(calibration.Receive)
+		k.signIn += us(calibration.Dial)
+		k.idle = c.Get(calibration.StoreIdle).Value * float64(f.Stores)
+	}
+	// The calibration has the whole way of a post; the parts that are played by themselves are no part of the draw.
+	median := milliseconds(c.Get(calibration.Acknowledge)) - 2*k.hop - k.postShard - k.postStore
+	k.quorum = newLogNormal(max(median, 100*time.Microsecond), c.Get(calibration.AcknowledgeSpread).Value)
+	return k
+}
+
+func milliseconds(c calibration.Coefficient) time.Duration {
+	return time.Duration(c.Value * float64(time.Millisecond))
+}
+
+// logNormal is a distribution of times.
+type logNormal struct {
+	median time.Duration
+	sigma  float64
+}
+
+// z99 is the 99th percentile of the standard normal distribution.
+const z99 = 2.3263478740408408
+
+// newLogNormal has a median, and a 99th percentile of so many medians.
+func newLogNormal(median time.Duration, spread float64) logNormal {
+	return logNormal{median, des.Ln(max(spread, 1)) / z99}
+}
+
+func (l logNormal) at(z float64) time.Duration {
+	return time.Duration(float64(l.median) * des.Exp(float64(l.sigma*z)))
+}
+
+// places draws how long the network takes from a shard to a session.
+type places struct {
+	// The places' shares, summed up to 2^32.
+	upTo []uint64
+	ways []ways
+}
+
+// ways is the distribution of one way, by quantiles: drawing is a look into a table, the last cell of which has a table of its own, since of millions
+// of deliveries it is the tail that is the last.
+type ways struct{ most, tail [cells]time.Duration }
+
+const cells = 1 << 12
+
+func placesOf(s *v1alpha1.Scenario) places {
+	var p places
+	sum := 0.0
+	for _, place := range s.Population.Places {
+		sum += place.Share
+		p.upTo = append(p.upTo, uint64(math.Round(float64(sum*(1<<32)))))
+		one := newLogNormal(place.RoundTrip.Std()/2, float64(place.RoundTripP99)/float64(place.RoundTrip))
+		var w ways
+		for i := range cells {
+			at := float64(float64(i)+0.5) / cells
+			w.most[i] = one.at(des.NormalQuantile(at))
+			w.tail[i] = one.at(des.NormalQuantile(1 - float64((1-at)/cells)))
+		}
+		p.ways = append(p.ways, w)
+	}
+	return p
+}
+
+// draw is one way of one delivery.
+func (p *places) draw(bits uint64) time.Duration {
+	if len(p.ways) == 0 {
+		return 0
+	}
+	k := 0
+	for k < len(p.ways)-1 && bits>>32 >= p.upTo[k] {
+		k++
+	}
+	i := bits & (cells - 1)
+	if i < cells-1 {
+		return p.ways[k].most[i]
+	}
+	return p.ways[k].tail[bits>>12&(cells-1)]
+}

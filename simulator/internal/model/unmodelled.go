@@ -1,0 +1,64 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
+)
+
+// unjudged are the metrics that a model has nothing to say on: it would find what it was built to find.
+var unjudged = []string{
+	"duplicate", "unordered", "missingAcknowledged", "notResumed", "slowReaderEffect", "slowReaderEffectUpper", "memoryGrowth", "shardMemoryGrowth",
+	"goroutineGrowth", "openFileGrowth",
+}
+
+// Judged are the thresholds of a scenario that a play can be held to.
+func Judged(s *v1alpha1.Scenario) []v1alpha1.Threshold {
+	return slices.DeleteFunc(slices.Clone(s.Thresholds), func(t v1alpha1.Threshold) bool { return slices.Contains(unjudged, t.Metric) })
+}
+
+// Unmodelled lists what a scenario asks for and a play does not have, or has otherwise than a run, and what no play has, in sentences. It leaves
+// nothing out in silence: who adds a field to a scenario adds it here or plays it.
+func Unmodelled(s *v1alpha1.Scenario, f Fleet) []string {
+	var out []string
+	say := func(is bool, format string, args ...any) {
+		if is {
+			out = append(out, fmt.Sprintf(format, args...))
+		}
+	}
+	p := s.Population
+	say(p.JSONShare > 0, "population.jsonShare: sessions that speak JSON cost as much as the others here")
+	if slow := p.SlowReaders; slow != nil {
+		say(true, "population.slowReaders: they are left out of all deliveries; what they are told, and when they are closed, is not played")
+		say(slow.Alternate > 0, "population.slowReaders.alternate: nothing is compared, since what the others feel of slow readers would be an assumption")
+	}
+	say(s.Growth != nil, "growth: nothing grows in a model")
+	say(s.Target.Local != nil && s.Target.Local.Durability == "Replicated" && s.Target.Model == nil, "target.local.durability: acknowledgements take as long as with Fsync")
+	for i, fault := range s.Faults {
+		at := fmt.Sprintf("faults[%d]: ", i)
+		say(fault.Action == v1alpha1.Clock, "%sclocks are not played; nothing in a model goes by the time of day", at)
+		say(fault.Action == v1alpha1.Restart && !fault.Target.OnStore(), "%sa shard that drains sends its sessions away over %s, whatever the pace of its drain", at, drainOver)
+		say(fault.Action == v1alpha1.Stop && fault.Target == v1alpha1.AnyShard, "%ssessions of a shard that stands still wait for it, however long", at)
+		say(fault.Action == v1alpha1.Delay, "%swhich sessions are delayed is drawn anew for each delivery, and acknowledgements and sign-ins are not delayed", at)
+		say(fault.Action == v1alpha1.Cut, "%swhat a sign-in after it costs the fleet is the calibration's figure, not a finding", at)
+	}
+	for _, t := range s.Thresholds {
+		say(slices.Contains(unjudged, t.Metric), "%s: not judged; only a run can find it", t.Metric)
+	}
+	say(f.Network > 0, "the network between pods: it has the bandwidth that is given, no loss and no other traffic")
+	say(f.TLS, "sign-ins over TLS: they cost as much as without")
+	say(true, "the loss of a node, a zone or a region, and images that have to be pulled")
+	say(true, "garbage collection, the kernel's buffers and other tenants of the machines, beyond what they added to the figures of the calibration")
+	return unique(out)
+}
+
+func unique(list []string) []string {
+	var out []string
+	for _, s := range list {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
