@@ -13,8 +13,8 @@ type Scenario struct {
 	APIVersion string `json:"apiVersion" jsonschema:"required,enum=chatfleet.io/v1alpha1"`
 	// What this document is.
 	Kind string `json:"kind" jsonschema:"required,enum=Scenario"`
-	// Names the scenario in reports: lower-case letters, digits and dashes.
-	Name string `json:"name" jsonschema:"required,pattern=^[a-z0-9]([a-z0-9-]{0\\,61}[a-z0-9])?$"`
+	// Names the scenario in reports: lower-case letters, digits, dashes and dots.
+	Name string `json:"name" jsonschema:"required,pattern=^[a-z0-9]([a-z0-9.-]{0\\,61}[a-z0-9])?$"`
 	// What the scenario shows, for people.
 	Description string `json:"description,omitempty" jsonschema:"maxLength=2000"`
 	// Where all that is random comes from. The same seed gives the same schedule of posts and faults. Default 0.

@@ -19,14 +19,15 @@ import (
 const exitFailed = 1
 
 const long = `The simulator plays a scenario against a chat fleet, with real sockets, and says whether the fleet did what the
-scenario demands. Progress and the verdict go to the standard output, errors to the standard error.
+scenario demands. For audiences that no test bed holds it plays the same scenario in a calibrated model, and says how far to trust that.
+Progress and the verdict go to the standard output, errors to the standard error.
 
 Exit codes of every command that runs something:
   0    pass
   1    the simulator itself could not go on
   2    bad scenario or usage
   3    an objective was missed
-  4    inconclusive: a clock that stepped, too few samples, no data
+  4    inconclusive: a clock that stepped, too few samples, no data; or a model that cannot tell
   5    the generator was not healthy, so nobody can say
   6    the fleet could not be reached or did not get ready
   130  interrupted`
@@ -36,6 +37,9 @@ const examples = `  # A small broadcast on a fleet of real processes on this mac
 
   # The same against a fleet that is there.
   simulator run scenarios/smoke.yaml --target http://10.0.0.7:8080,http://10.0.0.8:8080 --token-key keys/signing.key
+
+  # One post to 2.5 million subscribers, in the model.
+  simulator model scenarios/broadcast-2.5m.yaml
 
   # Is this scenario right?
   simulator validate scenarios/*.yaml`
@@ -57,7 +61,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		Version: version(), SilenceErrors: true, SilenceUsage: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), validateCommand(), doctorCommand(), schemaCommand(), reportCommand(), compareCommand(), workerCommand(), reaperCommand())
+	root.AddCommand(runCommand(), modelCommand(), validateCommand(), doctorCommand(), schemaCommand(), reportCommand(), compareCommand(), workerCommand(), reaperCommand())
 	running := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { running = true }
 	root.SetArgs(args)

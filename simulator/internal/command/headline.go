@@ -18,7 +18,11 @@ func headline(r report.Report, path string) string {
 	if len(r.Broadcasts) > 0 {
 		facts = append(facts, "slowest broadcast complete in "+inMillis(slowestBroadcast(r.Broadcasts)))
 	}
-	line := fmt.Sprintf("%s %s: %s", word(r), r.Scenario, strings.Join(facts, ", "))
+	name := r.Scenario
+	if r.Model != nil {
+		name = fmt.Sprintf("%s (%s, grade %s)", name, r.Label, r.Model.Grade)
+	}
+	line := fmt.Sprintf("%s %s: %s", word(r), name, strings.Join(facts, ", "))
 	if len(r.Reasons) > 0 {
 		line += " · " + r.Reasons[0]
 		if more := len(r.Reasons) - 1; more > 0 {

@@ -47,6 +47,8 @@ type tally struct {
 // book is what is counted while it is played.
 type book struct {
 	brief bool
+	// It is of a window, of whose warm-up nothing counts.
+	windowed bool
 	// Every count stands for so many.
 	weight int64
 	events int64

@@ -124,6 +124,9 @@ func (e *engine) deliveries(m *verdict.Measurements) {
 	lostOf := make([]int64, len(b.tallies))
 	readersOf := make([]int64, len(b.tallies))
 	for i, l := range e.lives {
+		if b.windowed && !e.measured(e.posts[i]) {
+			continue
+		}
 		expected := l.expected
 		if l.stored == 0 && e.dueAt(int32(i)) < e.settleAt {
 			expected = 0 // It is in no log, so nobody was to get it; that it was not acknowledged is counted.
@@ -179,7 +182,6 @@ func (o *Outcome) mergeWindow(w Outcome) {
 	for _, h := range []struct{ into, from *measure.Histogram }{{p.SendLag, n.Posts.SendLag}, {p.Service, n.Posts.Service}} {
 		h.into.Merge(h.from)
 	}
-	m.Blocks = append(m.Blocks, n.Blocks...)
 	u, v := &o.Use, w.Use
 	u.Shards += v.Shards
 	u.Stores += v.Stores

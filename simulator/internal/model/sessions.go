@@ -21,6 +21,8 @@ type group struct {
 const (
 	// mostGroups is how many groups come of all sessions that connect, or that a fault disconnects.
 	mostGroups = 1 << 15
+	// briefGroups is the same where no answer is about signing in.
+	briefGroups = 1 << 10
 	// patience is how much processor time for sign-ins may wait before a shard sends sessions away (chatd/internal/gateway, rush).
 	patience = 500 * time.Millisecond
 	// A session that is alone for the first time waits up to pauseBase, and twice that each further time (simulator/internal/swarm).
@@ -71,6 +73,9 @@ func (e *engine) slow(n int64) int64 {
 func (e *engine) groupCount(n int64) int64 {
 	if e.in.PerSession {
 		return n
+	}
+	if e.in.Brief && len(e.s.Faults) == 0 {
+		return min(n, briefGroups) // Who connects is out of the way before anything is posted.
 	}
 	return min(n, mostGroups)
 }

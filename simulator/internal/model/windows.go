@@ -20,6 +20,8 @@ const (
 	briefWindows = 48
 	// widest is how much time is counted together at most.
 	widest = time.Hour
+	// windowBatch is how many windows are played before they are added up: each has histograms of its own.
+	windowBatch = 32
 	// windowSettle is how long what is under way at the end of a window may take.
 	windowSettle = 10 * time.Second
 )
@@ -38,6 +40,19 @@ func playWindows(in Input) Outcome {
 	for k := 0; k < n; k += stride {
 		at = append(at, k)
 	}
+	total := newTotal(in)
+	for len(at) > 0 {
+		some := at[:min(windowBatch, len(at))]
+		at = at[len(some):]
+		for i, o := range playSome(in, some, stride) {
+			total.add(in, some[i], o)
+		}
+	}
+	return total.finish(in)
+}
+
+// playSome plays some windows at the same time.
+func playSome(in Input, at []int, stride int) []Outcome {
 	outcomes := make([]Outcome, len(at))
 	next := make(chan int)
 	var workers sync.WaitGroup
@@ -53,7 +68,7 @@ func playWindows(in Input) Outcome {
 	}
 	close(next)
 	workers.Wait()
-	return sum(in, at, outcomes)
+	return outcomes
 }
 
 // playWindow plays one window, and has it stand for all the time until the next one that is played.
@@ -73,6 +88,7 @@ func playWindow(in Input, k, stride int) Outcome {
 	in.Scenario, in.Seed = &s, s.Seed
 
 	b := newBook(in, min(w.Every.Std(), widest))
+	b.windowed = true
 	b.shards = nil // They are alike, and each has seen a moment of a month.
 	b.weight = max(int64(w.Every.Std())*int64(stride)*int64(max(in.Fleet.Cells, 1))/int64(w.For-warm), 1)
 	b.shift = start
@@ -93,48 +109,54 @@ func onlineAt(s *v1alpha1.Scenario, factor float64) int64 {
 	return min(max(int64(float64(s.Population.Sessions())*factor), 1), all)
 }
 
-// sum adds up windows.
-func sum(in Input, at []int, outcomes []Outcome) Outcome {
-	s := in.Scenario
-	w := *s.Phases.Windows
-	cells := int64(max(in.Fleet.Cells, 1))
-	one := func() *measure.Series { return measure.NewSeries(min(w.Every.Std(), widest)) }
-	total := Outcome{
+// total is what came of all windows so far.
+type total struct {
+	Outcome
+	online, most int64
+}
+
+func newTotal(in Input) *total {
+	t := &total{Outcome: Outcome{
 		Measurements: verdict.Measurements{
 			Deliveries: verdict.Deliveries{Latency: measure.NewHistogram()},
 			Posts:      verdict.Posts{SendLag: measure.NewHistogram(), Service: measure.NewHistogram()},
 			Generator:  verdict.Generator{Modelled: true}, Clock: verdict.Clock{Source: "simulated time", Trusted: true},
 		},
-		Lasted: s.Phases.Measure.Std(), Phases: []Phase{{"measure", 0, s.Phases.Measure.Std()}},
-	}
+		Lasted: in.Scenario.Phases.Measure.Std(), Phases: []Phase{{"measure", 0, in.Scenario.Phases.Measure.Std()}},
+	}}
 	if !in.Brief {
-		total.Series = Series{Wanted: one(), SignedIn: one(), Offered: one(), Acknowledged: one(), Delivered: one(), Heat: measure.NewHeatMap(min(w.Every.Std(), widest))}
+		one := func() *measure.Series { return measure.NewSeries(widthOf(in)) }
+		t.Series = Series{Wanted: one(), SignedIn: one(), Offered: one(), Acknowledged: one(), Delivered: one(), Heat: measure.NewHeatMap(widthOf(in))}
 	}
-	var online, most int64
-	for i, o := range outcomes {
-		total.mergeWindow(o)
-		if in.Brief {
-			continue
-		}
-		now := onlineAt(s, s.Chatter.Shape.At(time.Duration(at[i])*w.Every.Std())) * cells
-		total.Series.SignedIn.Add(time.Duration(at[i])*w.Every.Std(), now-online)
-		total.Series.Wanted.Add(time.Duration(at[i])*w.Every.Std(), now-online)
-		online, most = now, max(most, now)
-		total.Series.merge(o.Series)
+	return t
+}
+
+func widthOf(in Input) time.Duration { return min(in.Scenario.Phases.Windows.Every.Std(), widest) }
+
+func (t *total) add(in Input, k int, o Outcome) {
+	t.mergeWindow(o)
+	t.Measurements.Fleet.RSSBytesPerSession = o.Measurements.Fleet.RSSBytesPerSession
+	start := time.Duration(k) * in.Scenario.Phases.Windows.Every.Std()
+	now := onlineAt(in.Scenario, in.Scenario.Chatter.Shape.At(start)) * int64(max(in.Fleet.Cells, 1))
+	if t.most = max(t.most, now); in.Brief {
+		return
 	}
-	m := &total.Measurements
+	t.Series.SignedIn.Add(start, now-t.online)
+	t.Series.Wanted.Add(start, now-t.online)
+	t.online = now
+	t.Series.merge(o.Series)
+}
+
+func (t *total) finish(in Input) Outcome {
+	m := &t.Measurements
 	m.Posts.Response = m.Posts.Service
-	m.Sessions.Wanted, m.Sessions.SignedIn, m.Sessions.Established = most, most, most
-	m.Fleet.RSSBytesPerSession = outcomes[0].Measurements.Fleet.RSSBytesPerSession
-	var played int64
-	for _, o := range outcomes {
-		played += o.Measurements.Deliveries.Latency.Count()
+	m.Sessions.Wanted, m.Sessions.SignedIn, m.Sessions.Established = t.most, t.most, t.most
+	w := *in.Scenario.Phases.Windows
+	weight := int64(w.Every.Std()) * int64(max(in.Fleet.Cells, 1)) / int64(w.For-w.For/warmShare)
+	if played := m.Deliveries.Latency.Count() / max(weight, 1); played > 0 {
+		m.Fleet.CPUPerDelivery = (t.Use.Shards + t.Use.Stores) / time.Duration(played)
 	}
-	if spent := total.Use.Shards + total.Use.Stores; played > 0 {
-		weight := int64(w.Every.Std()) * cells / int64(w.For-w.For/warmShare)
-		m.Fleet.CPUPerDelivery = spent / time.Duration(max(played/max(weight, 1), 1))
-	}
-	return total
+	return t.Outcome
 }
 
 // merge adds what happened in a window, each at its own time. Widths are equal.

@@ -10,9 +10,6 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
 )
 
-// Measured labels figures that were taken from real sockets.
-const Measured = "measured"
-
 // Run is all that an engine knows when it is done. What it could not find out stays zero.
 type Run struct {
 	Scenario     *v1alpha1.Scenario
@@ -32,6 +29,9 @@ type Run struct {
 	// What a session holds in its worker, by count; and the part of it that its resume token takes.
 	BytesPerSubscriber, ResumeBytesPerSubscriber int
 	Simulator                                    Simulator
+	// Of what was modelled: how good it is, and the thresholds that it can be held to; nil for what was measured, which is held to all.
+	Model  *Model
+	Judged []v1alpha1.Threshold
 }
 
 // MakePhase is the phase from one moment of the run to another.
@@ -42,7 +42,11 @@ func MakePhase(name string, from, to time.Duration) Phase {
 // New judges a run and makes its report.
 func New(run Run) Report {
 	m := run.Measurements
-	j := verdict.Judge(m, run.Scenario.Thresholds)
+	thresholds := run.Scenario.Thresholds
+	if run.Model != nil {
+		thresholds = run.Judged
+	}
+	j := verdict.Judge(m, thresholds)
 	r := Report{
 		Schema: Schema, Verdict: j.Verdict, ExitCode: j.ExitCode, Reasons: orEmpty(j.Reasons),
 		Scenario: run.Scenario.Name, Label: run.Label, StartedAt: run.StartedAt.UTC(), DurationMs: millis(run.Duration),
@@ -58,7 +62,7 @@ func New(run Run) Report {
 			Delivery: m.Deliveries.Latency, SendLag: m.Posts.SendLag, Service: m.Posts.Service,
 			Response: m.Posts.Response, Hiccup: m.Generator.Hiccup, SignIn: m.Sessions.SignIn, Reconnect: m.Sessions.Return,
 		},
-		Series: run.Series, Spec: run.Scenario, Simulator: run.Simulator,
+		Series: run.Series, Spec: run.Scenario, Simulator: run.Simulator, Model: run.Model,
 	}
 	if s := m.Slow; s.Sessions > 0 {
 		r.SlowReaders = &SlowReaders{s.Sessions, s.Expected, s.Delivered, s.Told, s.Lost, s.Dropped, s.TooLong, slowEffect(s)}

@@ -223,8 +223,10 @@ func spectrumChart(r Report) *spectrumData {
 	}
 	add("delivery", "delivery", r.Spectrum)
 	add("post: response", "response", Spectrum(h.Response, r.Posts.ResponseMs.Lost))
-	add("post: service", "service", Spectrum(h.Service, r.Posts.ServiceMs.Lost))
-	add("post: send lag", "sendLag", Spectrum(h.SendLag, 0))
+	if r.Model == nil { // In a model every post is sent when it is due.
+		add("post: service", "service", Spectrum(h.Service, r.Posts.ServiceMs.Lost))
+		add("post: send lag", "sendLag", Spectrum(h.SendLag, 0))
+	}
 	for _, t := range r.Thresholds {
 		if p, ok := percentileOf(t.Aggregation); ok && t.Metric == "delivery" {
 			c.Bounds = append(c.Bounds, spectrumBound{p, t.Bound, t.Title})

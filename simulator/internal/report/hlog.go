@@ -13,7 +13,10 @@ import (
 // each. Values are microseconds.
 func RenderHLog(w io.Writer, r Report) error {
 	log := hdrhistogram.NewHistogramLogWriter(w)
-	start := r.StartedAt.UnixMilli()
+	start := int64(0)
+	if !r.StartedAt.IsZero() { // What was modelled began at no moment.
+		start = r.StartedAt.UnixMilli()
+	}
 	err := errors.Join(
 		log.OutputComment("[chatfleet "+r.Scenario+": microseconds; lost ones are not in it; Interval_Max is in seconds]"),
 		log.OutputLogFormatVersion(),

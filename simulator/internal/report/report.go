@@ -24,7 +24,8 @@ type Report struct {
 	// Its name; the whole of it is in Spec.
 	Scenario string `json:"scenario"`
 	// How the figures came about: measured, modelled or extrapolated.
-	Label      string    `json:"label"`
+	Label string `json:"label"`
+	// The year 1 for what was not run: it has no moment.
 	StartedAt  time.Time `json:"startedAt"`
 	DurationMs Millis    `json:"durationMs"`
 	// The threshold with the least of its bound left; nil if none has a margin.
@@ -45,6 +46,9 @@ type Report struct {
 	Fleet       Fleet        `json:"fleet"`
 	Shards      []Shard      `json:"shards"`
 	Phases      []Phase      `json:"phases"`
+
+	// absent: the figures were measured.
+	Model *Model `json:"model,omitempty"`
 
 	Spectrum   []SpectrumPoint `json:"spectrum"`
 	Histograms Histograms      `json:"histograms"`

@@ -25,6 +25,8 @@ type page struct {
 	Tiles       []tile
 
 	Thresholds []thresholdRow
+	// nil: the figures were measured.
+	Model *modelView
 	// All broadcasts, or the slowest of many.
 	Broadcasts     []broadcastRow
 	MoreBroadcasts int
@@ -121,6 +123,10 @@ func makePage(r Report) page {
 		p.Processes = append(p.Processes, processRowOf(proc))
 	}
 	p.Spec, p.Grew = specText(r.Spec), grewText(r.Spec)
+	p.Model = modelViewOf(r.Model)
+	if r.StartedAt.IsZero() {
+		p.Started = "in simulated time"
+	}
 	return p
 }
 
@@ -170,7 +176,10 @@ func plural(n int, what string) string {
 }
 
 func chips(r Report) []chip {
-	out := []chip{{Text: r.Label, Hint: "How the figures came about."}}
+	if r.Model != nil {
+		return modelChips(r)
+	}
+	out := []chip{{Text: r.Label, Tone: "how", Hint: "How the figures came about."}}
 	switch {
 	case !r.Generator.Healthy:
 		out = append(out, chip{"generator unhealthy", "sick", strings.Join(r.Generator.Reasons, "; ")})
@@ -352,7 +361,7 @@ func faultRowOf(f Fault) faultRow {
 
 func gauges(r Report) []gauge {
 	g := r.Generator
-	if g.TightestBoundMs == 0 {
+	if g.TightestBoundMs == 0 || r.Model != nil {
 		return nil
 	}
 	one := func(label string, value, limit Millis, of *measure.Histogram) gauge {

@@ -30,6 +30,9 @@ type shardCard struct {
 }
 
 func facts(r Report) []group {
+	if r.Model != nil {
+		return modelFacts(r)
+	}
 	f, g := r.Fleet, r.Generator
 	fleet := group{"Fleet", []fact{
 		{"where", orDash(f.Where)}, {"version", orDash(f.Version)},
@@ -45,8 +48,13 @@ func facts(r Report) []group {
 		{"clock", orDash(r.Clock.Source)}, {"clocks’ error", timeText(float64(r.Clock.ErrorMs))},
 		{"machine", fmt.Sprintf("%s, %d cores", orDash(r.Simulator.Platform), r.Simulator.Cores)}, {"simulator", orDash(r.Simulator.Version)},
 	}}
+	return append([]group{fleet, generator, accounts(r)}, slowFacts(r.SlowReaders)...)
+}
+
+// accounts is what became of all deliveries and posts.
+func accounts(r Report) group {
 	d, p := r.Deliveries, r.Posts
-	accounts := group{"Accounts", []fact{
+	return group{"Accounts", []fact{
 		{"deliveries expected", countText(d.Expected)}, {"delivered", countText(d.Delivered)}, {"of these healed by difference", countText(d.Healed)},
 		{"late", countText(d.Late)}, {"lost", countText(d.Lost)}, {"of these with other content", countText(d.Corrupt)},
 		{"posts intended", countText(p.Intended)}, {"sent", countText(p.Sent)}, {"acknowledged", countText(p.Acknowledged)},
@@ -55,7 +63,6 @@ func facts(r Report) []group {
 		{"sign-ins", countText(r.Sessions.SignIns)}, {"of these by resume token", countText(r.Sessions.Resumed)},
 		{"resume tokens refused", countText(r.Sessions.ResumesRefused)},
 	}}
-	return append([]group{fleet, generator, accounts}, slowFacts(r.SlowReaders)...)
 }
 
 func errorsText(errors map[string]int64) string {

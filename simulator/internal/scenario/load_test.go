@@ -40,6 +40,8 @@ func TestTheShippedScenariosLoad(t *testing.T) {
 		"broadcast-100k": 6 * time.Minute, "rolling-upgrade": 5 * time.Minute, "store-loss": 6 * time.Minute,
 		"clock-step":   90 * time.Second,
 		"slow-readers": 32 * time.Minute, "soak": 62 * time.Minute,
+		// In simulated time.
+		"broadcast-2.5m": 11 * time.Minute, "trillion-month": 722 * time.Hour,
 	}
 	for _, file := range files {
 		s, err := Load(file)
