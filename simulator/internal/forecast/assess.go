@@ -38,6 +38,7 @@ func assess(run *report.Run, c Config, fleet model.Fleet, a assessment) {
 	m.Ranges, m.ExtrapolationFactor = ranges(c, fleet)
 	m.Grade, m.GradeSays = grade(m.ExtrapolationFactor, c.Calibration)
 	widen := modelError(c.Calibration)
+	shares := map[string]float64{}
 	for k, shown := range a.shown {
 		half := a.half(k) + math.Log1p(widen)
 		least, largest := a.spread(k)
@@ -46,17 +47,18 @@ func assess(run *report.Run, c Config, fleet model.Fleet, a assessment) {
 			LeastMs: report.Millis(least), LargestMs: report.Millis(largest),
 		})
 		if share := math.Expm1(half); !math.IsInf(share, 0) && !math.IsNaN(share) {
-			m.ErrorShare = max(m.ErrorShare, share)
+			shares[shown.metric] = max(shares[shown.metric], rounded(share))
+			shares[""] = max(shares[""], rounded(share))
 		}
 	}
 	m.Inputs = a.strongest()
-	m.ErrorShare = rounded(m.ErrorShare)
+	m.ErrorShare = shares[a.shown[0].metric]
 	run.Model = m
 	run.Label = report.Modelled
 	if m.ExtrapolationFactor > 1 {
 		run.Label = report.Extrapolated
 	}
-	run.Measurements.ErrorShare = m.ErrorShare
+	run.Measurements.ErrorShares = shares
 	if m.Grade == "D" {
 		run.Measurements.Indicative = "grade D: " + m.GradeSays
 	}

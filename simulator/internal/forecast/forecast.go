@@ -94,30 +94,32 @@ func playAll(plays []model.Input) ([]model.Outcome, error) {
 
 // answer is one figure of a play, in milliseconds.
 type answer struct {
-	name string
-	ms   float64
+	// The metric of which it is a figure, whose interval stands for all of the metric's; "" if it stands for none.
+	metric string
+	name   string
+	ms     float64
 }
 
 // answersOf are the figures that people ask for, the first the most.
 func answersOf(o model.Outcome) []answer {
 	var out []answer
 	m := o.Measurements
-	add := func(name string, nanos float64) { out = append(out, answer{name, nanos / 1e6}) }
+	add := func(metric, name string, nanos float64) { out = append(out, answer{metric, name, nanos / 1e6}) }
 	if len(m.Broadcasts) > 0 {
 		var most, last float64
 		for _, b := range m.Broadcasts {
 			most, last = max(most, nanos(b.TimeTo(99.9))), max(last, nanos(b.TimeTo(100)))
 		}
-		add("time to 99.9 %, slowest broadcast", most)
-		add("time to the last, slowest broadcast", last)
+		add("timeTo999", "time to 99.9 %, slowest broadcast", most)
+		add("timeToLast", "time to the last, slowest broadcast", last)
 	}
 	if d := m.Deliveries; d.Latency.Count() > 0 {
-		add("delivery, p99.9", nanos(d.Latency.PercentileWithLost(99.9, d.LostOfLatency)))
-		add("delivery, p99", nanos(d.Latency.PercentileWithLost(99, d.LostOfLatency)))
-		add("delivery, median", nanos(d.Latency.PercentileWithLost(50, d.LostOfLatency)))
+		add("delivery", "delivery, p99.9", nanos(d.Latency.PercentileWithLost(99.9, d.LostOfLatency)))
+		add("", "delivery, p99", nanos(d.Latency.PercentileWithLost(99, d.LostOfLatency)))
+		add("", "delivery, median", nanos(d.Latency.PercentileWithLost(50, d.LostOfLatency)))
 	}
 	if p := m.Posts; p.Intended > 0 {
-		add("acknowledgement, p99", nanos(p.Response.PercentileWithLost(99, p.Unacknowledged)))
+		add("ack", "acknowledgement, p99", nanos(p.Response.PercentileWithLost(99, p.Unacknowledged)))
 	}
 	var back float64
 	for _, f := range m.Faults {
@@ -126,7 +128,7 @@ func answersOf(o model.Outcome) []answer {
 		}
 	}
 	if back > 0 {
-		add("until all were back, slowest fault", back)
+		add("faultReconnect", "until all were back, slowest fault", back)
 	}
 	return out
 }

@@ -19,7 +19,7 @@ type Model struct {
 	GradeSays string `json:"gradeSays"`
 	// How far the scenario is beyond what was measured, at its farthest; 1 if it is within.
 	ExtrapolationFactor float64 `json:"extrapolationFactor"`
-	// What each time may be off by, up or down: the widest of the answers' intervals, as a share.
+	// What the first answer may be off by, up or down, as a share of it.
 	ErrorShare float64 `json:"errorShare"`
 	// Plays that the intervals are over, each with another seed. The other figures of the report are of the first.
 	Seeds int `json:"seeds"`

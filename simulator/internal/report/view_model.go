@@ -143,7 +143,7 @@ func modelChips(r Report) []chip {
 	return []chip{
 		{r.Label, "how", "Computed by the model. Nobody measured these figures."},
 		{"grade " + r.Model.Grade, gradeTones[r.Model.Grade], r.Model.GradeSays},
-		{"95 %: ÷ and × " + digits(1+r.Model.ErrorShare, 1), "", "The widest prediction interval of the answers. A bound inside it is inconclusive."},
+		{"95 %: ÷ and × " + digits(1+r.Model.ErrorShare, 1), "", "The prediction interval of the first answer. A bound inside an interval is inconclusive."},
 		{"calibrated " + c.Date.Format(time.DateOnly) + ", " + tested, "", c.Name},
 	}
 }

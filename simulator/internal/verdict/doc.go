@@ -41,6 +41,9 @@
 // inconclusive, and the reason says how many pairs it would take. slowReaderEffectUpper claims more, that the change is below the bound for
 // all that the pairs say: it passes if all of the interval is.
 //
+// What was modelled has no generator and one clock. Its error is the prediction interval, as a share of each time, and a bound inside of the interval is
+// inconclusive; what is only indicative never passes (rule 5), but fails where the whole interval is beyond the bound.
+//
 // late and lateShare are counts and have no error: they count a delivery as it was measured, overstated or not.
 //
 // Not in it: what the fleet would have done on cores of its own. A run that shares its cores is labelled so.

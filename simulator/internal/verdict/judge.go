@@ -214,8 +214,8 @@ func judgeThreshold(m *Measurements, h Health, t v1alpha1.Threshold) Result {
 	r.Unit, r.Correctness, r.Samples = metric.Unit, metric.Correctness, in.samples
 	r.Value = in.value(aggregation)
 	r.Error = errorOf(metric, m, h)
-	if metric.Unit == v1alpha1.UnitTime && m.ErrorShare > 0 && !math.IsInf(r.Value, 0) {
-		r.Error += time.Duration(min(float64(r.Value*m.ErrorShare), float64(time.Hour)))
+	if metric.Unit == v1alpha1.UnitTime && !math.IsInf(r.Value, 0) {
+		r.Error += time.Duration(min(r.Value*m.errorShare(t.Metric), float64(time.Hour)))
 	}
 	r.compare(m, metric, aggregation, in)
 	if in.note != "" {
@@ -226,6 +226,14 @@ func judgeThreshold(m *Measurements, h Health, t v1alpha1.Threshold) Result {
 		}
 	}
 	return r
+}
+
+// errorShare is what times of a metric may be off by, as a share of them.
+func (m *Measurements) errorShare(metric string) float64 {
+	if share, ok := m.ErrorShares[metric]; ok {
+		return share
+	}
+	return m.ErrorShares[""]
 }
 
 // compare gives the result its verdict and reason.

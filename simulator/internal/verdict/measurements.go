@@ -23,10 +23,10 @@ type Measurements struct {
 	Generator Generator
 	Clock     Clock
 
-	// What each time may be off by, up or down, as a share of it: the half width of the prediction interval of what was modelled; 0 for what was
-	// measured.
-	ErrorShare float64
-	// Why what was modelled cannot carry a pass, if it cannot: it is too far from what was measured.
+	// What times may be off by, up or down, as a share of them, by the name of their metric, and "" for all that are not named: the half width of the
+	// prediction interval of what was modelled. nil for what was measured.
+	ErrorShares map[string]float64
+	// Why what was modelled cannot carry a pass, if it cannot: it is too far from what was measured, say.
 	Indicative string
 
 	// Why the run did not take place, if the fleet could not be reached or did not get ready.

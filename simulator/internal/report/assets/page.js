@@ -22,7 +22,9 @@
     return a === 0 ? "0" : trim(ms * 1000, 0) + " µs";
   }
   function clock(ms) {
-    const s = ms / 1000, m = Math.floor(s / 60);
+    const s = ms / 1000, m = Math.floor(s / 60), h = Math.floor(m / 60), rest = h % 24 ? ` ${h % 24} h` : "";
+    if (h >= 48) return `${Math.floor(h / 24)} d${rest}`;
+    if (h >= 2) return m % 60 ? `${h} h ${m % 60} min` : `${h} h`;
     return m > 0 ? `${m}:${String(Math.floor(s % 60)).padStart(2, "0")}` : trim(s, 1) + " s";
   }
   const count = (n) => n == null ? "–" : Math.round(n).toString().replace(/\B(?=(\d{3})+$)/g, "\u202f");
@@ -45,7 +47,9 @@
       return tens;
     },
   });
-  const timeAxis = () => axis({ values: (_, splits) => splits.map(clock), grid: { show: false }, size: 30, space: narrow() ? 56 : 70 });
+  // Ticks of a time are at whole seconds, minutes, hours and days.
+  const ticks = [1, 2, 5, 10, 20, 50, 100, 200, 500, ...[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400, 172800, 432000, 604800].map((s) => s * 1000)];
+  const timeAxis = () => axis({ incrs: ticks, values: (_, splits) => splits.map(clock), grid: { show: false }, size: 30, space: narrow() ? 56 : 70 });
 
   // Text with a halo, so that it reads over lines.
   function label(ctx, text, x, y, fill, align = "left", weight = 600) {
