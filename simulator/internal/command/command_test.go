@@ -56,6 +56,16 @@ func TestUsageErrors(t *testing.T) {
 		{"report /nonexistent", "/nonexistent"},
 		{"report " + wrong, "not a report.json"},
 		{"schema extra", "unknown command"},
+		{"run " + filepath.Join(scenarioDir, "broadcast-2.5m.yaml"), "is for the model alone"},
+		{"doctor " + filepath.Join(scenarioDir, "broadcast-2.5m.yaml"), "is for the model alone"},
+		{"model", "accepts 1 arg(s)"},
+		{"model /nonexistent.yaml", "/nonexistent.yaml"},
+		{"model " + wrong, "wrong.yaml:3:"},
+		{"model " + smoke() + " --calibration /nonexistent.yaml", "/nonexistent.yaml"},
+		{"model " + smoke() + " --calibration " + wrong, "wrong.yaml:"},
+		{"model " + smoke() + " --seeds 0", "from 1 to 1000"},
+		{"model " + smoke() + " --out " + wrong, "--out"},
+		{"model " + filepath.Join(scenarioDir, "broadcast-2.5m.yaml") + " --per-session", "--per-session is for up to 1000000 sessions"},
 		{"doctor /nonexistent.yaml", "/nonexistent.yaml"},
 		{"doctor --local stores=1,shards=1", "belongs to a scenario"},
 	} {
@@ -74,6 +84,37 @@ func TestValidate(t *testing.T) {
 	code, stdout, stderr := simulator(append([]string{"validate"}, files...)...)
 	if code != 0 || stderr != "" || strings.Count(stdout, "\n") != len(files) {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+// A forecast says whose figures it stands on, how old they are, and how far to trust it; its exit code is its verdict's, and its report can be drawn
+// again.
+func TestModel(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	code, stdout, stderr := simulator("model", smoke(), "--seeds", "2", "--out", out)
+	if code != verdict.ExitInconclusive || stderr != "" {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
+	}
+	for _, want := range []string{"calibration  2 cores, put together by hand", "grade        D: ", "time to 99.9 %", "depends on   ", "INCONCLUSIVE smoke (", "no run was held against this calibration"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("it does not say %q:\n%s", want, stdout)
+		}
+	}
+	r, err := report.Read(out)
+	if err != nil || r.Model == nil || r.Label == report.Measured || !r.StartedAt.IsZero() || r.Simulator.Cores != 0 {
+		t.Errorf("report %+v, %v", r.Simulator, err)
+	}
+	if code, _, stderr := simulator("report", out); code != verdict.ExitInconclusive || stderr != "" {
+		t.Errorf("drawn again: exit code %d, stderr %q", code, stderr)
+	}
+}
+
+func TestAge(t *testing.T) {
+	const day = 24 * time.Hour
+	for d, want := range map[time.Duration]string{-day: "of today", time.Hour: "of today", day: "1 day old", 40 * day: "40 days old"} {
+		if got := age(d); got != want {
+			t.Errorf("%s: %s, want %s", d, got, want)
+		}
 	}
 }
 

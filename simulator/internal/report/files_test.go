@@ -95,7 +95,12 @@ func TestReportHasItsFields(t *testing.T) {
 
 func TestWriteAndReadKeepEverything(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out", "run")
-	want := New(sampleBroadcast(t))
+	keepsEverything(t, filepath.Join(dir, "measured"), New(sampleBroadcast(t)))
+	keepsEverything(t, filepath.Join(dir, "modelled"), New(sampleModelled(t)))
+}
+
+func keepsEverything(t *testing.T, dir string, want Report) {
+	t.Helper()
 	if err := Write(dir, want); err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func sampleRuns(t *testing.T) map[string]Run {
 	interrupted.Series, interrupted.Phases = Series{}, nil
 	return map[string]Run{
 		"broadcast": sampleBroadcast(t), "store-loss": sampleStoreLoss(t), "unhealthy": unhealthy, "lossy": lossy,
-		"small": sampleSmall(t), "interrupted": interrupted,
+		"small": sampleSmall(t), "interrupted": interrupted, "modelled": sampleModelled(t),
 	}
 }
 
@@ -128,11 +128,13 @@ func TestThePageHoldsTheRunAndNeedsNothingElse(t *testing.T) {
 		words string // in the text, divided by |
 		plots string
 	}{
-		"broadcast":   {"Pass|12 broadcasts to 20 000 sessions|shares its cores|shard-3|timeToLast max < 1s|Nothing was broken on purpose", "reach heat spectrum sessions posts arrivals"},
-		"store-loss":  {"Fail|34 faults under load|faultAckWait max after leading store killed < 2s: 2.14s|all stores killed|The run had no broadcasts", "heat spectrum sessions posts arrivals"},
-		"unhealthy":   {"Generator unhealthy|all 64 connections in use", "reach spectrum arrivals"},
-		"lossy":       {"Fail|not all of them reached|40 lost|never", "reach heat spectrum sessions posts arrivals"},
-		"small":       {"<kill> & restart|no shard ran|The run kept no heat map|no samples", "reach spectrum arrivals"},
+		"broadcast":  {"Pass|12 broadcasts to 20 000 sessions|shares its cores|shard-3|timeToLast max < 1s|Nothing was broken on purpose", "reach heat spectrum sessions posts arrivals"},
+		"store-loss": {"Fail|34 faults under load|faultAckWait max after leading store killed < 2s: 2.14s|all stores killed|The run had no broadcasts", "heat spectrum sessions posts arrivals"},
+		"unhealthy":  {"Generator unhealthy|all 64 connections in use", "reach spectrum arrivals"},
+		"lossy":      {"Fail|not all of them reached|40 lost|never", "reach heat spectrum sessions posts arrivals"},
+		"small":      {"<kill> & restart|no shard ran|The run kept no heat map|no samples", "reach spectrum arrivals"},
+		"modelled": {"Inconclusive|in simulated time|grade D|How far to trust it|230 ms to 738 ms|2 500 000 × 125|the loss of a <region>|+8.0 %|simulator run scenarios/broadcast-100k.yaml|only a run can find",
+			"reach heat spectrum sessions posts arrivals"},
 		"interrupted": {"Inconclusive|the run was interrupted|Nothing was delivered|not measured|The run kept no count of posts over time", ""},
 	}
 	for name, tt := range tests {
@@ -160,6 +162,22 @@ func TestThePageHoldsTheRunAndNeedsNothingElse(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What nobody measured can be told from what was at a glance: the page is of another class, and has no word of a generator.
+func TestModelledAndMeasuredLookDifferent(t *testing.T) {
+	for name, want := range map[string]string{"modelled": `<body class="open extrapolated">`, "broadcast": `<body class="good measured">`} {
+		page := render(t, RenderHTML, New(sampleRuns(t)[name]))
+		if !strings.Contains(page, want) {
+			t.Errorf("%s: not %s", name, want)
+		}
+		if has := strings.Contains(parse(t, page).text, "generator healthy"); has != (name == "broadcast") {
+			t.Errorf("%s: a generator: %t", name, has)
+		}
+		if has := strings.Contains(page, `id="trust"`); has != (name == "modelled") {
+			t.Errorf("%s: how far to trust it: %t", name, has)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
+	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
 	"github.com/chatfleet/chatfleet/simulator/internal/scenario"
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
@@ -244,6 +245,32 @@ func (s *sampler) fault(f v1alpha1.Fault, at, longest, lasts time.Duration, i in
 		out.Processes, out.Role = []string{"store-0", "store-1", "store-2"}, "all stores, lead 16 of 16 partitions"
 	}
 	s.m.Faults = append(s.m.Faults, out)
+}
+
+// sampleModelled is the broadcast as a model would have it, far beyond what was measured.
+func sampleModelled(t *testing.T) Run {
+	t.Helper()
+	run := sampleBroadcast(t)
+	run.Label, run.StartedAt, run.Shards = Extrapolated, time.Time{}, nil
+	run.Judged = run.Scenario.Thresholds
+	run.Measurements.Generator = verdict.Generator{Modelled: true}
+	run.Measurements.ErrorShares = map[string]float64{"": 0.8}
+	run.Measurements.Indicative = "grade D: 125 times beyond what was measured"
+	c := calibration.Default()
+	c.HoldOut = []calibration.HeldOut{{Run: "simulator run scenarios/broadcast-100k.yaml", Figure: "time to the last", Sessions: 100_000, PredictedMs: 1900, MeasuredMs: 2100, LeastMs: 1950, LargestMs: 2500, Runs: 5}}
+	run.Model = &Model{
+		Grade: "D", GradeSays: "125 times beyond what was measured: indicative, run a test", ExtrapolationFactor: 125, ErrorShare: 0.8, Seeds: 3, Events: 12345,
+		Answers: []Answer{
+			{"time to 99.9 %, slowest broadcast", 410, 230, 738, 400, 420},
+			{"time to the last, slowest broadcast", Millis(math.Inf(1)), Millis(math.Inf(1)), Millis(math.Inf(1)), 900, Millis(math.Inf(1))},
+			{"acknowledgement, p99", 5, 2, 12, 4, 6},
+		},
+		Inputs: []Input{{"write", "processor time of a shard to write one event to one session", "+1 standard error (13.1 ± 1.1 µs)", 0.08, "measured"}, {"hop", "", "by 10 %", -0.01, "chosen"}},
+		Ranges: []ModelRange{{"sessions", 500, 20000, 2.5e6, 125}, {"messageBytes", 200, 200, 200, 1}}, Unmodelled: []string{"the loss of a <region>"},
+		Use:         ModelUse{Cells: 2, Shards: 400, Stores: 6, Cores: 1648, MemoryBytes: 1e10, EgressBytes: 8e8, DeliveriesPer: 2.5e6, Binding: "the shards’ network, 3.0 % used", Cost: &Cost{Source: "nobody", Total: 12}},
+		Calibration: c,
+	}
+	return run
 }
 
 // sampleSmall is a run of a handful of deliveries, for golden files: one threshold is missed and one has no samples.
