@@ -75,9 +75,9 @@ func (c Calibration) problems() []string {
 	if c.APIVersion != APIVersion || c.Kind != Kind {
 		wrong("it is %s %s; this program reads %s %s", c.APIVersion, c.Kind, APIVersion, Kind)
 	}
-	for field, text := range map[string]string{"name": c.Name, "machine.description": c.Machine.Description, "commit": c.Commit} {
-		if text == "" {
-			wrong("%s is missing", field)
+	for _, field := range []struct{ name, text string }{{"name", c.Name}, {"machine.description", c.Machine.Description}, {"commit", c.Commit}} {
+		if field.text == "" {
+			wrong("%s is missing", field.name)
 		}
 	}
 	if c.Date.IsZero() {

@@ -73,7 +73,7 @@ func TestStreamsOfOtherNamesAndSeedsDiffer(t *testing.T) {
 			first[x] = name
 		}
 	}
-	if NewStream(5, "x").Uint64() != NewStream(5, "x").Uint64() {
+	if a, b := NewStream(5, "x"), NewStream(5, "x"); a.Uint64() != b.Uint64() {
 		t.Error("the same seed and name differ")
 	}
 }

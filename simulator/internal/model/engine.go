@@ -93,8 +93,9 @@ type engine struct {
 	hits   map[string]int
 	// Sessions that read, and those of them that were signed in once; sessions that are away.
 	readers, joined, away int64
-	// Groups that have not signed in yet for the first time.
-	joining int
+	// Groups that have not signed in yet for the first time, and the sessions of those that have.
+	joining  int
+	signedIn int64
 }
 
 // life is what becomes of a post.

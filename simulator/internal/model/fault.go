@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
@@ -247,11 +248,11 @@ func (e *engine) leads(i int32) (n int) {
 // pick finds the process of a target as a run does: the one that is named, or of those that may be taken the one that was hit least, and of these
 // the one that leads most. -1 if there is none.
 func (e *engine) pick(target, role string, n int, may func(i int) bool, leads func(i int) int) int32 {
+	named := strings.HasPrefix(target, role) && target != string(v1alpha1.StoreLeading)
 	best := -1
 	for i := range n {
 		name := fmt.Sprintf("%s%d", role, i)
-		named := target == name
-		if !may(i) || !named && len(target) > len(role) && target[:len(role)] == role && target != string(v1alpha1.StoreLeading) {
+		if !may(i) || named && target != name {
 			continue
 		}
 		if best < 0 || cmp.Or(cmp.Compare(e.hits[name], e.hits[fmt.Sprintf("%s%d", role, best)]), cmp.Compare(leads(best), leads(i))) < 0 {

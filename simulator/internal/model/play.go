@@ -77,7 +77,7 @@ func (e *engine) busiest() {
 func (e *engine) outcome() Outcome {
 	b, w := e.book, e.book.weight
 	sessions := int64(e.s.Population.Sessions())
-	signedIn := sessions - e.notJoined()
+	signedIn := e.signedIn
 	m := verdict.Measurements{
 		Sessions: verdict.Sessions{
 			Wanted: sessions * w, Dialled: b.dials * w, Established: signedIn * w, SignedIn: signedIn * w, Dropped: b.drops * w, SignIn: b.signIn,
@@ -103,19 +103,6 @@ func (e *engine) outcome() Outcome {
 	}
 	out.Measurements = m
 	return out
-}
-
-// notJoined are the sessions that never signed in.
-func (e *engine) notJoined() (n int64) {
-	if e.joining == 0 {
-		return 0
-	}
-	for _, g := range e.groups {
-		if !g.back {
-			n += g.n
-		}
-	}
-	return max(n-e.book.ins, 0)
 }
 
 // deliveries adds up what became of all posts.

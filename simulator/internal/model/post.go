@@ -87,6 +87,7 @@ func (e *engine) stored(i int32) {
 	here, sum := int64(0), int64(0)
 	wire := e.wire(int64(post.Bytes))
 	leaves := now
+	copies := time.Duration(0)
 	offset := e.offset(post.Log)
 	// Readers are spread evenly over the sessions, wherever these are now; who is away is the rest.
 	for s := range e.shards {
@@ -98,10 +99,12 @@ func (e *engine) stored(i int32) {
 			continue
 		}
 		here += n
+		copies++
 		leaves += max(e.cost.publish, wire)
 		at := max(leaves, sh.liveFrom) + e.cost.hop
 		e.q.Push(at, event{kind: postCame, a: i, b: int32(s), n: uint32(n)})
 	}
+	e.book.used(e, nil, copies*e.cost.publish, 0)
 	if owed := l.expected - here; owed > 0 {
 		e.owe(i, owed)
 	}

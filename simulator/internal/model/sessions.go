@@ -14,7 +14,7 @@ type group struct {
 	since time.Duration
 	// It was signed in before.
 	back bool
-	// By a resume token.
+	// The fault that disconnected them, or noFault.
 	fault int32
 }
 
@@ -50,6 +50,7 @@ func (e *engine) connect() {
 
 // fill has all sessions signed in from the start.
 func (e *engine) fill(n int64) {
+	e.signedIn = n
 	n -= e.slow(n)
 	e.readers, e.joined = n, n
 	shards := int64(len(e.shards))
@@ -141,6 +142,7 @@ func (e *engine) isIn(k int32) {
 		return
 	}
 	e.joined += g.readers
+	e.signedIn += g.n
 	e.joining--
 }
 

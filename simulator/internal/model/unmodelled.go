@@ -7,15 +7,23 @@ import (
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 )
 
-// unjudged are the metrics that a model has nothing to say on: it would find what it was built to find.
-var unjudged = []string{
-	"duplicate", "unordered", "missingAcknowledged", "notResumed", "slowReaderEffect", "slowReaderEffectUpper", "memoryGrowth", "shardMemoryGrowth",
-	"goroutineGrowth", "openFileGrowth",
+// unjudged are the metrics that a play cannot be held to, and why.
+var unjudged = map[string]string{
+	"duplicate": onlyRuns, "unordered": onlyRuns, "missingAcknowledged": onlyRuns, "notResumed": onlyRuns,
+	"slowReaderEffect": onlyRuns, "slowReaderEffectUpper": onlyRuns,
+	"memoryGrowth": onlyRuns, "shardMemoryGrowth": onlyRuns, "goroutineGrowth": onlyRuns, "openFileGrowth": onlyRuns,
+	"late": noInterval, "lateShare": noInterval,
 }
+
+const (
+	// A play would find what it was built to find.
+	onlyRuns   = "only a run can find it"
+	noInterval = "a count of what was late has no interval; bound the times, by delivery, timeTo999 or timeToLast"
+)
 
 // Judged are the thresholds of a scenario that a play can be held to.
 func Judged(s *v1alpha1.Scenario) []v1alpha1.Threshold {
-	return slices.DeleteFunc(slices.Clone(s.Thresholds), func(t v1alpha1.Threshold) bool { return slices.Contains(unjudged, t.Metric) })
+	return slices.DeleteFunc(slices.Clone(s.Thresholds), func(t v1alpha1.Threshold) bool { return unjudged[t.Metric] != "" })
 }
 
 // Unmodelled lists what a scenario asks for and a play does not have, or has otherwise than a run, and what no play has, in sentences. It leaves
@@ -35,6 +43,11 @@ func Unmodelled(s *v1alpha1.Scenario, f Fleet) []string {
 	}
 	say(s.Growth != nil, "growth: nothing grows in a model")
 	say(s.Target.Local != nil && s.Target.Local.Durability == "Replicated" && s.Target.Model == nil, "target.local.durability: acknowledgements take as long as with Fsync")
+	if l := s.Target.Local; l != nil && s.Target.Model == nil {
+		say(l.Replicas < l.Stores, "target.local.replicas: every store keeps every log")
+	}
+	say(s.Phases.Windows != nil, "phases.connect, warmup and settle: in windows all sessions are connected, and each has a warm-up of its own")
+	say(f.SharedCores > 0, "acknowledgements on shared cores: they do not wait for cores that shards and generator keep busy")
 	for i, fault := range s.Faults {
 		at := fmt.Sprintf("faults[%d]: ", i)
 		say(fault.Action == v1alpha1.Clock, "%sclocks are not played; nothing in a model goes by the time of day", at)
@@ -44,7 +57,8 @@ func Unmodelled(s *v1alpha1.Scenario, f Fleet) []string {
 		say(fault.Action == v1alpha1.Cut, "%swhat a sign-in after it costs the fleet is the calibration's figure, not a finding", at)
 	}
 	for _, t := range s.Thresholds {
-		say(slices.Contains(unjudged, t.Metric), "%s: not judged; only a run can find it", t.Metric)
+		why := unjudged[t.Metric]
+		say(why != "", "%s: not judged; %s", t.Metric, why)
 	}
 	say(f.Network > 0, "the network between pods: it has the bandwidth that is given, no loss and no other traffic")
 	say(f.TLS, "sign-ins over TLS: they cost as much as without")

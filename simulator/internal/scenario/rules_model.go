@@ -73,6 +73,9 @@ func (r *rules) windows() {
 		}
 	}
 	w := r.s.Phases.Windows
+	if w != nil && r.given("chatter.for") {
+		r.report("chatter.for", "with phases.windows the chatter goes on to the end; remove it")
+	}
 	switch {
 	case w == nil:
 	case w.For.Std() < minWindow:
@@ -81,6 +84,8 @@ func (r *rules) windows() {
 		r.report("phases.windows.for", "%s is longer than every, %s", w.For.Std(), w.Every.Std())
 	case w.Count(r.s.Phases.Measure.Std()) > maxWindows:
 		r.report("phases.windows.every", "that is %d windows; at most %d", w.Count(r.s.Phases.Measure.Std()), maxWindows)
+	case r.s.Chatter == nil:
+		r.report("phases.windows", "there is no chatter to play in them; broadcasts and faults are not played in windows")
 	case len(r.s.Broadcasts)+len(r.s.Faults) > 0:
 		r.report("phases.windows", "between windows nothing is played, so they are for chatter alone; remove broadcasts and faults")
 	}
