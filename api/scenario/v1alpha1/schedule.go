@@ -68,6 +68,9 @@ func (t FaultTarget) OnStore() bool {
 	return t == MetaLeader || t == AllStores || strings.HasPrefix(string(t), "store-")
 }
 
+// OnZone says whether the target is a failure domain of a modelled fleet.
+func (t FaultTarget) OnZone() bool { return strings.HasPrefix(string(t), "zone-") }
+
 // Sessions returns how many sessions the population has connected.
 func (p Population) Sessions() int {
 	all := p.Subscribers * max(p.DevicesPerUser, 1)

@@ -94,6 +94,8 @@ type ModelledFleet struct {
 	// Cores of one machine that the whole fleet shares with what generates its load, as a local fleet does; then coresPerShard is what one
 	// shard can use of them. Default: nothing is shared, and receiving costs the fleet nothing.
 	SharedCores float64 `json:"sharedCores,omitempty" jsonschema:"minimum=0.1,maximum=1024"`
+	// Failure domains that the pods are spread over evenly: pod N is in zone N modulo their number. Default 1.
+	Zones int `json:"zones,omitempty" jsonschema:"minimum=1,maximum=64"`
 	// What the network takes from each pod, a second. Default 1.25GB, which is 10 Gbit/s. On shared cores there is no such bound.
 	NetworkPerSecond Size `json:"networkPerSecond,omitempty"`
 	// Sessions speak TLS to the shards.
@@ -260,8 +262,9 @@ type Fault struct {
 	// delay, all that goes between them and their shards takes longer, both ways.
 	Action Action `json:"action" jsonschema:"required,enum=kill,enum=stop,enum=restart,enum=clock,enum=cut,enum=delay"`
 	// To which: store-leading (a store that owns partitions), meta-leader (the store that leads the stores' meta group),
-	// shard (any one), all-stores (all at once), or store-N or shard-N, from 0. For cut and delay: sessions.
-	Target FaultTarget `json:"target" jsonschema:"required,pattern=^(store-leading|meta-leader|shard|all-stores|sessions|(store|shard)-(0|[1-9][0-9]{0\\,2}))$"`
+	// shard (any one), all-stores (all at once), or store-N or shard-N, from 0. For cut and delay: sessions. Model only, and only killed:
+	// zone-N, all pods of a failure domain of target.model.
+	Target FaultTarget `json:"target" jsonschema:"required,pattern=^(store-leading|meta-leader|shard|all-stores|sessions|(store|shard|zone)-(0|[1-9][0-9]{0\\,2}))$"`
 	// The share of all sessions that is cut or delayed, above 0 up to 1. Only for cut and delay, which need it. All delays of a scenario
 	// are of the same sessions, and have the same share.
 	Share float64 `json:"share,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1"`

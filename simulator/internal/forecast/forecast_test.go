@@ -195,7 +195,7 @@ func TestWhatIsNotPlayedIsNamed(t *testing.T) {
 	s := read(t, "subscribers: 4000", "subscribers: 4000\n  jsonShare: 0.5\n  slowReaders: {share: 0.01}", "thresholds:", "faults: [{action: clock, target: shard, step: 1h, at: 1s}]\nthresholds:\n  - {metric: shardMemoryGrowth, bound: 1.1}\n  - {metric: lateShare, bound: 0.1}")
 	r := forecastOf(t, Config{Scenario: s, Calibration: tested(0.01), Seeds: 1})
 	all := strings.Join(r.Model.Unmodelled, "\n")
-	for _, want := range []string{"jsonShare", "slowReaders", "faults[0]: clocks", "shardMemoryGrowth: not judged", "duplicate: not judged", "lateShare: not judged; a count", "region"} {
+	for _, want := range []string{"jsonShare", "slowReaders", "faults[0]: clocks", "shardMemoryGrowth: not judged", "duplicate: not judged", "lateShare: not judged; a count", "several pods at once"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("nothing on %s in\n%s", want, all)
 		}

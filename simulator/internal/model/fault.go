@@ -77,6 +77,8 @@ func (e *engine) strike(k int32) {
 	case f.Action == v1alpha1.Clock:
 		// Nothing that is played goes by the time of day.
 		f.err = "clock faults are not modelled"
+	case f.Target.OnZone():
+		e.strikeZone(k)
 	case f.Target.OnStore():
 		e.strikeStores(k)
 	default:
@@ -111,6 +113,33 @@ func (e *engine) strikeShard(k int32) {
 	if f.backAt > 0 {
 		e.q.Push(f.backAt, event{kind: shardBack, b: s})
 	}
+}
+
+// strikeZone kills all pods of a failure domain. What an operator replaces is back in the other zones, or in this one, after the same time.
+func (e *engine) strikeZone(k int32) {
+	f := &e.faults[k]
+	now := e.q.Now()
+	f.backAt = e.returns(f, now)
+	in := func(pod int) bool { return fmt.Sprintf("zone-%d", pod%max(e.in.Fleet.Zones, 1)) == string(f.Target) }
+	shards := 0
+	for s := range e.shards {
+		if !in(s) || !e.shards[s].up {
+			continue
+		}
+		shards++
+		e.lose(int32(s), e.shards[s].present, k, 0)
+		e.down(int32(s))
+		if f.backAt > 0 {
+			e.q.Push(f.backAt, event{kind: shardBack, b: int32(s)})
+		}
+	}
+	for i := range e.stores {
+		if in(i) && e.stores[i].up {
+			f.stores = append(f.stores, int32(i))
+		}
+	}
+	f.role = fmt.Sprintf("%d shards, %d stores", shards, len(f.stores))
+	e.loseStores(f, now)
 }
 
 // returns is when a process that was killed runs again; 0 if it does not.
@@ -172,10 +201,6 @@ func (e *engine) strikeStores(k int32) {
 		}
 		f.stores, f.role = []int32{i}, fmt.Sprintf("store, leads %d of %d partitions", leads(int(i)), len(e.owner))
 	}
-	for _, i := range f.stores {
-		f.processes = append(f.processes, fmt.Sprintf("store-%d", i))
-		e.stores[i].up = false
-	}
 	switch f.Action {
 	case v1alpha1.Stop:
 		f.backAt = now + f.For.Std()
@@ -183,6 +208,18 @@ func (e *engine) strikeStores(k int32) {
 		f.backAt = now + e.cost.starts
 	case v1alpha1.Kill:
 		f.backAt = e.returns(f, now)
+	}
+	e.loseStores(f, now)
+}
+
+// loseStores takes a fault's stores away until it is mended.
+func (e *engine) loseStores(f *faultState, now time.Duration) {
+	if len(f.stores) == 0 {
+		return
+	}
+	for _, i := range f.stores {
+		f.processes = append(f.processes, fmt.Sprintf("store-%d", i))
+		e.stores[i].up = false
 	}
 	e.elect(f, now)
 	if f.backAt > 0 {

@@ -64,6 +64,23 @@ func TestAShardThatIsLost(t *testing.T) {
 	}
 }
 
+// A zone that is lost takes a third of the shards and one store of three: the rest goes on, and everybody is back with everything.
+func TestAZoneThatIsLost(t *testing.T) {
+	f, out := struck(t, "{action: kill, target: zone-1, at: 6s}", "shards: 4, coresPerShard: 2", "shards: 6, zones: 3, coresPerShard: 2")
+	if f.Role != "2 shards, 1 stores" || f.Sessions < 1330 || f.Sessions > 1340 {
+		t.Errorf("%s, %d sessions", f.Role, f.Sessions)
+	}
+	around(t, "all back", f.LongestReturn, 100*time.Millisecond, 2*time.Second)
+	around(t, "the longest wait for an acknowledgement", f.LongestAckWait, 100*time.Millisecond, time.Second)
+	around(t, "replaced", f.BackAt-f.At, 8500*time.Millisecond, 8500*time.Millisecond)
+	if d := out.Measurements.Deliveries; d.Lost != 0 || d.Expected != d.Delivered {
+		t.Errorf("%d expected, %d delivered, %d lost", d.Expected, d.Delivered, d.Lost)
+	}
+	// Two of three stores are no majority any more when one is left.
+	both, _ := struck(t, "{action: kill, target: zone-0, at: 6s}", "shards: 4, coresPerShard: 2", "shards: 4, zones: 2, coresPerShard: 2, podReplacement: 3s")
+	around(t, "without a majority", both.LongestAckWait, 3*time.Second, 4*time.Second)
+}
+
 // In a storm nobody signs in faster than the cores allow, and who would wait too long is sent away and comes again.
 func TestAStormIsAsLongAsItsSignIns(t *testing.T) {
 	f, out := struck(t, "{action: cut, target: sessions, share: 1, at: 6s}", "subscribers: 4000", "subscribers: 4000", "shards: 4, coresPerShard: 2", "shards: 2, coresPerShard: 0.5")

@@ -15,7 +15,7 @@ const (
 	played = `seed engine name
 		target.local.stores target.local.shards target.local.partitions
 		target.model.shards target.model.stores target.model.partitions target.model.coresPerShard target.model.coresPerStore target.model.sharedCores
-		target.model.networkPerSecond target.model.tls target.model.podReplacement target.model.cells
+		target.model.networkPerSecond target.model.tls target.model.podReplacement target.model.cells target.model.zones
 		target.model.prices.source target.model.prices.coreHour target.model.prices.gibHour target.model.prices.egressGiB
 		population.subscribers population.devicesPerUser population.channels population.attachPerSession population.onlineShare
 		population.places.name population.places.share population.places.roundTrip population.places.roundTripP99

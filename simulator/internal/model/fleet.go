@@ -12,6 +12,8 @@ import (
 // Fleet is what is played: pods, and what they have.
 type Fleet struct {
 	Shards, Stores, Partitions int
+	// Failure domains; pod N is in the one of number N modulo theirs.
+	Zones int
 	// Of each shard and store, and of the one machine that all share; the latter is 0 if nothing is shared.
 	CoresPerShard, CoresPerStore, SharedCores float64
 	// Bytes a second of each pod; 0: no bound.
@@ -31,14 +33,14 @@ func FleetOf(s *v1alpha1.Scenario, c calibration.Calibration) (f Fleet, ok bool)
 		if m.PodReplacement > 0 {
 			replaced = m.PodReplacement.Std()
 		}
-		f = Fleet{m.Shards, m.Stores, m.Partitions, m.CoresPerShard, m.CoresPerStore, m.SharedCores, int64(m.NetworkPerSecond), m.TLS, replaced, max(m.Cells, 1)}
+		f = Fleet{m.Shards, m.Stores, m.Partitions, max(m.Zones, 1), m.CoresPerShard, m.CoresPerStore, m.SharedCores, int64(m.NetworkPerSecond), m.TLS, replaced, max(m.Cells, 1)}
 		if f.SharedCores > 0 {
 			f.Network = 0
 		}
 		return f, true
 	}
 	if l := s.Target.Local; l != nil {
-		return Fleet{l.Shards, l.Stores, l.Partitions, c.Machine.Cores, c.Machine.Cores, c.Machine.Cores, 0, false, 0, 1}, true
+		return Fleet{l.Shards, l.Stores, l.Partitions, 1, c.Machine.Cores, c.Machine.Cores, c.Machine.Cores, 0, false, 0, 1}, true
 	}
 	return Fleet{}, false
 }

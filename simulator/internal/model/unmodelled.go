@@ -62,7 +62,7 @@ func Unmodelled(s *v1alpha1.Scenario, f Fleet) []string {
 	}
 	say(f.Network > 0, "the network between pods: it has the bandwidth that is given, no loss and no other traffic")
 	say(f.TLS, "sign-ins over TLS: they cost as much as without")
-	say(true, "the loss of a node, a zone or a region, and images that have to be pulled")
+	say(true, "what takes several pods at once, beyond the faults of the scenario, and images that have to be pulled")
 	say(true, "garbage collection, the kernel's buffers and other tenants of the machines, beyond what they added to the figures of the calibration")
 	return unique(out)
 }

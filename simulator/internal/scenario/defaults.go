@@ -36,6 +36,7 @@ func fillDefaults(s *v1alpha1.Scenario) {
 		setDefault(&m.CoresPerStore, defaultCores)
 		setDefault(&m.NetworkPerSecond, defaultNetwork)
 		setDefault(&m.Cells, 1)
+		setDefault(&m.Zones, 1)
 	}
 	setDefault(&s.Population.DevicesPerUser, 1)
 	for i := range s.Population.Places {

@@ -129,6 +129,10 @@ func (r *rules) faultTarget(path string, f v1alpha1.Fault) {
 	if !named || err != nil {
 		return
 	}
+	if f.Target.OnZone() {
+		r.zone(path, f, n)
+		return
+	}
 	check := func(where string, stores, shards int) {
 		have := shards
 		if role == "store" {
@@ -143,5 +147,21 @@ func (r *rules) faultTarget(path string, f v1alpha1.Fault) {
 	}
 	if m := r.s.Target.Model; m != nil {
 		check("target.model", cmp.Or(m.Stores, defaultStores), m.Shards)
+	}
+}
+
+// zone checks the loss of a failure domain.
+func (r *rules) zone(path string, f v1alpha1.Fault, n int) {
+	zones := 0
+	if m := r.s.Target.Model; m != nil {
+		zones = max(m.Zones, 1)
+	}
+	switch {
+	case r.s.Engine != v1alpha1.ModelEngine:
+		r.report(path+".target", "only the model plays the loss of a zone; say engine: model")
+	case f.Action != v1alpha1.Kill:
+		r.report(path+".target", "a zone can only be killed")
+	case n >= zones:
+		r.report(path+".target", "there is no %s; target.model has %d (zones)", f.Target, zones)
 	}
 }

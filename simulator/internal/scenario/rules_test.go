@@ -144,6 +144,9 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"a modelled fleet of nothing", "", "target: {model: {stores: 3}}\n", `target.model.shards: it is missing`},
 		{"TLS as a word", "", "target: {model: {shards: 1, tls: sure}}\n", `target.model.tls: want true or false, found the text "sure"`},
 		{"a network of nothing", "", "target: {model: {shards: 1, networkPerSecond: 0}}\n", `target.model.networkPerSecond: 0B a second is no network`},
+		{"a zone of processes", "", "faults: [{action: kill, target: zone-0}]\n", `faults[0].target: only the model plays the loss of a zone`},
+		{"a zone that stands still", "", "engine: model\ntarget: {model: {shards: 1}}\nfaults: [{action: stop, target: zone-0, for: 1s}]\n", `a zone can only be killed`},
+		{"a zone too many", "", "engine: model\ntarget: {model: {shards: 3, zones: 3}}\nfaults: [{action: kill, target: zone-3}]\n", `there is no zone-3; target.model has 3 (zones)`},
 		{"a store that the modelled fleet has not", "", "target: {model: {shards: 1}}\nfaults: [{action: kill, target: store-3}]\n", `there is no store-3; target.model has store-0 to store-2`},
 
 		// Thresholds.
