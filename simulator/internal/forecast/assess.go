@@ -69,7 +69,7 @@ func (a assessment) half(k int) float64 {
 	var sum float64
 	for _, m := range a.moves {
 		if change := logRatio(m.answers, a.base, k); m.uncertain {
-			sum += change * change
+			sum += float64(change * change)
 		}
 	}
 	if n := len(a.seeds); n > 1 {
@@ -81,7 +81,7 @@ func (a assessment) half(k int) float64 {
 			mean += x / float64(n)
 		}
 		for _, x := range logs {
-			sum += (x - mean) * (x - mean) / float64(n-1)
+			sum += float64((x-mean)*(x-mean)) / float64(n-1)
 		}
 	}
 	return normal95 * math.Sqrt(sum)

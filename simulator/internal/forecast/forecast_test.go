@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"math"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -207,34 +206,6 @@ func TestWhatIsNotPlayedIsNamed(t *testing.T) {
 	}
 	if r.Deliveries.Expected != 4*(4000-40) {
 		t.Errorf("%d expected: slow readers are in it", r.Deliveries.Expected)
-	}
-}
-
-// Every shipped scenario that names a fleet can be played, quickly enough to be tried.
-func TestShippedScenariosCanBePlayed(t *testing.T) {
-	files, err := filepath.Glob("../../../scenarios/*.yaml")
-	if err != nil || len(files) < 10 {
-		t.Fatal(files, err)
-	}
-	for _, file := range files {
-		s, err := scenario.Load(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s.Name == "trillion-month" || s.Name == "broadcast-2.5m" || s.Name == "slow-readers" || s.Name == "soak" {
-			continue // They take seconds, with the race detector minutes; the command's tests and benchmarks have them.
-		}
-		if s.Target.Local == nil && s.Target.Model == nil {
-			s.Target.Local = &v1alpha1.LocalFleet{Stores: 3, Shards: 2, Partitions: 16, Replicas: 3}
-		}
-		run, err := Run(Config{Scenario: s, Calibration: calibration.Default(), Seeds: 1})
-		if err != nil {
-			t.Errorf("%s: %v", file, err)
-			continue
-		}
-		if d := run.Measurements.Deliveries; d.Expected == 0 || d.Lost != 0 || d.Expected != d.Delivered {
-			t.Errorf("%s: %d expected, %d delivered, %d lost", file, d.Expected, d.Delivered, d.Lost)
-		}
 	}
 }
 

@@ -40,7 +40,7 @@ func useOf(c Config, f model.Fleet, o model.Outcome) report.ModelUse {
 	each := c.Calibration.Get(calibration.SessionMemory).Value + c.Calibration.Get(calibration.SocketMemory).Value
 	u := report.ModelUse{
 		Cells: f.Cells, Shards: f.Shards * f.Cells, Stores: f.Stores * f.Cells,
-		Cores:       cells * (float64(f.Shards)*f.CoresPerShard + float64(f.Stores)*f.CoresPerStore),
+		Cores:       cells * (float64(float64(f.Shards)*f.CoresPerShard) + float64(float64(f.Stores)*f.CoresPerStore)),
 		MemoryBytes: float64(o.Measurements.Sessions.Wanted) * each,
 		// What was played stands for all of the measure phase.
 		EgressBytes:  float64(o.Use.Bytes) * cells * float64(c.Scenario.Phases.Measure.Std()) / max(float64(o.Use.Over), 1),
@@ -73,8 +73,8 @@ func binding(u report.ModelUse) string {
 func costOf(p v1alpha1.Prices, u report.ModelUse, over time.Duration) *report.Cost {
 	hours := over.Hours()
 	c := &report.Cost{
-		Source: p.Source, Cores: u.Cores * p.CoreHour * hours, Memory: u.MemoryBytes / gib * p.GiBHour * hours, Egress: u.EgressBytes / gib * p.EgressGiB,
+		Source: p.Source, Cores: float64(u.Cores * p.CoreHour * hours), Memory: float64(u.MemoryBytes / gib * p.GiBHour * hours), Egress: float64(u.EgressBytes / gib * p.EgressGiB),
 	}
-	c.Total = c.Cores + c.Memory + c.Egress
+	c.Total = float64(c.Cores) + float64(c.Memory) + float64(c.Egress)
 	return c
 }

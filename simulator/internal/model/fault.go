@@ -68,7 +68,7 @@ func (e *engine) strike(k int32) {
 	switch {
 	case f.Action == v1alpha1.Cut:
 		for s := range e.shards {
-			e.lose(int32(s), int64(f.Share*float64(e.shards[s].present)+0.5), k, 0)
+			e.lose(int32(s), int64(float64(f.Share*float64(e.shards[s].present))+0.5), k, 0)
 		}
 		f.role = fmt.Sprintf("%d sessions", f.sessions)
 	case f.Action == v1alpha1.Delay:

@@ -33,14 +33,21 @@ func FleetOf(s *v1alpha1.Scenario, c calibration.Calibration) (f Fleet, ok bool)
 		if m.PodReplacement > 0 {
 			replaced = m.PodReplacement.Std()
 		}
-		f = Fleet{m.Shards, m.Stores, m.Partitions, max(m.Zones, 1), m.CoresPerShard, m.CoresPerStore, m.SharedCores, int64(m.NetworkPerSecond), m.TLS, replaced, max(m.Cells, 1)}
+		f = Fleet{
+			Shards: m.Shards, Stores: m.Stores, Partitions: m.Partitions, Zones: max(m.Zones, 1), Cells: max(m.Cells, 1),
+			CoresPerShard: m.CoresPerShard, CoresPerStore: m.CoresPerStore, SharedCores: m.SharedCores,
+			Network: int64(m.NetworkPerSecond), TLS: m.TLS, PodReplacement: replaced,
+		}
 		if f.SharedCores > 0 {
 			f.Network = 0
 		}
 		return f, true
 	}
 	if l := s.Target.Local; l != nil {
-		return Fleet{l.Shards, l.Stores, l.Partitions, 1, c.Machine.Cores, c.Machine.Cores, c.Machine.Cores, 0, false, 0, 1}, true
+		cores := c.Machine.Cores
+		return Fleet{
+			Shards: l.Shards, Stores: l.Stores, Partitions: l.Partitions, Zones: 1, Cells: 1, CoresPerShard: cores, CoresPerStore: cores, SharedCores: cores,
+		}, true
 	}
 	return Fleet{}, false
 }
@@ -129,9 +136,9 @@ func placesOf(s *v1alpha1.Scenario) places {
 		one := newLogNormal(place.RoundTrip.Std()/2, float64(place.RoundTripP99)/float64(place.RoundTrip))
 		var w ways
 		for i := range cells {
-			at := float64(float64(i)+0.5) / cells
+			at := float64((float64(i) + 0.5) / cells)
 			w.most[i] = one.at(des.NormalQuantile(at))
-			w.tail[i] = one.at(des.NormalQuantile(1 - float64((1-at)/cells)))
+			w.tail[i] = one.at(-des.NormalQuantile((1 - at) / cells)) // the upper end, by its mirror image
 		}
 		p.ways = append(p.ways, w)
 	}

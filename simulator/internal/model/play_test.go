@@ -3,13 +3,17 @@ package model
 import (
 	"encoding/json"
 	"math"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
+	"github.com/chatfleet/chatfleet/simulator/internal/scenario"
 )
 
 // The way of one post, by hand: until it is stored and has come to a shard, and from there a ramp over its sessions.
@@ -213,5 +217,30 @@ func TestAFleetOfNothingIsRefused(t *testing.T) {
 	in.Fleet.Shards = 0
 	if _, err := Play(in); err == nil {
 		t.Error("it was played")
+	}
+}
+
+// Every shipped scenario can be played, and loses nothing. Those of a month and of millions are in the benchmark; with the race detector they take minutes.
+func TestShippedScenariosCanBePlayed(t *testing.T) {
+	files, err := filepath.Glob("../../../scenarios/*.yaml")
+	if err != nil || len(files) < 10 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		s, err := scenario.Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains([]string{"trillion-month", "broadcast-2.5m", "slow-readers", "soak"}, s.Name) {
+			continue
+		}
+		if s.Target.Local == nil && s.Target.Model == nil {
+			s.Target.Local = &v1alpha1.LocalFleet{Stores: 3, Shards: 2, Partitions: 16, Replicas: 3}
+		}
+		in := inputOf(t, s)
+		in.Brief = true
+		if d := play(t, in).Measurements.Deliveries; d.Expected == 0 || d.Lost != 0 || d.Expected != d.Delivered {
+			t.Errorf("%s: %d expected, %d delivered, %d lost", file, d.Expected, d.Delivered, d.Lost)
+		}
 	}
 }
