@@ -130,6 +130,12 @@ bench-quiet-logs: ## The measurement of docs/decisions/001: 400,000 quiet logs, 
 bench-members: ## What a channel with 1,000,000 members costs, against one with 1,000
 	$(GO) test ./chatd/internal/bus -run '^$$' -bench 'BenchmarkMembers$$' -benchtime 300x -timeout 1h -args -members.few 1000 -members.many 1000000
 
+.PHONY: election-surge
+election-surge: ## What a correction does against a falsehood, and what that hangs on: 20 seeds, 5 minutes; result in out/election-surge
+	@mkdir -p $(OUT)/election-surge
+	$(GO) test ./simulator/internal/cascade -run '^$$' -bench ElectionSurge -benchtime 1x -timeout 1h -args -cascade.out $(CURDIR)/$(OUT)/election-surge
+	@cat $(OUT)/election-surge/election-surge.md
+
 .PHONY: fuzz
 fuzz: ## Fuzz what strangers can send: make fuzz [FUZZTIME=10m]
 	.ci/fuzz $(or $(FUZZTIME),1m)

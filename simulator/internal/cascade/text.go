@@ -1,0 +1,196 @@
+package cascade
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+)
+
+// Render writes what a study comes to in Markdown, for people: what was assumed, what follows, and what would follow from other assumptions.
+func Render(w io.Writer, r Result, variations []Variation) error {
+	var text bytes.Buffer
+	renderAssumptions(&text, r.Params)
+	renderAnswer(&text, r)
+	renderDemand(&text, r)
+	if len(variations) > 0 {
+		renderSensitivity(&text, r, variations)
+	}
+	_, err := w.Write(text.Bytes())
+	return err
+}
+
+func renderAssumptions(w io.Writer, p Params) {
+	c, s := p.Crowd, p.Spread
+	fmt.Fprintf(w, `## What is assumed
+
+Nothing here was measured. All figures follow from these assumptions, over %d seeds; intervals are 95 %% of a mean over seeds, and say
+nothing of how true an assumption is.
+
+- %s people in %d communities. The coalition has %d channels with %s subscriptions in all, and outside of it are %d with %s. The
+  falsehood is posted outside only, the correction everywhere; they meet in people who subscribe to both.
+- %s of the subscribers see a post, at once; the others never see it in that channel. %s of the people are online by habit, always or never.
+- %s of the views of the correction are forwarded, and %.3g times as many of the falsehood, to one channel each; %s of them within the
+  community, after %s in the middle (log-normal, σ %.3g). Who saw the correction first forwards the falsehood %.3g times as often.
+- Both begin in one channel, as large as the one that a subscription is typically of. %s
+
+`, p.Seeds, count(float64(c.People)), c.Communities, c.Coalition.Count, count(float64(c.Coalition.Subscriptions)), c.Outside.Count, count(float64(c.Outside.Subscriptions)),
+		percent(c.OnlineShare), percent(c.OnlineByHabit), percent(s.ForwardTrue), s.FalseFactor, percent(s.Inside), span(s.ReactionMedianNs), s.ReactionSigma, s.Forewarned, delivery(s.DeliveryNs))
+}
+
+func delivery(d time.Duration) string {
+	if d == 0 {
+		return "Deliveries take no time: all time here is people's."
+	}
+	return fmt.Sprintf("A delivery takes %s; all other time is people's.", span(d))
+}
+
+func renderAnswer(w io.Writer, r Result) {
+	fmt.Fprintf(w, `## What follows
+
+A post in an average channel leads to %.3g further ones of the falsehood and %.3g of the correction, while hardly anybody has them: above 1
+a message may spread, below it dies out. Uncorrected, the falsehood reaches %s people. The coalition's %s subscriptions are %s
+different people.
+
+| correction after | by | saw the correction before the falsehood, of all reached | of those whom the falsehood reached | the falsehood reaches | the correction reaches | ahead from |
+|---|---|---|---|---|---|---|
+`, r.ForwardsPerPost[Falsehood], r.ForwardsPerPost[Correction], people(r.Uncorrected), count(float64(r.Params.Crowd.Coalition.Subscriptions)), people(r.CoalitionPeople))
+	for _, delay := range r.Params.DelaysNs {
+		for _, arm := range arms {
+			c := r.cell(arm, delay)
+			fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s |\n", span(delay), arm, shares(c.CorrectionFirst), shares(c.Forewarned), people(c.Falsehood), people(c.Correction), ahead(c.Ahead, r.Params.Seeds))
+		}
+	}
+	fmt.Fprintf(w, "\n\"Of all reached\" has those who never saw the falsehood as well; those whom the falsehood reached are the ones whom a correction can forewarn.\n\n")
+	for _, g := range r.Gains {
+		hub, alone := r.cell(ByHub, g.DelayNs), r.cell(ByForwards, g.DelayNs)
+		fmt.Fprintf(w, "- After %s: of all reached, %s saw the correction first with the hub, and %s without; of those whom the falsehood reached, %s and %s. The hub changes the latter by %s, and %s.\n",
+			span(g.DelayNs), most(hub.CorrectionFirst), most(alone.CorrectionFirst), most(hub.Forewarned), most(alone.Forewarned), points(g.Forewarned), fewer(g.Falsehood))
+	}
+	fmt.Fprintln(w)
+}
+
+func renderDemand(w io.Writer, r Result) {
+	fmt.Fprint(w, `## What it asks of the fleet
+
+Deliveries, if each post went to all who are online in no time; how long the fleet takes for them is the fleet's matter, and not in these figures.
+
+| correction after | by | deliveries | in the busiest second |
+|---|---|---|---|
+`)
+	for _, delay := range r.Params.DelaysNs {
+		for _, arm := range arms {
+			c := r.cell(arm, delay)
+			fmt.Fprintf(w, "| %s | %s | %s | %s |\n", span(delay), arm, people(c.Deliveries), people(c.PeakDeliveriesPerSecond))
+		}
+	}
+	fmt.Fprintln(w)
+}
+
+func renderSensitivity(w io.Writer, r Result, variations []Variation) {
+	fmt.Fprintf(w, "## What it hangs on\n\nOne assumption changed at a time, over %d seeds. Of those whom the falsehood reached, the share that had seen the correction before, by forwards / by the hub:\n\n| | forwards a post, false / true |", variations[0].Result.Params.Seeds)
+	for _, delay := range r.Params.DelaysNs {
+		fmt.Fprintf(w, " %s |", span(delay))
+	}
+	fmt.Fprintf(w, "\n|---|---|%s\n", strings.Repeat("---|", len(r.Params.DelaysNs)))
+	row := func(name string, of Result) {
+		fmt.Fprintf(w, "| %s | %.3g / %.3g |", name, of.ForwardsPerPost[Falsehood], of.ForwardsPerPost[Correction])
+		for _, delay := range r.Params.DelaysNs {
+			fmt.Fprintf(w, " %s / %s |", shares(of.cell(ByForwards, delay).Forewarned), shares(of.cell(ByHub, delay).Forewarned))
+		}
+		fmt.Fprintln(w)
+	}
+	row("as above", r)
+	for _, v := range variations {
+		row(v.Name, v.Result)
+	}
+	fmt.Fprintln(w)
+	for _, delay := range r.Params.DelaysNs {
+		for _, arm := range arms {
+			said := most(r.cell(arm, delay).Forewarned)
+			var others []string
+			for _, v := range variations {
+				if it := most(v.Result.cell(arm, delay).Forewarned); it != said {
+					others = append(others, fmt.Sprintf("%s: %s", v.Name, it))
+				}
+			}
+			if len(others) > 0 {
+				fmt.Fprintf(w, "- After %s by %s it is %s. %s.\n", span(delay), arm, said, strings.Join(others, "; "))
+			}
+		}
+	}
+}
+
+// most says whether it is more than half; where the interval has the half in it, perhaps.
+func most(i Interval) string {
+	switch {
+	case i.Low > 0.5:
+		return "most"
+	case i.High >= 0.5:
+		return "perhaps most"
+	}
+	return "a minority"
+}
+
+// fewer says what becomes of the falsehood's reach.
+func fewer(i Interval) string {
+	if i.Low <= 0 && i.High >= 0 {
+		return "not visibly how many it reaches"
+	}
+	if i.Mean < 0 {
+		return fmt.Sprintf("saves %s people from it", people(Interval{-i.Mean, -i.High, -i.Low}))
+	}
+	return fmt.Sprintf("lets it reach %s more people", people(i))
+}
+
+func ahead(a Ahead, seeds int) string {
+	if a.Seeds == 0 {
+		return "never"
+	}
+	return fmt.Sprintf("%s (in %d of %d seeds)", span(*a.MedianNs), a.Seeds, seeds)
+}
+
+func shares(i Interval) string {
+	return fmt.Sprintf("%s (%s to %s)", percent(i.Mean), bare(i.Low), bare(i.High))
+}
+
+func points(i Interval) string {
+	return fmt.Sprintf("%+.1f points (%+.1f to %+.1f)", 100*i.Mean, 100*i.Low, 100*i.High)
+}
+
+func percent(share float64) string { return bare(share) + " %" }
+
+// bare is a share in percent with as many decimals as it takes to tell it from none.
+func bare(share float64) string {
+	if p := 100 * share; math.Abs(p) < 1 && p != 0 {
+		return fmt.Sprintf("%.2g", p)
+	}
+	return fmt.Sprintf("%.0f", 100*share)
+}
+
+func people(i Interval) string {
+	return fmt.Sprintf("%s (%s to %s)", count(i.Mean), count(i.Low), count(i.High))
+}
+
+func count(n float64) string {
+	switch {
+	case math.Abs(n) >= 999_500:
+		return fmt.Sprintf("%.3g M", n/1e6)
+	case math.Abs(n) >= 9_950:
+		return fmt.Sprintf("%.0f k", n/1e3)
+	}
+	return fmt.Sprintf("%.0f", n)
+}
+
+// span is a time as people say it.
+func span(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%.3g s", d.Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%.3g min", d.Minutes())
+	}
+	return fmt.Sprintf("%.3g h", d.Hours())
+}
