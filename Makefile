@@ -130,6 +130,11 @@ bench-quiet-logs: ## The measurement of docs/decisions/001: 400,000 quiet logs, 
 bench-members: ## What a channel with 1,000,000 members costs, against one with 1,000
 	$(GO) test ./chatd/internal/bus -run '^$$' -bench 'BenchmarkMembers$$' -benchtime 300x -timeout 1h -args -members.few 1000 -members.many 1000000
 
+.PHONY: slowdown
+slowdown: ## Try whether a planted slowdown of 10 % is found, and none where there is none: ten rounds, an hour; out/slowdown/table.md
+	@echo 'slowdown: thirty runs of .ci/slowdown.yaml, an hour; the machine should have nothing else to do'
+	@GO=$(GO) .ci/slowdown
+
 .PHONY: election-surge
 election-surge: ## What a correction does against a falsehood, and what that hangs on: 20 seeds, 5 minutes; result in out/election-surge
 	@mkdir -p $(OUT)/election-surge

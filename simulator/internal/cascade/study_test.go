@@ -28,13 +28,13 @@ func ExampleStudy() {
 		fmt.Printf("%-6s by %-8s %s: %s\n", span(c.DelayNs), c.Arm, shares(c.Forewarned), most(c.Forewarned))
 	}
 	// Output:
-	// 1 min  by forwards 11 % (5 to 17): a minority
-	// 15 min by forwards 4 % (0.3 to 7): a minority
-	// 2 h    by forwards 0.0091 % (0 to 0.028): a minority
+	// 1 min  by forwards 11 % (4.9 to 17): a minority
+	// 15 min by forwards 3.9 % (0.3 to 7.5): a minority
+	// 2 h    by forwards <0.1 % (0 to <0.1): a minority
 	// 13 h   by forwards 0 % (0 to 0): a minority
 	// 1 min  by hub      54 % (50 to 58): most
 	// 15 min by hub      18 % (10 to 27): a minority
-	// 2 h    by hub      0.4 % (0 to 0.98): a minority
+	// 2 h    by hub      0.4 % (0 to 1.0): a minority
 	// 13 h   by hub      0 % (0 to 0): a minority
 }
 

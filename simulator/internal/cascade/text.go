@@ -162,12 +162,16 @@ func points(i Interval) string {
 
 func percent(share float64) string { return bare(share) + " %" }
 
-// bare is a share in percent with as many decimals as it takes to tell it from none.
+// bare is a share in percent, with a decimal where it is small.
 func bare(share float64) string {
-	if p := 100 * share; math.Abs(p) < 1 && p != 0 {
-		return fmt.Sprintf("%.2g", p)
+	switch p := 100 * share; {
+	case p > 0 && p < 0.1:
+		return "<0.1"
+	case p > 0 && p < 9.95:
+		return fmt.Sprintf("%.1f", p)
+	default:
+		return fmt.Sprintf("%.0f", p)
 	}
-	return fmt.Sprintf("%.0f", 100*share)
 }
 
 func people(i Interval) string {

@@ -31,6 +31,10 @@ func TestFleetStartsAndEnds(t *testing.T) {
 		if err != nil || stats.RSSBytes < 1<<20 || stats.FileDescriptors < 4 || stats.Threads < 1 {
 			t.Errorf("%s uses %+v, %v", p.Name, stats, err)
 		}
+		// What the kernel shows in /proc is rounded down to a hundredth of a second.
+		if before, cpu, after := stats.CPU, p.CPU(), cpuTime(t, p); cpu < before || cpu >= after+20*time.Millisecond {
+			t.Errorf("%s has used %s of CPU, which is not between %s and %s", p.Name, cpu, before, after)
+		}
 		if pss, err := p.PSSBytes(); err != nil || pss <= 0 || pss > stats.RSSBytes*2 {
 			t.Errorf("%s: PSS %d, %v", p.Name, pss, err)
 		}
@@ -85,6 +89,15 @@ func TestRoles(t *testing.T) {
 	}
 }
 
+func cpuTime(t *testing.T, p *Process) time.Duration {
+	t.Helper()
+	s, err := p.Stats()
+	if err != nil {
+		t.Error(err)
+	}
+	return s.CPU
+}
+
 func TestKillAndRestart(t *testing.T) {
 	f := startFleet(t, "stores=1,shards=1")
 	p := f.Stores()[0]
@@ -96,6 +109,9 @@ func TestKillAndRestart(t *testing.T) {
 		t.Error("a killed process takes signals")
 	}
 	used, err := p.Stats()
+	if cpu := p.CPU(); cpu != used.CPU {
+		t.Errorf("killed, it has used %s of CPU, or %s", cpu, used.CPU)
+	}
 	if err != nil || used.RSSBytes != 0 || used.CPU == 0 {
 		t.Errorf("killed, it uses %+v, %v; want the CPU time that it had", used, err)
 	}
@@ -107,6 +123,9 @@ func TestKillAndRestart(t *testing.T) {
 	}
 	if p.Pid() == before {
 		t.Error("the same process")
+	}
+	if now := p.CPU(); now < used.CPU {
+		t.Errorf("CPU went back from %s to %s", used.CPU, now)
 	}
 	if now, err := p.Stats(); err != nil || now.CPU < used.CPU {
 		t.Errorf("CPU went back from %s to %s, %v", used.CPU, now.CPU, err)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
 )
 
 // Stats is what a process uses, as the kernel counts it.
@@ -37,6 +38,25 @@ func (p *Process) Stats() (Stats, error) {
 	}
 	return s, nil
 }
+
+// CPU reads the CPU time alone, as in Stats but to the nanosecond and within some microseconds: for looking many times a second. Of a process
+// that ends at this moment it may not have the last life yet.
+func (p *Process) CPU() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.life == nil {
+		return p.pastCPU
+	}
+	var now unix.Timespec
+	if err := unix.ClockGettime(cpuClock(p.life.cmd.Process.Pid), &now); err != nil {
+		return p.pastCPU // it is gone, and about to be settled
+	}
+	return p.pastCPU + time.Duration(now.Nano())
+}
+
+// cpuClock is the kernel's name for the clock of the CPU time of all threads of a process, those that have ended included: see
+// clock_getcpuclockid(3), which makes it in this way.
+func cpuClock(pid int) int32 { return int32(^pid<<3 | 2) }
 
 // PSSBytes is the resident memory with each page divided by the number of processes that share it. The kernel walks the
 // process's pages for it, some milliseconds for a large one: not for the middle of a measurement.

@@ -10,6 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
+
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/fault"
 	"github.com/chatfleet/chatfleet/simulator/internal/fleet"
@@ -235,5 +238,16 @@ func (e *engine) local() bool {
 }
 
 func (e *engine) simulator() report.Simulator {
-	return report.Simulator{Version: e.Version, Platform: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU()}
+	out := report.Simulator{Version: e.Version, Platform: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU()}
+	// What is not there is left out: it only tells reports of different machines apart.
+	if proc, err := procfs.NewDefaultFS(); err == nil {
+		if cpus, err := proc.CPUInfo(); err == nil && len(cpus) > 0 {
+			out.CPU = cpus[0].ModelName
+		}
+	}
+	var system unix.Utsname
+	if unix.Uname(&system) == nil {
+		out.Kernel = unix.ByteSliceToString(system.Release[:])
+	}
+	return out
 }

@@ -190,6 +190,7 @@ func (e *engine) load(ctx, running context.Context) error {
 		load.Go(func() { e.threads.Patiently(func() { e.hiccup = probe(measuring, stamp.Now) }) })
 		if e.fleet != nil {
 			load.Go(func() { e.usage.trend.follow(measuring, e.fleet, s.Phases.Measure.Std()) })
+			load.Go(func() { e.usage.cpu.follow(measuring, e.now, fleetCPU(e.fleet)) })
 		}
 		untilNs(ctx, endNs)
 		done()

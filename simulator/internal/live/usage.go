@@ -28,6 +28,7 @@ type usage struct {
 	beganDelivered, delivered int64
 
 	trend trend
+	cpu   cpuSeries
 
 	mu sync.Mutex
 	// Largest resident memory by process.

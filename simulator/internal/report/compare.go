@@ -1,11 +1,8 @@
 package report
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -17,21 +14,120 @@ type Compared struct {
 	Name, A, B string
 	// How much more B is than A, as a share; nil where it cannot be said.
 	Change *float64
-	// Over pairs of broadcasts, where the runs had the same; nil for other figures.
+	// Over the blocks of the runs, such as their broadcasts; nil for figures that a run has one of.
 	Effect *verdict.Effect
+	// What it says of a change that matters, and where it cannot be told, why; "" for figures that are not judged.
+	Finding verdict.Finding
+	Why     string
 }
 
-// Compare holds one run against another. Broadcasts are compared pair by pair where both runs had the same schedule of them, with a
-// 95 % interval over the pairs; a figure of a whole run is one number a run, and has none.
-func Compare(a, b Report) ([]Compared, error) {
-	if a.Spec == nil || b.Spec == nil {
-		return nil, errors.New("a report does not say what the run was asked to be")
+// Comparison is one run held against another.
+type Comparison struct {
+	A, B Report
+	// The least change that matters, a share.
+	LeastEffect float64
+	// The broadcasts of one run are compared with the same ones of the other, since both had the same schedule.
+	Paired bool
+	Rows   []Compared
+	// Fail: something that is judged is worse. Inconclusive: of something it cannot be told. Else Pass.
+	Verdict  verdict.Verdict
+	ExitCode int
+	Reasons  []string
+}
+
+// CompareOptions say what of a comparison matters.
+type CompareOptions struct {
+	// The least change that matters, as a share: 0.05 is 5 %.
+	LeastEffect float64
+	// The figures that are judged, of CompareMetrics; nil: DefaultCompared.
+	Judged []string
+}
+
+// DefaultCompared is what is judged where nothing else is asked for. Times are not: between two runs of one build they differ by more than
+// most changes do, since they hang on all else that a machine does.
+var DefaultCompared = []string{"deliveryCPU"}
+
+// Compare holds one run against another: figures that a run has many of, block by block with an interval; the others as they are. An error says
+// why the two cannot be compared, or that there is no such figure.
+//
+// What is judged has intervals that all hold the truth at once in 95 % of cases (Bonferroni). They know what differs from block to block and
+// not what differs from run to run, such as where memory happens to lie: the least effect has to be above that.
+func Compare(a, b Report, o CompareOptions) (Comparison, error) {
+	if err := mayCompare(a, b); err != nil {
+		return Comparison{}, err
 	}
+	judged := o.Judged
+	if judged == nil {
+		judged = DefaultCompared
+	}
+	for _, name := range judged {
+		if !slices.Contains(CompareMetrics(), name) {
+			return Comparison{}, fmt.Errorf("there is no figure %q to compare; there are %s", name, strings.Join(CompareMetrics(), ", "))
+		}
+	}
+	c := Comparison{A: a, B: b, LeastEffect: o.LeastEffect, Paired: a.Spec.Seed == b.Spec.Seed && len(a.Broadcasts) == len(b.Broadcasts)}
+	confidence := 1 - 0.05/float64(max(len(judged), 1))
+	for _, m := range blockMetrics {
+		if row, ok := c.blocks(m, confidence, slices.Contains(judged, m.name)); ok {
+			c.Rows = append(c.Rows, row)
+		}
+	}
+	c.judge()
+	c.Rows = append(c.Rows, wholes(a, b)...)
+	return c, nil
+}
+
+// blocks compares a figure that a run has many of. It is false where neither run has it and nobody asked for it.
+func (c *Comparison) blocks(m blockMetric, confidence float64, judged bool) (Compared, bool) {
+	as, bs := m.of(c.A, c.A), m.of(c.B, c.A)
+	row := Compared{Name: m.title, A: "–", B: "–"}
+	var e verdict.Effect
+	if c.Paired {
+		var ratios []float64
+		as, bs, ratios = pairs(as, bs)
+		e = verdict.EffectOfPairs(ratios, confidence)
+	} else {
+		as, bs = present(as), present(bs)
+		e = verdict.EffectBetween(as, bs, confidence)
+	}
+	if len(as) > 0 {
+		row.A = m.text(geometricMean(as))
+	}
+	if len(bs) > 0 {
+		row.B = m.text(geometricMean(bs))
+	}
+	if e.Pairs > 0 {
+		row.Change, row.Effect = &e.Change, &e
+	}
+	if judged {
+		row.Finding, row.Why = e.Against(c.LeastEffect)
+		if why := m.doubt(c.A, c.B); why != "" && row.Finding != verdict.Unclear {
+			row.Finding, row.Why = verdict.Unclear, why
+		}
+	}
+	return row, judged || e.Pairs > 0
+}
+
+// judge makes a verdict of the findings.
+func (c *Comparison) judge() {
+	c.Verdict, c.ExitCode = verdict.Pass, verdict.ExitPass
+	for _, row := range c.Rows {
+		switch row.Finding {
+		case verdict.Worse:
+			c.Verdict, c.ExitCode = verdict.Fail, verdict.ExitFail
+			c.Reasons = append(c.Reasons, fmt.Sprintf("%s: %+.1f %%, at least %+.1f %%", row.Name, 100**row.Change, 100*row.Effect.Low))
+		case verdict.Unclear:
+			if c.Verdict == verdict.Pass {
+				c.Verdict, c.ExitCode = verdict.Inconclusive, verdict.ExitInconclusive
+			}
+			c.Reasons = append(c.Reasons, row.Name+": "+row.Why)
+		}
+	}
+}
+
+// wholes compares what a run has one of.
+func wholes(a, b Report) []Compared {
 	var out []Compared
-	if len(a.Broadcasts) == len(b.Broadcasts) && reflect.DeepEqual(a.Spec.Broadcasts, b.Spec.Broadcasts) {
-		out = append(out, pairs("time to 99.9 % of a broadcast", a, b, func(b Broadcast) Millis { return b.TimeTo999Ms })...)
-		out = append(out, pairs("time to the last of a broadcast", a, b, func(b Broadcast) Millis { return b.TimeToLastMs })...)
-	}
 	figure := func(name string, x, y float64, text func(float64) string) {
 		c := Compared{Name: name, A: text(x), B: text(y)}
 		if change := y/x - 1; x > 0 && !math.IsInf(change, 0) && !math.IsNaN(change) {
@@ -44,11 +140,11 @@ func Compare(a, b Report) ([]Compared, error) {
 	figure("acknowledgement, p99.9", float64(a.Posts.ResponseMs.P999), float64(b.Posts.ResponseMs.P999), timeText)
 	figure("lost deliveries", float64(a.Deliveries.Lost), float64(b.Deliveries.Lost), numberText)
 	figure("memory a session", a.Fleet.RSSBytesPerSession, b.Fleet.RSSBytesPerSession, bytesText)
-	figure("processor time a delivery", a.Fleet.CPUMicrosPerDelivery/1000, b.Fleet.CPUMicrosPerDelivery/1000, timeText)
+	figure("processor time a delivery, all in all", a.Fleet.CPUMicrosPerDelivery/1000, b.Fleet.CPUMicrosPerDelivery/1000, microsText)
 	if slow := slowEffects(a.SlowReaders, b.SlowReaders); slow != nil {
 		out = append(out, *slow)
 	}
-	return append(out, bounded(a.Thresholds, b.Thresholds)...), nil
+	return append(out, bounded(a.Thresholds, b.Thresholds)...)
 }
 
 // slowEffects is what the slow readers did to the others in each of the runs, by its own pairs; nil if neither compared itself.
@@ -110,44 +206,4 @@ func measured(t Threshold) string {
 		name += " after " + t.Fault
 	}
 	return name
-}
-
-// pairs compares the broadcasts that came to everybody in both runs; none are compared where there is no such pair.
-func pairs(name string, a, b Report, of func(Broadcast) Millis) []Compared {
-	var ratios, as, bs []float64
-	for i := range a.Broadcasts {
-		x, y := of(a.Broadcasts[i]), of(b.Broadcasts[i])
-		if x > 0 && y > 0 && !x.Infinite() && !y.Infinite() {
-			ratios, as, bs = append(ratios, float64(y/x)), append(as, math.Log(float64(x))), append(bs, math.Log(float64(y)))
-		}
-	}
-	if len(ratios) == 0 {
-		return nil
-	}
-	mean := func(logs []float64) string {
-		var sum float64
-		for _, l := range logs {
-			sum += l
-		}
-		return timeText(math.Exp(sum / float64(len(logs))))
-	}
-	e := verdict.EffectOf(ratios)
-	return []Compared{{Name: name, A: mean(as), B: mean(bs), Change: &e.Change, Effect: &e}}
-}
-
-// RenderComparison writes a comparison as a table in Markdown, which people can read as it stands.
-func RenderComparison(w io.Writer, a, b Report, rows []Compared) error {
-	text := fmt.Sprintf("| | A: %s, %s | B: %s, %s | B against A | 95 %% interval |\n|---|---|---|---|---|\n", a.Scenario, a.Verdict, b.Scenario, b.Verdict)
-	for _, r := range rows {
-		change, interval := "–", "–"
-		if r.Change != nil {
-			change = fmt.Sprintf("%+.1f %%", 100**r.Change)
-		}
-		if e := r.Effect; e != nil {
-			interval = fmt.Sprintf("%+.1f to %+.1f %%, %d pairs", 100*e.Low, 100*e.High, e.Pairs)
-		}
-		text += fmt.Sprintf("| %s | %s | %s | %s | %s |\n", r.Name, r.A, r.B, change, interval)
-	}
-	_, err := io.WriteString(w, text)
-	return err
 }

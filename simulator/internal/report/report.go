@@ -384,6 +384,8 @@ type Series struct {
 	Acknowledged *measure.Series `json:"acknowledged,omitempty"`
 	// Deliveries by when they came.
 	Delivered *measure.Series `json:"delivered,omitempty"`
+	// Processor time of all processes of a local fleet in the measure phase, in microseconds, by when they used it.
+	CPUMicros *measure.Series `json:"cpuMicros,omitempty"`
 	// Deliveries by the intended moment of their post and their latency; lost ones at Never.
 	Heat *measure.HeatMap `json:"heat,omitempty"`
 }
@@ -394,6 +396,9 @@ type Simulator struct {
 	// Such as linux/amd64.
 	Platform string `json:"platform"`
 	Cores    int    `json:"cores"`
+	// The processor as it calls itself, such as "AMD EPYC 7B13", and the kernel's release; absent where the system does not say.
+	CPU    string `json:"cpu,omitempty"`
+	Kernel string `json:"kernel,omitempty"`
 }
 
 // Millis is a time in milliseconds, or a share; what is infinite is null in JSON.

@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // Effect is how much one thing changes another, from pairs: 0.02 is 2 % more. Low to High is its 95 % interval.
@@ -16,29 +18,73 @@ type Effect struct {
 // EffectOf is the geometric mean of some ratios, with and without, and a bootstrap interval over them. A pair is the unit, since what
 // happened within one is correlated. The same input gives the same answer.
 func EffectOf(ratios []float64) Effect {
-	n := len(ratios)
+	logs := logarithms(ratios)
+	return effect(len(logs), mean(logs), 0.025, func(r *rand.Rand) float64 { return resampledMean(logs, r) })
+}
+
+// EffectOfPairs is EffectOf at another confidence (0 to 1), and as wide as so few pairs call for: the percentiles are moved outward as far as
+// Student's t is beyond the normal distribution (Hesterberg 2015, What teachers should know about the bootstrap, The American Statistician 69,
+// section 5.3), without which twelve pairs miss in 8 of 100 cases where 5 were asked for.
+func EffectOfPairs(ratios []float64, confidence float64) Effect {
+	logs := logarithms(ratios)
+	return effect(len(logs), mean(logs), expanded(len(logs), confidence), func(r *rand.Rand) float64 { return resampledMean(logs, r) })
+}
+
+// EffectBetween is how much the geometric mean of b is above that of a where nothing pairs them, with an interval as in EffectOfPairs. Pairs is
+// the number of the fewer ones.
+func EffectBetween(a, b []float64, confidence float64) Effect {
+	as, bs := logarithms(a), logarithms(b)
+	n := min(len(as), len(bs))
+	return effect(n, mean(bs)-mean(as), expanded(n, confidence), func(r *rand.Rand) float64 { return resampledMean(bs, r) - resampledMean(as, r) })
+}
+
+// effect is a change of logarithms with the interval that leaves out a tail on either side of its resamples.
+func effect(n int, change, tail float64, resample func(*rand.Rand) float64) Effect {
 	if n == 0 {
 		return Effect{}
-	}
-	logs := make([]float64, n)
-	for i, r := range ratios {
-		logs[i] = math.Log(r)
 	}
 	random := rand.New(rand.NewPCG(uint64(n), 95)) // resampling, not secrets
 	means := make([]float64, resamples)
 	for k := range means {
-		for range n {
-			means[k] += logs[random.IntN(n)]
-		}
-		means[k] /= float64(n)
+		means[k] = resample(random)
 	}
 	slices.Sort(means)
-	var sum float64
-	for _, l := range logs {
-		sum += l
-	}
 	at := func(share float64) float64 { return math.Expm1(means[int(share*float64(resamples-1)+0.5)]) }
-	return Effect{n, math.Expm1(sum / float64(n)), at(0.025), at(0.975)}
+	return Effect{n, math.Expm1(change), at(tail), at(1 - tail)}
+}
+
+// expanded is the tail of an interval of a mean of n.
+func expanded(n int, confidence float64) float64 {
+	if n < 2 {
+		return 0
+	}
+	t := distuv.StudentsT{Sigma: 1, Nu: float64(n - 1)}.Quantile((1 + confidence) / 2)
+	return distuv.UnitNormal.CDF(-t * math.Sqrt(float64(n)/float64(n-1)))
+}
+
+func logarithms(values []float64) []float64 {
+	out := make([]float64, len(values))
+	for i, v := range values {
+		out[i] = math.Log(v)
+	}
+	return out
+}
+
+func mean(values []float64) float64 {
+	var sum float64
+	for _, v := range values {
+		sum += v
+	}
+	return sum / float64(len(values))
+}
+
+// resampledMean is the mean of as many values, drawn with replacement.
+func resampledMean(values []float64, random *rand.Rand) float64 {
+	var sum float64
+	for range values {
+		sum += values[random.IntN(len(values))]
+	}
+	return sum / float64(len(values))
 }
 
 // within judges whether the change is at most a bound, up or down: Fail if the interval lies wholly beyond it, Pass if the change is within
