@@ -183,6 +183,17 @@ func TestRunWithFaults(t *testing.T) {
 	if r.Sessions.Dropped == 0 {
 		t.Error("a shard was killed and no session has lost its connection")
 	}
+	// What was used when adds up to what was used, though processes were killed meanwhile; the two are not begun and ended at one moment.
+	seconds := 0.0
+	for _, p := range r.Fleet.Processes {
+		seconds += p.CPUSeconds
+	}
+	if over := float64(r.Series.CPUMicros.Total()) / 1e6; over < 0.9*seconds-0.2 || over > 1.1*seconds+0.2 {
+		t.Errorf("the fleet has used %.2f s of processor time, and %.2f s over time", seconds, over)
+	}
+	if c, err := report.Compare(r, r, report.CompareOptions{LeastEffect: 0.05}); err != nil || c.Verdict != verdict.Pass {
+		t.Errorf("held against itself: %s %q, %v", c.Verdict, c.Reasons, err)
+	}
 	if f := r.Fleet; f.Stores != 3 || f.Shards != 2 || f.Replicas != 3 || f.Durability != "Fsync" || len(f.Processes) != 5 || f.CPUMicrosPerDelivery <= 0 {
 		t.Errorf("fleet %+v", f)
 	}

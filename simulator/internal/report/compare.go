@@ -81,6 +81,7 @@ func Compare(a, b Report, o CompareOptions) (Comparison, error) {
 func (c *Comparison) blocks(m blockMetric, confidence float64, judged bool) (Compared, bool) {
 	as, bs := m.of(c.A, c.A), m.of(c.B, c.A)
 	row := Compared{Name: m.title, A: "–", B: "–"}
+	lacks := lacking(present(as), present(bs))
 	var e verdict.Effect
 	if c.Paired {
 		var ratios []float64
@@ -101,11 +102,27 @@ func (c *Comparison) blocks(m blockMetric, confidence float64, judged bool) (Com
 	}
 	if judged {
 		row.Finding, row.Why = e.Against(c.LeastEffect)
+		if lacks != "" {
+			row.Why = m.name + " is not known in " + lacks + m.lacks
+		}
 		if why := m.doubt(c.A, c.B); why != "" && row.Finding != verdict.Unclear {
 			row.Finding, row.Why = verdict.Unclear, why
 		}
 	}
 	return row, judged || e.Pairs > 0
+}
+
+// lacking says which runs have nothing to compare.
+func lacking(as, bs []float64) string {
+	switch {
+	case len(as)+len(bs) == 0:
+		return "A and B"
+	case len(as) == 0:
+		return "A"
+	case len(bs) == 0:
+		return "B"
+	}
+	return ""
 }
 
 // judge makes a verdict of the findings.

@@ -18,13 +18,15 @@ type blockMetric struct {
 	text func(ms float64) string
 	// Why these runs do not show it, "" if they do.
 	doubt func(a, b Report) string
+	// Where it is not known, why that may be.
+	lacks string
 }
 
 var blockMetrics = []blockMetric{
-	{"deliveryCPU", "processor time a delivery", cpuPerDelivery, microsText, func(a, b Report) string { return "" }},
-	{"timeTo50", "time to half of a broadcast", broadcasts(func(b Broadcast) Millis { return b.TimeTo50Ms }), timeText, lateLoad},
-	{"timeTo999", "time to 99.9 % of a broadcast", broadcasts(func(b Broadcast) Millis { return b.TimeTo999Ms }), timeText, lateLoad},
-	{"timeToLast", "time to the last of a broadcast", broadcasts(func(b Broadcast) Millis { return b.TimeToLastMs }), timeText, lateLoad},
+	{"deliveryCPU", "processor time a delivery", cpuPerDelivery, microsText, func(a, b Report) string { return "" }, ": its fleet was elsewhere, or its simulator older; run it with --local"},
+	{"timeTo50", "time to half of a broadcast", broadcasts(func(b Broadcast) Millis { return b.TimeTo50Ms }), timeText, lateLoad, ": no broadcast came to everybody"},
+	{"timeTo999", "time to 99.9 % of a broadcast", broadcasts(func(b Broadcast) Millis { return b.TimeTo999Ms }), timeText, lateLoad, ": no broadcast came to everybody"},
+	{"timeToLast", "time to the last of a broadcast", broadcasts(func(b Broadcast) Millis { return b.TimeToLastMs }), timeText, lateLoad, ": no broadcast came to everybody"},
 }
 
 func microsText(ms float64) string { return digits(1000*ms, 1) + " µs" }
