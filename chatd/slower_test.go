@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How much more than what was asked for the process uses: the slower thread runs from the start.
+// How much more the process uses than the thread that works: what the slower thread adds, and some percent that Go's runtime always does.
 //
 //	go test -tags slower -run '^$' -bench Slower -benchtime 20000000x ./chatd
 func BenchmarkSlower(b *testing.B) {

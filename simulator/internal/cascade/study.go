@@ -1,7 +1,6 @@
 package cascade
 
 import (
-	"fmt"
 	"runtime"
 	"slices"
 	"time"
@@ -73,7 +72,7 @@ type Gain struct {
 }
 
 // Study plays both arms with all delays and seeds. The result is the same on any number of cores, which each play a seed at a time and take
-// some 200 MB for it. An error is of parameters that cannot be studied.
+// some 250 MB for it. An error is of parameters that cannot be studied.
 func Study(p Params) (Result, error) {
 	if err := p.Check(); err != nil {
 		return Result{}, err
@@ -240,12 +239,12 @@ func (p Params) forwardsPerPost() [2]float64 {
 	}
 }
 
-// cell finds an arm and a delay.
-func (r Result) cell(arm Arm, delay time.Duration) Cell {
+// Cell finds an arm and a delay of the study; it is false if the study has no such.
+func (r Result) Cell(arm Arm, delay time.Duration) (Cell, bool) {
 	for _, c := range r.Cells {
 		if c.Arm == arm && c.DelayNs == delay {
-			return c
+			return c, true
 		}
 	}
-	panic(fmt.Sprintf("cascade: no cell %s after %s", arm, delay)) // Study makes all of them
+	return Cell{}, false
 }

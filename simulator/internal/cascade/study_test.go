@@ -81,8 +81,15 @@ func TestStudyIsComplete(t *testing.T) {
 	if len(r.Cells) != 8 || len(r.Gains) != 4 || r.ForwardsPerPost[Falsehood] < 4.079 || r.ForwardsPerPost[Falsehood] > 4.081 {
 		t.Fatalf("%d cells, %d gains, %v", len(r.Cells), len(r.Gains), r.ForwardsPerPost)
 	}
+	if c, found := r.Cell(ByHub, time.Second); found {
+		t.Errorf("a delay that nobody asked for has %+v", c)
+	}
 	for _, g := range r.Gains {
-		hub, alone := r.cell(ByHub, g.DelayNs), r.cell(ByForwards, g.DelayNs)
+		hub, _ := r.Cell(ByHub, g.DelayNs)
+		alone, found := r.Cell(ByForwards, g.DelayNs)
+		if !found {
+			t.Fatalf("no forwards after %s", g.DelayNs)
+		}
 		for _, pair := range [][3]Interval{
 			{g.Forewarned, hub.Forewarned, alone.Forewarned}, {g.CorrectionFirst, hub.CorrectionFirst, alone.CorrectionFirst}, {g.Falsehood, hub.Falsehood, alone.Falsehood},
 		} {

@@ -59,13 +59,14 @@ different people.
 `, r.ForwardsPerPost[Falsehood], r.ForwardsPerPost[Correction], people(r.Uncorrected), count(float64(r.Params.Crowd.Coalition.Subscriptions)), people(r.CoalitionPeople))
 	for _, delay := range r.Params.DelaysNs {
 		for _, arm := range arms {
-			c := r.cell(arm, delay)
+			c, _ := r.Cell(arm, delay)
 			fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s |\n", span(delay), arm, shares(c.CorrectionFirst), shares(c.Forewarned), people(c.Falsehood), people(c.Correction), ahead(c.Ahead, r.Params.Seeds))
 		}
 	}
 	fmt.Fprintf(w, "\n\"Of all reached\" has those who never saw the falsehood as well; those whom the falsehood reached are the ones whom a correction can forewarn.\n\n")
 	for _, g := range r.Gains {
-		hub, alone := r.cell(ByHub, g.DelayNs), r.cell(ByForwards, g.DelayNs)
+		hub, _ := r.Cell(ByHub, g.DelayNs)
+		alone, _ := r.Cell(ByForwards, g.DelayNs)
 		fmt.Fprintf(w, "- After %s: of all reached, %s saw the correction first with the hub, and %s without; of those whom the falsehood reached, %s and %s. The hub changes the latter by %s, and %s.\n",
 			span(g.DelayNs), most(hub.CorrectionFirst), most(alone.CorrectionFirst), most(hub.Forewarned), most(alone.Forewarned), points(g.Forewarned), fewer(g.Falsehood))
 	}
@@ -82,7 +83,7 @@ Deliveries, if each post went to all who are online in no time; how long the fle
 `)
 	for _, delay := range r.Params.DelaysNs {
 		for _, arm := range arms {
-			c := r.cell(arm, delay)
+			c, _ := r.Cell(arm, delay)
 			fmt.Fprintf(w, "| %s | %s | %s | %s |\n", span(delay), arm, people(c.Deliveries), people(c.PeakDeliveriesPerSecond))
 		}
 	}
@@ -98,7 +99,7 @@ func renderSensitivity(w io.Writer, r Result, variations []Variation) {
 	row := func(name string, of Result) {
 		fmt.Fprintf(w, "| %s | %.3g / %.3g |", name, of.ForwardsPerPost[Falsehood], of.ForwardsPerPost[Correction])
 		for _, delay := range r.Params.DelaysNs {
-			fmt.Fprintf(w, " %s / %s |", shares(of.cell(ByForwards, delay).Forewarned), shares(of.cell(ByHub, delay).Forewarned))
+			fmt.Fprintf(w, " %s / %s |", shares(of.forewarned(ByForwards, delay)), shares(of.forewarned(ByHub, delay)))
 		}
 		fmt.Fprintln(w)
 	}
@@ -109,10 +110,10 @@ func renderSensitivity(w io.Writer, r Result, variations []Variation) {
 	fmt.Fprintln(w)
 	for _, delay := range r.Params.DelaysNs {
 		for _, arm := range arms {
-			said := most(r.cell(arm, delay).Forewarned)
+			said := most(r.forewarned(arm, delay))
 			var others []string
 			for _, v := range variations {
-				if it := most(v.Result.cell(arm, delay).Forewarned); it != said {
+				if it := most(v.Result.forewarned(arm, delay)); it != said {
 					others = append(others, fmt.Sprintf("%s: %s", v.Name, it))
 				}
 			}
@@ -121,6 +122,11 @@ func renderSensitivity(w io.Writer, r Result, variations []Variation) {
 			}
 		}
 	}
+}
+
+func (r Result) forewarned(arm Arm, delay time.Duration) Interval {
+	c, _ := r.Cell(arm, delay)
+	return c.Forewarned
 }
 
 // most says whether it is more than half; where the interval has the half in it, perhaps.

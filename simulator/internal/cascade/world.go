@@ -91,7 +91,7 @@ func (w *world) sizes(kind Channels, name string) []int {
 	for i := range shapes {
 		shapes[i] = math.Pow(uniform.Rand(), -1/w.SizeExponent)
 	}
-	most, scale := float64(w.perCommunity()), 0.0
+	most := float64(w.perCommunity())
 	at := func(scale float64) (sum float64) {
 		for _, s := range shapes {
 			sum += min(s*scale, most)
@@ -99,16 +99,16 @@ func (w *world) sizes(kind Channels, name string) []int {
 		return sum
 	}
 	// The sum grows with the scale up to what Check has made sure is enough.
-	for low, high := 0.0, most; ; {
-		middle := (low + high) / 2
-		if middle == low || middle == high {
-			scale = high
+	low, scale := 0.0, most
+	for {
+		middle := (low + scale) / 2
+		if middle == low || middle == scale {
 			break
 		}
 		if at(middle) < float64(kind.Subscriptions) {
 			low = middle
 		} else {
-			high = middle
+			scale = middle
 		}
 	}
 	// What rounding takes is given back, one each, to the first that have room.

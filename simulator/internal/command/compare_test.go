@@ -64,9 +64,12 @@ func TestCompareExitCodes(t *testing.T) {
 }
 
 func TestShares(t *testing.T) {
-	for text, want := range map[string]float64{"5%": 0.05, " 2.5 % ": 0.025, "0.1": 0.1} {
-		if got, err := parseShare(text); err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("%q: %g, %v", text, got, err)
+	for _, tt := range []struct {
+		text string
+		want float64
+	}{{"5%", 0.05}, {" 2.5 % ", 0.025}, {"0.1", 0.1}} {
+		if got, err := parseShare(tt.text); err != nil || fmt.Sprint(got) != fmt.Sprint(tt.want) {
+			t.Errorf("%q: %g, %v", tt.text, got, err)
 		}
 	}
 	for _, text := range []string{"", "%", "five", "0", "100%", "-5%", "NaN", "1"} {

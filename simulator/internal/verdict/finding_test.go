@@ -30,8 +30,12 @@ func TestIntervalsOfFewPairsHoldTheTruth(t *testing.T) {
 				paired++
 			}
 			a, b := drawn(r, pairs, 0, 0.05, 0), drawn(r, pairs, 0.02, 0.05, 0)
-			if e := EffectBetween(a, b, 0.95); e.Low <= 0.02 && 0.02 <= e.High {
+			e := EffectBetween(a, b, 0.95)
+			if e.Low <= 0.02 && 0.02 <= e.High {
 				apart++
+			}
+			if e.Change < e.Low || e.Change > e.High {
+				t.Fatalf("%s lies outside of its interval", e)
 			}
 		}
 		for name, held := range map[string]int{"paired": paired, "apart": apart} {
