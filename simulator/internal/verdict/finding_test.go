@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"gonum.org/v1/gonum/stat"
 )
 
 // drawn are the ratios of some pairs, each of which varies by itself, and all of which by what the two runs differ in.
@@ -44,6 +46,22 @@ func TestIntervalsOfFewPairsHoldTheTruth(t *testing.T) {
 				t.Errorf("%d %s: held in %.3f of the cases", pairs, name, share)
 			}
 		}
+	}
+}
+
+// On average the interval of twelve pairs is as wide as that of Student's t, which is exact for what is drawn here.
+func TestIntervalsOfFewPairsAreAsWideAsStudents(t *testing.T) {
+	const cases, pairs, student = 300, 12, 2.201 // the 97.5th percentile with 11 degrees of freedom
+	r := rand.New(rand.NewPCG(9, 10))
+	wide, want := 0.0, 0.0
+	for range cases {
+		ratios := drawn(r, pairs, 0, 0.05, 0)
+		e := EffectOfPairs(ratios, 0.95)
+		wide += math.Log1p(e.High) - math.Log1p(e.Low)
+		want += 2 * student * stat.StdDev(logarithms(ratios), nil) / math.Sqrt(pairs)
+	}
+	if ratio := wide / want; ratio < 0.97 || ratio > 1.03 {
+		t.Errorf("%.3f times as wide", ratio)
 	}
 }
 
