@@ -11,37 +11,10 @@ import (
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
+	"github.com/chatfleet/chatfleet/simulator/internal/model/modeltest"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
-	"github.com/chatfleet/chatfleet/simulator/internal/scenario"
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
 )
-
-const small = `apiVersion: chatfleet.io/v1alpha1
-kind: Scenario
-name: small
-engine: model
-seed: 5
-target:
-  model: {shards: 4, coresPerShard: 2}
-population:
-  subscribers: 4000
-phases:
-  connect: {duration: 5s}
-  measure: 20s
-broadcasts:
-  - {at: 1s, every: 4s, count: 4}
-thresholds:
-  - {metric: timeTo999, bound: 1s}
-`
-
-func read(t *testing.T, replace ...string) *v1alpha1.Scenario {
-	t.Helper()
-	s, err := scenario.Read("small", strings.NewReader(strings.NewReplacer(replace...).Replace(small)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 // tested is a calibration that was held against runs, and was wrong by so much at worst.
 func tested(worst float64) calibration.Calibration {
@@ -72,8 +45,8 @@ func TestTheSameReportOnAnyNumberOfCores(t *testing.T) {
 	}
 	month := `    hours: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]`
 	for name, s := range map[string]*v1alpha1.Scenario{
-		"a broadcast": read(t, "subscribers: 4000", "subscribers: 4000\n  places: [{name: far, share: 1, roundTrip: 90ms}]\nfaults: [{action: cut, target: sessions, share: 0.5, at: 2s}]"),
-		"windows": read(t, "measure: 20s", "measure: 48h\n  windows: {every: 1h, for: 200ms}", "broadcasts:\n  - {at: 1s, every: 4s, count: 4}",
+		"a broadcast": modeltest.Small(t, "subscribers: 4000", "subscribers: 4000\n  places: [{name: far, share: 1, roundTrip: 90ms}]\nfaults: [{action: cut, target: sessions, share: 0.5, at: 2s}]"),
+		"windows": modeltest.Small(t, "measure: 20s", "measure: 48h\n  windows: {every: 1h, for: 200ms}", "broadcasts:\n  - {at: 1s, every: 4s, count: 4}",
 			"chatter:\n  ratePerSecond: 100\n  shape:\n"+month, "subscribers: 4000", "subscribers: 4000\n  channels: 100\n  attachPerSession: 2", "metric: timeTo999", "metric: delivery"),
 	} {
 		one := text(s, 1)
@@ -96,7 +69,7 @@ func TestTheSameReportOnAnyNumberOfCores(t *testing.T) {
 
 // Windows stand for the time between them: what a month comes to is the rate times the time, and the readers that a post has.
 func TestWindowsStandForTheTimeBetween(t *testing.T) {
-	s := read(t, "measure: 20s", "measure: 240h\n  windows: {every: 1h, for: 500ms}", "broadcasts:\n  - {at: 1s, every: 4s, count: 4}", "chatter: {ratePerSecond: 200, arrivals: constant}",
+	s := modeltest.Small(t, "measure: 20s", "measure: 240h\n  windows: {every: 1h, for: 500ms}", "broadcasts:\n  - {at: 1s, every: 4s, count: 4}", "chatter: {ratePerSecond: 200, arrivals: constant}",
 		"subscribers: 4000", "subscribers: 4000\n  channels: 100\n  attachPerSession: 2", "metric: timeTo999", "metric: delivery", "coresPerShard: 2", "coresPerShard: 2, cells: 10")
 	r := forecastOf(t, Config{Scenario: s, Calibration: calibration.Default(), Seeds: 1})
 	posts := 200.0 * 240 * 3600 * 10
@@ -146,7 +119,7 @@ func TestWhatIsFarFromMeasuredNeverPasses(t *testing.T) {
 		"far, and too slow":   {[]string{"shards: 4", "shards: 100", "subscribers: 4000", "subscribers: 1000000", "bound: 1s", "bound: 5ms"}, tested(0.05), report.Extrapolated, "D", verdict.Fail, ""},
 		"around the bound":    {[]string{"bound: 1s", "bound: 12ms"}, tested(0.5), report.Modelled, "B", verdict.Inconclusive, "which does not tell"},
 	} {
-		r := forecastOf(t, Config{Scenario: read(t, tt.replace...), Calibration: tt.c, Seeds: 2})
+		r := forecastOf(t, Config{Scenario: modeltest.Small(t, tt.replace...), Calibration: tt.c, Seeds: 2})
 		if r.Label != tt.label || r.Model.Grade != tt.grade || r.Verdict != tt.verdict || !strings.Contains(strings.Join(r.Reasons, " "), tt.says) {
 			t.Errorf("%s: %s, grade %s, %s, %q (%v)", name, r.Label, r.Model.Grade, r.Verdict, r.Reasons, r.Model.Answers[0])
 		}
@@ -155,7 +128,7 @@ func TestWhatIsFarFromMeasuredNeverPasses(t *testing.T) {
 
 // The interval has what the coefficients are unsure of, what seeds change, and what the model was wrong by.
 func TestIntervals(t *testing.T) {
-	s := read(t)
+	s := modeltest.Small(t)
 	width := func(c calibration.Calibration) float64 {
 		a := forecastOf(t, Config{Scenario: s, Calibration: c, Seeds: 2}).Model.Answers[0]
 		if a.LowMs >= a.ValueMs || a.HighMs <= a.ValueMs || a.LeastMs > a.ValueMs || a.LargestMs < a.ValueMs {
@@ -179,7 +152,7 @@ func TestIntervals(t *testing.T) {
 
 // What moves the answer is found by moving it: a broadcast to many on few cores hangs on the cost of a write.
 func TestTheStrongestInputIsFirst(t *testing.T) {
-	s := read(t, "subscribers: 4000", "subscribers: 60000")
+	s := modeltest.Small(t, "subscribers: 4000", "subscribers: 60000")
 	m := forecastOf(t, Config{Scenario: s, Calibration: calibration.Default(), Seeds: 1}).Model
 	if in := m.Inputs[0]; in.Name != "coresPerShard" || math.Abs(in.Change-0.11) > 0.02 {
 		t.Errorf("first is %+v", in)
@@ -191,7 +164,7 @@ func TestTheStrongestInputIsFirst(t *testing.T) {
 
 // No field of a scenario is left out in silence: what is not played is named, and what is not judged too.
 func TestWhatIsNotPlayedIsNamed(t *testing.T) {
-	s := read(t, "subscribers: 4000", "subscribers: 4000\n  jsonShare: 0.5\n  slowReaders: {share: 0.01}", "thresholds:", "faults: [{action: clock, target: shard, step: 1h, at: 1s}]\nthresholds:\n  - {metric: shardMemoryGrowth, bound: 1.1}\n  - {metric: lateShare, bound: 0.1}")
+	s := modeltest.Small(t, "subscribers: 4000", "subscribers: 4000\n  jsonShare: 0.5\n  slowReaders: {share: 0.01}", "thresholds:", "faults: [{action: clock, target: shard, step: 1h, at: 1s}]\nthresholds:\n  - {metric: shardMemoryGrowth, bound: 1.1}\n  - {metric: lateShare, bound: 0.1}")
 	r := forecastOf(t, Config{Scenario: s, Calibration: tested(0.01), Seeds: 1})
 	all := strings.Join(r.Model.Unmodelled, "\n")
 	for _, want := range []string{"jsonShare", "slowReaders", "faults[0]: clocks", "shardMemoryGrowth: not judged", "duplicate: not judged", "lateShare: not judged; a count", "several pods at once"} {
@@ -210,7 +183,7 @@ func TestWhatIsNotPlayedIsNamed(t *testing.T) {
 }
 
 func TestNoFleetIsNoForecast(t *testing.T) {
-	s := read(t, "target:\n  model: {shards: 4, coresPerShard: 2}\n", "")
+	s := modeltest.Small(t, "target:\n  model: {shards: 4, coresPerShard: 2}\n", "")
 	if _, err := Run(Config{Scenario: s, Calibration: calibration.Default(), Seeds: 1}); !errors.Is(err, ErrNoFleet) {
 		t.Errorf("got %v", err)
 	}

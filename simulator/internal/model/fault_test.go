@@ -7,6 +7,7 @@ import (
 
 	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
+	"github.com/chatfleet/chatfleet/simulator/internal/model/modeltest"
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
 )
 
@@ -14,7 +15,7 @@ import (
 func struck(t *testing.T, fault string, replace ...string) (verdict.Fault, Outcome) {
 	t.Helper()
 	replace = append(replace, "subscribers: 4000", "subscribers: 4000\n  channels: 64\n  attachPerSession: 1\nchatter: {ratePerSecond: 100, arrivals: constant}", "thresholds:", "faults: ["+fault+"]\nthresholds:")
-	in := inputOf(t, read(t, replace...))
+	in := inputOf(t, modeltest.Small(t, replace...))
 	in.Calibration = certain(in.Calibration)
 	out := play(t, in)
 	return out.Measurements.Faults[0], out
@@ -119,7 +120,7 @@ func TestDelaysAreOfAShare(t *testing.T) {
 
 // Who never comes back is away at the end, and what he was to get is lost.
 func TestALastShardThatIsLost(t *testing.T) {
-	in := inputOf(t, read(t, "shards: 4, coresPerShard: 2", "shards: 1", "thresholds:", "faults: [{action: kill, target: shard, at: 6s}]\nthresholds:"))
+	in := inputOf(t, modeltest.Small(t, "shards: 4, coresPerShard: 2", "shards: 1", "thresholds:", "faults: [{action: kill, target: shard, at: 6s}]\nthresholds:"))
 	in.Fleet.PodReplacement = 0 // Nobody looks after it.
 	m := play(t, in).Measurements
 	if m.Sessions.Away != 4000 || m.Faults[0].LongestReturn != measure.Never {

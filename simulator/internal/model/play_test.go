@@ -13,12 +13,13 @@ import (
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
+	"github.com/chatfleet/chatfleet/simulator/internal/model/modeltest"
 	"github.com/chatfleet/chatfleet/simulator/internal/scenario"
 )
 
 // The way of one post, by hand: until it is stored and has come to a shard, and from there a ramp over its sessions.
 func TestABroadcastIsARamp(t *testing.T) {
-	s := read(t, "shards: 4, coresPerShard: 2", "shards: 1, coresPerShard: 2", "at: 1s, every: 4s, count: 4", "at: 1s")
+	s := modeltest.Small(t, "shards: 4, coresPerShard: 2", "shards: 1, coresPerShard: 2", "at: 1s, every: 4s, count: 4", "at: 1s")
 	in := inputOf(t, s)
 	in.Calibration = certain(in.Calibration)
 	out := play(t, in)
@@ -42,7 +43,7 @@ func TestABroadcastIsARamp(t *testing.T) {
 
 // The network holds a sweep up where it is slower than the cores.
 func TestANarrowNetworkIsTheRamp(t *testing.T) {
-	s := read(t, "coresPerShard: 2", "coresPerShard: 2, networkPerSecond: 1MB")
+	s := modeltest.Small(t, "coresPerShard: 2", "coresPerShard: 2, networkPerSecond: 1MB")
 	b := play(t, inputOf(t, s)).Measurements.Broadcasts[0]
 	want := time.Duration(1000 * (200 + 120) * 1000) // 1,000 sessions a shard, 320 bytes each, a byte a microsecond
 	if got := b.TimeTo(100); got < want || got > want+50*time.Millisecond {
@@ -67,7 +68,7 @@ func TestEveryDeliveryIsAccountedFor(t *testing.T) {
 		if fault != "" {
 			replace = append(replace, "thresholds:", "faults: ["+fault+"]\nthresholds:")
 		}
-		in := inputOf(t, read(t, replace...))
+		in := inputOf(t, modeltest.Small(t, replace...))
 		in.Seed = rapid.Uint64().Draw(rt, "seed")
 		in.PerSession = rapid.Bool().Draw(rt, "per session")
 		m := play(t, in).Measurements
@@ -99,7 +100,7 @@ func TestEveryDeliveryIsAccountedFor(t *testing.T) {
 
 // A turn of a sweep as one event is as good as an event for each session.
 func TestChunksAreAsGoodAsSessions(t *testing.T) {
-	s := read(t, "subscribers: 4000", "subscribers: 4000\n  channels: 8\n  attachPerSession: 1\nchatter: {ratePerSecond: 50}")
+	s := modeltest.Small(t, "subscribers: 4000", "subscribers: 4000\n  channels: 8\n  attachPerSession: 1\nchatter: {ratePerSecond: 50}")
 	in := inputOf(t, s)
 	chunks := play(t, in)
 	in.PerSession = true
@@ -121,7 +122,7 @@ func TestChunksAreAsGoodAsSessions(t *testing.T) {
 }
 
 func TestTheSameInputGivesTheSame(t *testing.T) {
-	s := read(t, "subscribers: 4000", "subscribers: 4000\n  places: [{name: far, share: 1, roundTrip: 90ms}]\nfaults: [{action: cut, target: sessions, share: 0.5, at: 2s}]")
+	s := modeltest.Small(t, "subscribers: 4000", "subscribers: 4000\n  places: [{name: far, share: 1, roundTrip: 90ms}]\nfaults: [{action: cut, target: sessions, share: 0.5, at: 2s}]")
 	text := func(seed uint64) string {
 		in := inputOf(t, s)
 		in.Seed = seed
@@ -143,8 +144,8 @@ func TestTheSameInputGivesTheSame(t *testing.T) {
 
 // A burst in one log costs little more than a post: what comes while a sweep is on its way goes along.
 func TestABurstGoesAlong(t *testing.T) {
-	one := play(t, inputOf(t, read(t, "at: 1s, every: 4s, count: 4", "at: 1s, every: 1ms, count: 2")))
-	many := play(t, inputOf(t, read(t, "at: 1s, every: 4s, count: 4", "at: 1s, every: 100us, count: 20")))
+	one := play(t, inputOf(t, modeltest.Small(t, "at: 1s, every: 4s, count: 4", "at: 1s, every: 1ms, count: 2")))
+	many := play(t, inputOf(t, modeltest.Small(t, "at: 1s, every: 4s, count: 4", "at: 1s, every: 100us, count: 20")))
 	last := func(o Outcome) (at time.Duration) {
 		for _, b := range o.Measurements.Broadcasts {
 			at = max(at, b.At+b.TimeTo(100))
@@ -158,7 +159,7 @@ func TestABurstGoesAlong(t *testing.T) {
 
 // Two logs share a shard by turns: a short sweep does not wait for a long one to be over.
 func TestSweepsTakeTurns(t *testing.T) {
-	s := read(t, "subscribers: 4000", "subscribers: 40000\n  channels: 4000\n  attachPerSession: 1\nchatter: {ratePerSecond: 100, arrivals: constant}")
+	s := modeltest.Small(t, "subscribers: 4000", "subscribers: 40000\n  channels: 4000\n  attachPerSession: 1\nchatter: {ratePerSecond: 100, arrivals: constant}")
 	out := play(t, inputOf(t, s))
 	b := out.Measurements.Broadcasts[0]
 	if b.TimeTo(100) < 60*time.Millisecond {
@@ -174,7 +175,7 @@ func TestSweepsTakeTurns(t *testing.T) {
 // Shared cores: four shards divide what one would have alone, and receiving costs too.
 func TestSharedCoresAreShared(t *testing.T) {
 	last := func(model string) time.Duration {
-		return play(t, inputOf(t, read(t, "shards: 4, coresPerShard: 2", model))).Measurements.Broadcasts[0].TimeTo(100)
+		return play(t, inputOf(t, modeltest.Small(t, "shards: 4, coresPerShard: 2", model))).Measurements.Broadcasts[0].TimeTo(100)
 	}
 	own, shared, wide := last("shards: 4, coresPerShard: 2"), last("shards: 4, coresPerShard: 2, sharedCores: 2"), last("shards: 4, coresPerShard: 2, sharedCores: 8.5")
 	// 4,000 × (13.1 + 11) µs on 2 − 3 × 0.17 cores.
@@ -187,7 +188,7 @@ func TestSharedCoresAreShared(t *testing.T) {
 }
 
 func TestPlacesAreDrawnAsGiven(t *testing.T) {
-	s := read(t, "subscribers: 4000", "subscribers: 4000\n  places: [{name: near, share: 0.75, roundTrip: 20ms, roundTripP99: 40ms}, {name: far, share: 0.25, roundTrip: 2s, roundTripP99: 4s}]")
+	s := modeltest.Small(t, "subscribers: 4000", "subscribers: 4000\n  places: [{name: near, share: 0.75, roundTrip: 20ms, roundTripP99: 40ms}, {name: far, share: 0.25, roundTrip: 2s, roundTripP99: 4s}]")
 	p := placesOf(s)
 	h := measure.NewHistogram()
 	near := 0
@@ -213,7 +214,7 @@ func TestPlacesAreDrawnAsGiven(t *testing.T) {
 }
 
 func TestAFleetOfNothingIsRefused(t *testing.T) {
-	in := inputOf(t, read(t))
+	in := inputOf(t, modeltest.Small(t))
 	in.Fleet.Shards = 0
 	if _, err := Play(in); err == nil {
 		t.Error("it was played")
