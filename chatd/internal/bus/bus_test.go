@@ -79,7 +79,7 @@ func startRegionWith(t testing.TB, stores, partitions int, changeShard, change f
 	}
 	base := bus.Config{
 		Region: "test", Partitions: partitions, Secret: []byte("sixteen bytes at least"),
-		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Logger: slog.New(slog.NewTextHandler(lastLines(t), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	r := &region{partitions: partitions, seen: &seen{live: map[string][]uint64{}, digests: map[int]uint64{}, heads: map[string]uint64{}}}
 	for i := range stores {

@@ -149,6 +149,6 @@ func (s subjects) digest(partition int) string {
 func (s subjects) logStream(partition int) string {
 	return fmt.Sprintf("LOG-%s-%d", s.region, partition)
 }
-func (s subjects) stateStream(partition int) string {
-	return fmt.Sprintf("STATE-%s-%d", s.region, partition)
+func (s subjects) stateStream(k int) string {
+	return fmt.Sprintf("STATE-%s-%d", s.region, k)
 }

@@ -31,7 +31,8 @@ func (s *Store) Groups() (total, leads int, behind []Behind) {
 		return 0, 0, []Behind{{"all", "the partitions' streams are not there yet"}}
 	}
 	if s.alone() {
-		return 2*s.cfg.Partitions + 1, 2*s.cfg.Partitions + 1, nil
+		n := s.cfg.Partitions + s.layout().streams(s.cfg.Partitions) + 1
+		return n, n, nil
 	}
 	for try := 0; ; try++ {
 		if total, leads, behind = s.lookAtGroups(); len(behind) == 0 || try == currentTries {

@@ -9,7 +9,7 @@
 // Subjects, for a region and a partition:
 //
 //	log.<region>.<partition>.<log>    events, stream LOG-<region>-<partition>
-//	state.<region>.<partition>.<log>  snapshots, stream STATE-<region>-<partition>
+//	state.<region>.<partition>.<log>  snapshots, stream STATE-<region>-<number>, for several partitions each: see layout
 //	own.<region>.<partition>          requests to the partition's owner
 //	live.<region>.<partition>.<log>   stored events, as they happen
 //	digest.<region>.<partition>       which logs have moved

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,6 +51,31 @@ func links(srv *server.Server) string {
 	}
 	slices.Sort(all)
 	return strings.Join(all, ", ")
+}
+
+// Begin makes a region as programs did that gave each partition a stream of snapshots of its own, for a store that is alone.
+func (c Config) Begin() error {
+	opts, err := storeOptions(c)
+	if err != nil {
+		return err
+	}
+	s := &Store{cfg: c.withDefaults(), subjects: subjects{c.Region}}
+	if s.srv, err = start(opts, s.cfg.Logger, &s.broken); err != nil {
+		return err
+	}
+	defer s.srv.WaitForShutdown()
+	defer s.srv.Shutdown()
+	if err := s.connect(); err != nil {
+		return err
+	}
+	logs, states := s.streams(1, "7")
+	for _, stream := range append(logs, states...) {
+		delete(stream.Metadata, layoutKey)
+		if err := s.makeStream(context.Background(), stream); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Turn is turn.

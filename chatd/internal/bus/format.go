@@ -19,7 +19,8 @@ const (
 	//
 	//	0  before the format was written down
 	//	1  chatfleet.json
-	storageFormat = 1
+	//	2  partitions may share a stream of snapshots; a region that began without that stays as it is
+	storageFormat = 2
 	// labelFile says in a data directory whose it is.
 	labelFile = "chatfleet.json"
 )
@@ -44,7 +45,7 @@ func (c Config) label() label {
 
 // upgrades[n] makes format n+1 of a data directory of format n, and returns the label that it has then. It must bear to be
 // interrupted and done again.
-var upgrades = [storageFormat]func(dir string, have, want label) (label, error){fromUnlabelled}
+var upgrades = [storageFormat]func(dir string, have, want label) (label, error){fromUnlabelled, keepLayout}
 
 // checkLabel makes sure that a data directory is this store's own: it labels a fresh one, upgrades an older format, and refuses the
 // rest without changing anything.
@@ -184,6 +185,9 @@ func fromUnlabelled(dir string, _, want label) (label, error) {
 	}
 	return l, nil
 }
+
+// keepLayout changes nothing: streams say themselves how their region is laid out.
+func keepLayout(_ string, have, _ label) (label, error) { return have, nil }
 
 // writeLabel replaces the label, whole or not at all.
 func writeLabel(dir string, l label) error {

@@ -134,9 +134,9 @@ func TestFormatOfTheFuture(t *testing.T) {
 	dir := t.TempDir()
 	c := aloneConfig(t, dir)
 	runOnce(t, c)
-	editLabel(t, dir, map[string]any{"format": 2, "shards": []string{"something new"}})
-	refused(t, c, "has the storage format 2, and this chatd knows formats up to 1: start the release that wrote it, or a newer one")
-	editLabel(t, dir, map[string]any{"format": 1})
+	editLabel(t, dir, map[string]any{"format": 3, "shards": []string{"something new"}})
+	refused(t, c, "has the storage format 3, and this chatd knows formats up to 2: start the release that wrote it, or a newer one")
+	editLabel(t, dir, map[string]any{"format": 2})
 	refused(t, c, "shards")
 	for _, damaged := range []string{"", "{", "null", `{"format": 0}`, `{"format": -1}`, "\x00\x00"} {
 		if err := os.WriteFile(filepath.Join(dir, "chatfleet.json"), []byte(damaged), 0o600); err != nil {
@@ -173,7 +173,7 @@ func TestFormatOfThePastIsUpgraded(t *testing.T) {
 	var said strings.Builder
 	c.Logger = slog.New(slog.NewTextHandler(&synced{w: &said}, nil))
 	runOnce(t, c)
-	if !strings.Contains(said.String(), "upgraded the data directory's storage format") || !strings.Contains(said.String(), "from=0 to=1") {
+	if !strings.Contains(said.String(), "upgraded the data directory's storage format") || !strings.Contains(said.String(), "from=0 to=2") {
 		t.Errorf("said:\n%s", said.String())
 	}
 	c = aloneConfig(t, dir)

@@ -52,9 +52,13 @@ func (s *Store) keepGrowing(ctx context.Context) {
 
 // grow gives each stream that has too few its copies.
 func (s *Store) grow(ctx context.Context) error {
-	names := []string{s.subjects.revokedStream()}
+	states, err := s.stateStreams(ctx)
+	if err != nil {
+		return err
+	}
+	names := append([]string{s.subjects.revokedStream()}, states...)
 	for p := range s.cfg.Partitions {
-		names = append(names, s.subjects.stateStream(p), s.subjects.logStream(p))
+		names = append(names, s.subjects.logStream(p))
 	}
 	for _, name := range names {
 		if err := s.growStream(ctx, name); err != nil {
@@ -121,12 +125,17 @@ func copied(info *jetstream.StreamInfo, copies int) bool {
 
 // haveStreams reports whether all streams are there: mostly this store has a copy of each, and need not ask.
 func (s *Store) haveStreams(ctx context.Context) (bool, error) {
-	missing := map[string]bool{}
+	names, err := s.stateStreams(ctx)
+	if err != nil {
+		return false, err
+	}
 	for p := range s.cfg.Partitions {
-		for _, name := range []string{s.subjects.logStream(p), s.subjects.stateStream(p)} {
-			if !s.srv.JetStreamIsStreamAssigned(account, name) {
-				missing[name] = true
-			}
+		names = append(names, s.subjects.logStream(p))
+	}
+	missing := map[string]bool{}
+	for _, name := range names {
+		if !s.srv.JetStreamIsStreamAssigned(account, name) {
+			missing[name] = true
 		}
 	}
 	if len(missing) == 0 || s.cfg.Replicas >= len(s.cfg.Peers) {
@@ -134,9 +143,9 @@ func (s *Store) haveStreams(ctx context.Context) (bool, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, putTimeout)
 	defer cancel()
-	names := s.js.StreamNames(ctx)
-	for name := range names.Name() {
+	all := s.js.StreamNames(ctx)
+	for name := range all.Name() {
 		delete(missing, name)
 	}
-	return len(missing) == 0, names.Err()
+	return len(missing) == 0, all.Err()
 }

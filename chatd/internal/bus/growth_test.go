@@ -65,8 +65,8 @@ func TestGrowth(t *testing.T) {
 	for _, s := range r.stores {
 		eventually(t, s.Ready)
 		eventually(t, func() error {
-			if total, _, behind := s.Groups(); total != 2*partitions+2 || len(behind) > 0 {
-				return fmt.Errorf("a store has copies of %d groups, want all %d; not current are %v", total, 2*partitions+2, behind)
+			if total, _, behind := s.Groups(); total != groupsOf(partitions) || len(behind) > 0 {
+				return fmt.Errorf("a store has copies of %d groups, want all %d; not current are %v", total, groupsOf(partitions), behind)
 			}
 			return nil
 		})
@@ -95,7 +95,7 @@ func TestFewerCopiesThanStores(t *testing.T) {
 		total, _, _ := s.Groups()
 		copies += total - 1
 	}
-	if want := 3 * (2*partitions + 1); copies != want {
+	if want := 3 * (groupsOf(partitions) - 1); copies != want {
 		t.Errorf("%d copies, want %d", copies, want)
 	}
 }

@@ -39,7 +39,7 @@ const (
 	wrongLastSequence = 10071
 )
 
-// journal is a partition's two streams for its owner. Appends, what a take-over needs, and what shards ask for each have
+// journal is a partition's two streams for its owner; the one of snapshots may be other partitions' too. Appends, what a take-over needs, and what shards ask for each have
 // connections of their own: the server serves reads on the goroutine that reads the connection, and none must hold up the others.
 type journal struct {
 	subjects
@@ -50,12 +50,12 @@ type journal struct {
 	leaderStateRead string
 }
 
-func newJournal(s subjects, partition int, appends *nats.Conn, loads, fetches *lane) *journal {
+func newJournal(s subjects, partition int, stateStream string, appends *nats.Conn, loads, fetches *lane) *journal {
 	return &journal{
 		subjects: s, partition: partition, appends: appends, loads: loads, fetches: fetches,
 		logAPI:          "$JS.API.DIRECT.GET." + s.logStream(partition),
-		stAPI:           "$JS.API.DIRECT.GET." + s.stateStream(partition),
-		leaderStateRead: "$JS.API.STREAM.MSG.GET." + s.stateStream(partition),
+		stAPI:           "$JS.API.DIRECT.GET." + stateStream,
+		leaderStateRead: "$JS.API.STREAM.MSG.GET." + stateStream,
 	}
 }
 

@@ -47,7 +47,7 @@ func TestTailAsksAgainForWhatIsMissing(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer stream.Close()
-			j := newJournal(subjects{"test"}, 0, nil, loads, nil)
+			j := newJournal(subjects{"test"}, 0, "", nil, loads, nil)
 			answers := 0
 			if _, err := stream.Subscribe(j.logAPI, func(m *nats.Msg) {
 				answers++

@@ -55,7 +55,7 @@ func (s *Store) Collector() prometheus.Collector {
 	g := new(gauges)
 	g.add("stream_bytes", "Bytes that this store keeps, by kind of stream: log, the events; state, the snapshots.", "stream")
 	g.add("stream_messages", "Messages that this store keeps, by kind of stream.", "stream")
-	g.add("streams", "Streams that this store has a copy of, by kind: as many as there are partitions, while all is well.", "stream")
+	g.add("streams", "Streams that this store has a copy of, by kind: a log a partition, and a state for several partitions.", "stream")
 	g.add("volume_size_bytes", "Size of the volume that the data directory is on.")
 	g.add("volume_free_bytes", "Bytes that are free on it.")
 	g.add("store_reads_in_flight", "Reads of streams under way, by lane: loads, for states; fetches, for events. At most 16 each.", "lane")

@@ -20,9 +20,13 @@ import (
 )
 
 const (
-	// pingEvery and maxPings: a link whose other end hangs is given up after pingEvery × (maxPings + 1).
+	// pingEvery and maxPings: a shard's link to a store that hangs is given up after pingEvery × (maxPings + 1), since what it asks
+	// would wait as long.
 	pingEvery = 500 * time.Millisecond
 	maxPings  = 2
+	// routePingEvery is the same for a store's route to another, where nothing waits for it: groups elect by their own silence. A route that is
+	// given up makes the other stores stand for election at once, so stores that get no time for a second or two must not lose theirs.
+	routePingEvery = 2 * time.Second
 	// relinkEvery is how often a shard looks for a store after its link broke.
 	relinkEvery = 100 * time.Millisecond
 	// maxPayload bounds one message inside the fleet: a fetch's answer, a group's snapshot.
@@ -80,7 +84,7 @@ func storeOptions(c Config) (*server.Options, error) {
 			Name: c.Region, Host: host, Port: port,
 			Username: routeUser, Password: c.password(routeUser), AuthTimeout: 5,
 			NoAdvertise: true, ConnectRetries: 1 << 30,
-			PingInterval: pingEvery, MaxPingsOut: maxPings,
+			PingInterval: routePingEvery, MaxPingsOut: maxPings,
 			Compression: server.CompressionOpts{Mode: server.CompressionOff},
 		}
 		if c.TLS != nil {

@@ -36,7 +36,7 @@ func TestStepDown(t *testing.T) {
 		}
 	}
 	s := r.stores[leader]
-	if total, _, _ := s.Groups(); total != 2*partitions+2 {
+	if total, _, _ := s.Groups(); total != groupsOf(partitions) {
 		t.Errorf("%d groups, want the streams of %d partitions, the list of revocations and the metadata group", total, partitions)
 	}
 	if _, err := s.BeginStepDown(false); err != nil {
@@ -144,7 +144,7 @@ func TestGroupsBehind(t *testing.T) {
 				named[b.Group] = true
 			}
 		}
-		if want := 2*partitions + 2; len(named) != want {
+		if want := groupsOf(partitions); len(named) != want {
 			return fmt.Errorf("named are %v, want all %d", named, want)
 		}
 		return nil

@@ -72,7 +72,7 @@ func startChild(t *testing.T, c bus.Config) *child {
 	}
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestStoreChild$", "-test.timeout", "15m")
 	cmd.Env = append(os.Environ(), storeEnv+"="+string(text))
-	cmd.Stderr = t.Output()
+	cmd.Stderr = lastLines(t)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

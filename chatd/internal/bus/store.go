@@ -46,6 +46,7 @@ type Store struct {
 	metrics        *owner.Metrics
 	led            atomic.Int64
 	epochs         []uint32    // of the partitions
+	share          atomic.Int32 // see layout; 0 until known
 	made           atomic.Bool // the partitions' streams are there, and epochs is read
 	ready          atomic.Pointer[error]
 	room           *room
@@ -200,7 +201,7 @@ func (s *Store) begin(ctx context.Context, partition int) *leading {
 		defer cancel()
 		owner.New(owner.Config{
 			Partition: partition, Partitions: s.cfg.Partitions, Epoch: s.epochs[partition],
-			Journal: newJournal(s.subjects, partition, s.appends, s.loads, s.fetches),
+			Journal: newJournal(s.subjects, partition, s.subjects.stateStream(s.layout().stream(partition)), s.appends, s.loads, s.fetches),
 			Link:    &link{s.subjects, partition, s.appends},
 			Logger:  s.cfg.Logger, Metrics: s.metrics, Trace: s.cfg.Trace, Full: s.room.Full, Limits: s.cfg.Limits,
 			Retain: s.cfg.Retain, Now: s.cfg.Now,
@@ -255,34 +256,51 @@ func (s *Store) makeStreams(ctx context.Context) (bool, error) {
 			return false, fmt.Errorf("%d stores have met, %d are needed", have, s.cfg.Replicas)
 		}
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(4)
 	epoch := strconv.FormatInt(time.Now().Unix(), 10)
-	for p := range s.cfg.Partitions {
-		for _, c := range s.streams(p, epoch) {
-			group.Go(func() error { return s.makeStream(ctx, c) })
+	l, err := s.knownLayout(ctx)
+	if errors.Is(err, jetstream.ErrStreamNotFound) { // the region begins: with the stream that holds its layout
+		logs, _ := s.streams(partitionsPerState, epoch)
+		if err = s.makeStream(ctx, logs[0]); err == nil {
+			l, err = s.knownLayout(ctx)
 		}
 	}
-	err := group.Wait()
+	if err != nil {
+		return false, err
+	}
+	logs, states := s.streams(l, epoch)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(4)
+	for _, c := range append(logs, states...) {
+		group.Go(func() error { return s.makeStream(ctx, c) })
+	}
+	err = group.Wait()
 	return err == nil, err
 }
 
-// streams are the configurations of a partition's streams.
-func (s *Store) streams(partition int, epoch string) []jetstream.StreamConfig {
-	log := jetstream.StreamConfig{
-		Name: s.subjects.logStream(partition), Subjects: []string{s.subjects.log(partition, "*")},
-		Description: "events of a partition's logs", Metadata: map[string]string{epochKey: epoch},
+// streams are the configurations of all streams of the region: of the partitions' events, and of their snapshots.
+func (s *Store) streams(l layout, epoch string) (logs, states []jetstream.StreamConfig) {
+	common := jetstream.StreamConfig{
 		Storage: jetstream.FileStorage, Replicas: s.cfg.Replicas, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
 		AllowDirect: true,
 		// Repeats are found by their ids in the log's state; nothing needs the window.
 		Duplicates: 100 * time.Millisecond,
 	}
-	state := log
-	state.Name, state.Subjects = s.subjects.stateStream(partition), []string{s.subjects.state(partition, "*")}
-	state.Description, state.MaxMsgsPerSubject = "snapshots of a partition's logs", 1
-	// Retention is for events: without the snapshots no log could be loaded.
-	state.Discard, state.DenyPurge = jetstream.DiscardOld, true
-	return []jetstream.StreamConfig{log, state}
+	for k := range l.streams(s.cfg.Partitions) {
+		c := common
+		c.Name, c.Description, c.MaxMsgsPerSubject = s.subjects.stateStream(k), "snapshots of several partitions' logs", 1
+		// Retention is for events: without the snapshots no log could be loaded.
+		c.Discard, c.DenyPurge = jetstream.DiscardOld, true
+		states = append(states, c)
+	}
+	for p := range s.cfg.Partitions {
+		c := common
+		c.Name, c.Subjects, c.Description = s.subjects.logStream(p), []string{s.subjects.log(p, "*")}, "events of a partition's logs"
+		c.Metadata = map[string]string{epochKey: epoch, layoutKey: strconv.Itoa(int(l))}
+		logs = append(logs, c)
+		state := &states[l.stream(p)]
+		state.Subjects = append(state.Subjects, s.subjects.state(p, "*"))
+	}
+	return logs, states
 }
 
 func (s *Store) makeStream(ctx context.Context, c jetstream.StreamConfig) error {
@@ -339,11 +357,13 @@ func (s *Store) probe(ctx context.Context) error {
 	if !s.made.Load() {
 		return errors.New("the partitions' streams are not there yet")
 	}
-	for p := range s.cfg.Partitions {
-		state := s.subjects.stateStream(p)
+	for k := range s.layout().streams(s.cfg.Partitions) {
+		state := s.subjects.stateStream(k)
 		if !s.alone() && s.srv.JetStreamIsStreamAssigned(account, state) && !s.srv.JetStreamIsStreamCurrent(account, state) {
-			return fmt.Errorf("the snapshots of partition %d are catching up", p)
+			return fmt.Errorf("the snapshots of %s are catching up", state)
 		}
+	}
+	for p := range s.cfg.Partitions {
 		if _, err := s.loads.conns[0].RequestWithContext(ctx, s.subjects.owner(p), body); err != nil {
 			return fmt.Errorf("partition %d has no owner that answers: %w", p, err)
 		}
