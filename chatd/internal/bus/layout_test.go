@@ -52,6 +52,9 @@ func TestRegionKeepsItsLayout(t *testing.T) {
 		if got := statesOf(t, s); len(got) != 6 || !slices.Equal(got["STATE-test-5"], []string{"state.test.5.*"}) {
 			t.Errorf("the streams of snapshots are %v", got)
 		}
+		if total, _, _ := s.Groups(); total != 13 {
+			t.Errorf("%d groups, want 6 of events, 6 of snapshots and the revocations", total)
+		}
 		s.Stop()
 	}
 }

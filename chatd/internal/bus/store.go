@@ -45,9 +45,9 @@ type Store struct {
 	js             jetstream.JetStream
 	metrics        *owner.Metrics
 	led            atomic.Int64
-	epochs         []uint32    // of the partitions
+	epochs         []uint32     // of the partitions
 	share          atomic.Int32 // see layout; 0 until known
-	made           atomic.Bool // the partitions' streams are there, and epochs is read
+	made           atomic.Bool  // the partitions' streams are there, and epochs is read
 	ready          atomic.Pointer[error]
 	room           *room
 	stepper        stepper
