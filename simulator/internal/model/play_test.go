@@ -41,6 +41,59 @@ func TestABroadcastIsARamp(t *testing.T) {
 	}
 }
 
+// Every shard gets its n-th part of the sessions, of those that read too, or one more, however they are put into groups.
+func TestEveryShardHasItsPart(t *testing.T) {
+	small := modeltest.Small(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		s := *small
+		n := rapid.Int64Range(1, 5000).Draw(rt, "sessions")
+		s.Population.Subscribers = int(n)
+		if rapid.Bool().Draw(rt, "some are slow") {
+			s.Population.SlowReaders = &v1alpha1.SlowReaders{Share: rapid.SampledFrom([]float64{0.001, 0.25, 0.5, 0.93, 1}).Draw(rt, "slow")}
+		}
+		in := inputOf(t, &s)
+		in.Fleet.Shards = rapid.OneOf(rapid.IntRange(1, 8), rapid.IntRange(1, 1500)).Draw(rt, "shards")
+		in.Brief, in.PerSession = rapid.Bool().Draw(rt, "brief"), rapid.Bool().Draw(rt, "per session")
+		e := newEngine(in, newBook(in, 0))
+		e.connect()
+		shards := int64(in.Fleet.Shards)
+		sessions, groups := make([]int64, shards), make([]int64, shards)
+		for _, g := range e.groups {
+			sessions[g.shard] += g.n
+			groups[g.shard]++
+		}
+		slow, readers := e.slow(n), int64(0)
+		for s, sh := range e.shards {
+			k := int64(s)
+			if want := n*(k+1)/shards - n*k/shards; sessions[s] != want || groups[s] != min(groups[shards-1], want) {
+				rt.Fatalf("shard %d of %d has %d sessions in %d groups; want %d, in %d", s, shards, sessions[s], groups[s], want, groups[shards-1])
+			}
+			if even := float64(sessions[s]) * float64(n-slow) / float64(n); math.Abs(float64(sh.present)-even) > 1 {
+				rt.Fatalf("shard %d of %d has %d that read, of %d; %d of all %d are slow", s, shards, sh.present, sessions[s], slow, n)
+			}
+			readers += sh.present
+		}
+		if readers != n-slow || e.signedIn != n {
+			rt.Fatalf("%d signed in and %d read, of %d and %d", e.signedIn, readers, n, n-slow)
+		}
+	})
+}
+
+// So a brief play is as a whole one, also where there are more shards than it would have groups.
+func TestABriefPlayIsAsAWholeOne(t *testing.T) {
+	for _, shards := range []string{"199", "1100"} {
+		in := inputOf(t, modeltest.Small(t, "shards: 4", "shards: "+shards, "subscribers: 4000", "subscribers: 400000", "at: 1s, every: 4s, count: 4", "at: 1s"))
+		whole := play(t, in).Measurements.Broadcasts[0]
+		in.Brief = true
+		brief := play(t, in).Measurements.Broadcasts[0]
+		for _, p := range []float64{50, 99.9, 100} {
+			if brief.TimeTo(p) != whole.TimeTo(p) {
+				t.Errorf("%s shards: %g %% have it after %s, and in brief after %s", shards, p, whole.TimeTo(p), brief.TimeTo(p))
+			}
+		}
+	}
+}
+
 // The network holds a sweep up where it is slower than the cores.
 func TestANarrowNetworkIsTheRamp(t *testing.T) {
 	s := modeltest.Small(t, "coresPerShard: 2", "coresPerShard: 2, networkPerSecond: 1MB")

@@ -31,18 +31,30 @@ const (
 	noFault   = -1
 )
 
-// connect lets all sessions connect at the scenario's pace, and plays until they are in.
+// connect lets all sessions connect at the scenario's pace, and plays until they are in. Every shard gets its n-th part of them, or one more, in as
+// many groups as the others, which come by turns: a shard that had more than others would have a longer ramp, for no other reason than where groups
+// begin, and with another number of sessions it would be another shard.
 func (e *engine) connect() {
-	n := int64(e.s.Population.Sessions())
+	n, shards := int64(e.s.Population.Sessions()), int64(len(e.shards))
 	slow := e.slow(n)
 	over := e.s.Phases.Connect.ConnectsOver(int(n))
-	count := e.groupCount(n)
-	for k := range count {
-		from, to := n*k/count, n*(k+1)/count
-		g := group{n: to - from, shard: int32(k % int64(len(e.shards))), since: time.Duration(int64(over) / count * k), fault: noFault}
-		g.readers = g.n - (slow*(k+1)/count - slow*k/count)
-		e.groups = append(e.groups, g)
-		e.q.Push(g.since, event{kind: groupComes, a: int32(k)})
+	most := (e.groupCount(n) + shards - 1) / shards
+	count := min(most*shards, n)
+	for turn := range most {
+		for s := range shards {
+			first := n * s / shards
+			all := n*(s+1)/shards - first
+			groups := min(most, all)
+			if turn >= groups {
+				continue
+			}
+			from, to := first+all*turn/groups, first+all*(turn+1)/groups
+			k := int64(len(e.groups))
+			g := group{n: to - from, shard: int32(s), since: time.Duration(int64(over) / count * k), fault: noFault}
+			g.readers = g.n - (slow*to/n - slow*from/n)
+			e.groups = append(e.groups, g)
+			e.q.Push(g.since, event{kind: groupComes, a: int32(k)})
+		}
 	}
 	e.readers, e.joining = n-slow, len(e.groups)
 	e.run(over+connectGrace, func() bool { return e.joining == 0 })
