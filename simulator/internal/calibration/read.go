@@ -1,27 +1,19 @@
 package calibration
 
 import (
-	"bytes"
 	_ "embed"
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
-	"strings"
 
-	"github.com/goccy/go-yaml"
+	"github.com/chatfleet/chatfleet/simulator/internal/document"
 )
-
-// maxBytes bounds a calibration that is read.
-const maxBytes = 1 << 20
 
 //go:embed default.yaml
 var shipped []byte
 
 // Default is the calibration that ships with the project.
 func Default() Calibration {
-	c, err := parse("the calibration that ships with the project", shipped)
+	c, err := document.Parse("the calibration that ships with the project", shipped, Calibration.problems)
 	if err != nil {
 		panic(err) // a file of the program; a test reads it
 	}
@@ -30,42 +22,7 @@ func Default() Calibration {
 
 // Load reads the calibration in a file. What is wrong with it is said with its line, where it has one, all at once.
 func Load(path string) (Calibration, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return Calibration{}, fmt.Errorf("load calibration: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
-	switch {
-	case err != nil:
-		return Calibration{}, fmt.Errorf("load calibration: %w", err)
-	case len(data) > maxBytes:
-		return Calibration{}, fmt.Errorf("load calibration: %s is larger than %d KiB", path, maxBytes>>10)
-	}
-	return parse(path, data)
-}
-
-func parse(name string, data []byte) (Calibration, error) {
-	var c Calibration
-	if err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(&c); err != nil {
-		return Calibration{}, located(name, err)
-	}
-	if problems := c.problems(); len(problems) > 0 {
-		return Calibration{}, fmt.Errorf("%s: %s", name, strings.Join(problems, "\n"+name+": "))
-	}
-	return c, nil
-}
-
-// located keeps the place and the words of an error of the YAML library, without its picture of the source.
-func located(name string, err error) error {
-	var e yaml.Error
-	if !errors.As(err, &e) {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	if t := e.GetToken(); t != nil && t.Position != nil {
-		return fmt.Errorf("%s:%d:%d: %s", name, t.Position.Line, t.Position.Column, e.GetMessage())
-	}
-	return fmt.Errorf("%s: %s", name, e.GetMessage())
+	return document.Load("calibration", path, Calibration.problems)
 }
 
 // problems is all that is wrong with what a calibration says.
