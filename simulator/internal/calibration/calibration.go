@@ -140,6 +140,16 @@ func (c Calibration) Get(name Name) Coefficient {
 	return c.Coefficients[i]
 }
 
+// SessionBytes is what a session takes of a shard's memory while nothing waits for it: of the process and of the kernel, as a container's limit counts it.
+// What the kernel and the process hold for sessions that read too slowly comes on top.
+func (c Calibration) SessionBytes(tls bool) float64 {
+	each := c.Get(SessionMemory).Value + c.Get(SocketMemory).Value
+	if tls {
+		each += c.Get(TLSMemory).Value
+	}
+	return each
+}
+
 // Moved returns a copy in which one coefficient is off by so many standard errors. A cost stays above 0: it is multiplied by at least a fifth.
 func (c Calibration) Moved(name Name, errors float64) Calibration {
 	c.Coefficients = slices.Clone(c.Coefficients)

@@ -44,6 +44,7 @@ const (
 	// Sizes.
 	Frame         Name = "frame"
 	SessionMemory Name = "sessionMemory"
+	TLSMemory     Name = "tlsMemory"
 	SocketMemory  Name = "socketMemory"
 )
 
@@ -78,8 +79,9 @@ func Terms() []Term {
 		{PodReplacement, Milliseconds, "time until the operator has replaced a pod that is gone, its start included"},
 		{ProcessStart, Milliseconds, "time from starting a process to its being ready"},
 		{Frame, Bytes, "what the network carries for an event besides its content, a session"},
-		{SessionMemory, Bytes, "memory of a shard's process, a session"},
-		{SocketMemory, Bytes, "memory of the kernel, a session"},
+		{SessionMemory, Bytes, "memory of a shard's process (proportional set size), a session"},
+		{TLSMemory, Bytes, "memory of a shard's process besides, a session over TLS"},
+		{SocketMemory, Bytes, "memory of the kernel, a session; a container's limit counts it too"},
 	}
 }
 

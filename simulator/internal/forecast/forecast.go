@@ -100,6 +100,14 @@ type answer struct {
 	ms     float64
 }
 
+// The names of those answers that somebody looks for.
+const (
+	TimeTo999      = "time to 99.9 %, slowest broadcast"
+	TimeToLast     = "time to the last, slowest broadcast"
+	DeliveryP99    = "delivery, p99"
+	DeliveryMedian = "delivery, median"
+)
+
 // answersOf are the figures that people ask for, the first the most.
 func answersOf(o model.Outcome) []answer {
 	var out []answer
@@ -110,13 +118,13 @@ func answersOf(o model.Outcome) []answer {
 		for _, b := range m.Broadcasts {
 			most, last = max(most, nanos(b.TimeTo(99.9))), max(last, nanos(b.TimeTo(100)))
 		}
-		add("timeTo999", "time to 99.9 %, slowest broadcast", most)
-		add("timeToLast", "time to the last, slowest broadcast", last)
+		add("timeTo999", TimeTo999, most)
+		add("timeToLast", TimeToLast, last)
 	}
 	if d := m.Deliveries; d.Latency.Count() > 0 {
 		add("delivery", "delivery, p99.9", nanos(d.Latency.PercentileWithLost(99.9, d.LostOfLatency)))
-		add("", "delivery, p99", nanos(d.Latency.PercentileWithLost(99, d.LostOfLatency)))
-		add("", "delivery, median", nanos(d.Latency.PercentileWithLost(50, d.LostOfLatency)))
+		add("", DeliveryP99, nanos(d.Latency.PercentileWithLost(99, d.LostOfLatency)))
+		add("", DeliveryMedian, nanos(d.Latency.PercentileWithLost(50, d.LostOfLatency)))
 	}
 	if p := m.Posts; p.Intended > 0 {
 		add("ack", "acknowledgement, p99", nanos(p.Response.PercentileWithLost(99, p.Unacknowledged)))
@@ -191,7 +199,7 @@ func movesOf(in model.Input) []move {
 // matters says whether anything in a play can depend on a coefficient, so that it is worth one.
 func matters(name calibration.Name, in model.Input) bool {
 	switch name {
-	case calibration.SessionMemory, calibration.SocketMemory:
+	case calibration.SessionMemory, calibration.TLSMemory, calibration.SocketMemory:
 		return false // sizes, by which no time goes
 	case calibration.Receive, calibration.Dial, calibration.StoreIdle:
 		return in.Fleet.SharedCores > 0

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
-	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
 	"github.com/chatfleet/chatfleet/simulator/internal/model"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
 )
@@ -37,11 +36,10 @@ const gib = 1 << 30
 // useOf is what the fleet has and used, all cells together.
 func useOf(c Config, f model.Fleet, o model.Outcome) report.ModelUse {
 	cells := float64(f.Cells)
-	each := c.Calibration.Get(calibration.SessionMemory).Value + c.Calibration.Get(calibration.SocketMemory).Value
 	u := report.ModelUse{
 		Cells: f.Cells, Shards: f.Shards * f.Cells, Stores: f.Stores * f.Cells,
 		Cores:       cells * (float64(float64(f.Shards)*f.CoresPerShard) + float64(float64(f.Stores)*f.CoresPerStore)),
-		MemoryBytes: float64(o.Measurements.Sessions.Wanted) * each,
+		MemoryBytes: float64(o.Measurements.Sessions.Wanted) * c.Calibration.SessionBytes(f.TLS),
 		// What was played stands for all of the measure phase.
 		EgressBytes:  float64(o.Use.Bytes) * cells * float64(c.Scenario.Phases.Measure.Std()) / max(float64(o.Use.Over), 1),
 		BusiestShard: o.Use.BusiestShard, BusiestStore: o.Use.BusiestStore, BusiestNetwork: o.Use.BusiestNetwork,
