@@ -65,10 +65,10 @@ lint: ## Check formatting, generated code, module files and the linters' finding
 	$(GO) test -C .ci/tools/chart -run TestLint .
 
 .PHONY: test-operator
-test-operator: ## Test the operator against a real API server, 3 minutes; Kubernetes' programs are built once, 10 minutes
+test-operator: ## Test the operator, and what simulator plan writes, against a real API server, 3 minutes; Kubernetes' programs are built once, 10 minutes
 	@echo 'test-operator: an API server, etcd and the controllers of Kubernetes from pinned modules: about 10 minutes the first time, then 3 minutes of tests'
 	assets=$$(e2e/cluster/binaries etcd kubectl kube-apiserver kube-controller-manager) && \
-		KUBEBUILDER_ASSETS=$$assets CHATFLEET_SKIP=never GO=$(GO) .ci/race -timeout 20m ./operator/...
+		KUBEBUILDER_ASSETS=$$assets CHATFLEET_SKIP=never GO=$(GO) .ci/race -timeout 20m ./operator/... ./simulator/internal/planning
 
 .PHONY: fmt
 fmt: ## Format all Go code

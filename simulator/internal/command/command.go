@@ -41,6 +41,9 @@ const examples = `  # A small broadcast on a fleet of real processes on this mac
   # One post to 2.5 million subscribers, in the model.
   simulator model scenarios/broadcast-2.5m.yaml
 
+  # What fleet do they take?
+  simulator plan --subscribers 2.5M --slo "p99.9<1s" --n-minus 1 --headroom 30%
+
   # Is this scenario right?
   simulator validate scenarios/*.yaml`
 
@@ -61,7 +64,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		Version: version(), SilenceErrors: true, SilenceUsage: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), modelCommand(), validateCommand(), doctorCommand(), schemaCommand(), reportCommand(), compareCommand(), workerCommand(), reaperCommand())
+	root.AddCommand(runCommand(), modelCommand(), planCommand(), validateCommand(), doctorCommand(), schemaCommand(), reportCommand(), compareCommand(), workerCommand(), reaperCommand())
 	running := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { running = true }
 	root.SetArgs(args)
