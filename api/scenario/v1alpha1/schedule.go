@@ -74,10 +74,18 @@ func (t FaultTarget) OnZone() bool { return strings.HasPrefix(string(t), "zone-"
 // Sessions returns how many sessions the population has connected.
 func (p Population) Sessions() int {
 	all := p.Subscribers * max(p.DevicesPerUser, 1)
-	if p.OnlineShare > 0 && p.OnlineShare < 1 {
-		return max(int(float64(all)*p.OnlineShare), 1)
+	if share := p.Online(); share < 1 {
+		return max(int(float64(all)*share), 1)
 	}
 	return all
+}
+
+// Online returns the share of all sessions that are connected; without an OnlineShare that is all of them.
+func (p Population) Online() float64 {
+	if p.OnlineShare > 0 {
+		return p.OnlineShare
+	}
+	return 1
 }
 
 // Count returns how many windows there are in a measure phase.

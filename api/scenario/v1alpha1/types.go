@@ -32,6 +32,8 @@ type Scenario struct {
 	Chatter *Chatter `json:"chatter,omitempty"`
 	// Posts in the broadcast channel, which every session reads.
 	Broadcasts []Broadcast `json:"broadcasts,omitempty" jsonschema:"maxItems=1000"`
+	// A falsehood and its correction that spread from channel to channel, in place of chatter and broadcasts. Model only.
+	Cascade *Cascade `json:"cascade,omitempty"`
 	// What breaks, and when. Processes can be broken only in a local fleet, connections everywhere.
 	Faults []Fault `json:"faults,omitempty" jsonschema:"maxItems=1000"`
 	// What must hold. Unless they are given another bound, lost, duplicate, unordered and missingAcknowledged must be 0.

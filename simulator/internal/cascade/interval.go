@@ -15,8 +15,8 @@ type Interval struct {
 	High float64 `json:"high"`
 }
 
-// intervalOf takes a value a seed, two at least.
-func intervalOf(values []float64) Interval {
+// IntervalOf takes a value a seed, two at least.
+func IntervalOf(values []float64) Interval {
 	mean, deviation := stat.MeanStdDev(values, nil)
 	n := float64(len(values))
 	half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: n - 1}.Quantile(0.975) * deviation / math.Sqrt(n)
@@ -55,12 +55,14 @@ func (f figure) less(other figure) Interval {
 	for i := range f {
 		out[i] = f[i] - other[i]
 	}
-	return intervalOf(out)
+	return IntervalOf(out)
 }
 
 // count is the interval of what is never below 0.
-func (f figure) count() Interval {
-	i := intervalOf(f)
+func (f figure) count() Interval { return IntervalOf(f).Count() }
+
+// Count is the interval of what is never below 0.
+func (i Interval) Count() Interval {
 	i.Low = max(i.Low, 0)
 	return i
 }

@@ -26,6 +26,8 @@ type Post struct {
 	Channel     uint32        `json:"channel"`
 	Subscribers int           `json:"subscribers"`
 	Online      int           `json:"online"`
+	// Of those who are online: who had not seen the message before.
+	News int `json:"news"`
 	// How many forwards it is away from the first post of its message.
 	Generation int `json:"generation"`
 }
@@ -53,6 +55,9 @@ type Run struct {
 	Deliveries, PeakDeliveriesPerSecond int
 	// From when on the correction has reached more people than the falsehood, until the end; nil if it has not at the end.
 	Ahead *time.Duration
+	// From the first post of the correction until half of the people whom it ever reaches have been shown it, by the moments of posts: what people take,
+	// and no delivery. nil if there was none.
+	HalfNs *time.Duration
 }
 
 // play follows both messages from channel to channel up to the horizon. Over has what was reached at each of the moments, ascending.
@@ -92,7 +97,17 @@ func play(f *fates, arm Arm, delay, horizon time.Duration, moments []time.Durati
 // count adds up what the posts ask for. They are in the order of time.
 func (r *Run) count() {
 	second, inIt := time.Duration(-1), 0
+	first, reached := time.Duration(-1), 0
 	for _, p := range r.Posts {
+		if p.Message == Correction {
+			if first < 0 {
+				first = p.AtNs
+			}
+			if reached += p.News; r.HalfNs == nil && 2*reached >= r.Correction {
+				half := p.AtNs - first
+				r.HalfNs = &half
+			}
+		}
 		if p.AtNs/time.Second != second {
 			second, inIt = p.AtNs/time.Second, 0
 		}
@@ -125,7 +140,6 @@ func (r *runner) due(c coming) {
 func (r *runner) post(c coming) {
 	r.posted[c.message][c.channel] = true
 	fate := r.of(c.message, c.channel)
-	r.out.Posts = append(r.out.Posts, Post{c.at, c.message, c.channel, len(r.subscribers(c.channel)), len(fate.viewers), c.generation})
 	saw, other := r.saw[c.message], r.saw[1-c.message]
 	news, both := 0, 0
 	for _, person := range fate.viewers {
@@ -140,6 +154,7 @@ func (r *runner) post(c coming) {
 			r.out.CorrectionFirst++
 		}
 	}
+	r.out.Posts = append(r.out.Posts, Post{c.at, c.message, c.channel, len(r.subscribers(c.channel)), len(fate.viewers), news, c.generation})
 	r.out.Both += both
 	seen := c.at + r.DeliveryNs
 	if c.message == Correction {

@@ -56,14 +56,14 @@ func others() []change {
 // all others. It takes the time of Study about once a variation.
 func Sensitivity(p Params) ([]Variation, error) {
 	changes := append(sweep(), others()...)
-	out, runs := make([]Variation, len(changes)), make([][]seedRuns, len(changes))
+	out, runs := make([]Variation, len(changes)), make([][]Seed, len(changes))
 	for i, c := range changes {
 		changed := p
 		c.apply(&changed)
 		if err := changed.Check(); err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
-		out[i].Name, out[i].Result.Params, runs[i] = c.name, changed, make([]seedRuns, p.Seeds)
+		out[i].Name, out[i].Result.Params, runs[i] = c.name, changed, make([]Seed, p.Seeds)
 	}
 	each(p.Seeds, func(seed int) {
 		var w *world
@@ -73,11 +73,11 @@ func Sensitivity(p Params) ([]Variation, error) {
 			if w == nil || w.Crowd != changed.Crowd {
 				w = newWorld(changed.Crowd, p.Seed+uint64(seed))
 			}
-			runs[i][seed] = runsOf(w, changed, nil, false)
+			runs[i][seed] = runsOf(newFates(w, changed.Spread), changed, nil, false)
 		}
 	})
 	for i := range out {
-		out[i].Result = summarise(out[i].Result.Params, runs[i])
+		out[i].Result = Summarise(out[i].Result.Params, runs[i])
 	}
 	return out, nil
 }

@@ -40,6 +40,8 @@ type Cell struct {
 	PeakDeliveriesPerSecond Interval `json:"peakDeliveriesPerSecond"`
 	// How many people each had reached by when.
 	Over []Moment `json:"over,omitempty"`
+	// From the first post of the correction until half of all whom it ever reaches were shown it, in seconds: what people take, and no delivery.
+	HalfSeconds Interval `json:"halfSeconds"`
 	// The posts of the first seed, in their order: what a fleet, or its model, can be given to play.
 	Posts []Post `json:"posts,omitempty"`
 }
@@ -77,11 +79,11 @@ func Study(p Params) (Result, error) {
 	if err := p.Check(); err != nil {
 		return Result{}, err
 	}
-	seeds := make([]seedRuns, p.Seeds)
+	seeds := make([]Seed, p.Seeds)
 	each(p.Seeds, func(i int) {
-		seeds[i] = runsOf(newWorld(p.Crowd, p.Seed+uint64(i)), p, moments(p.HorizonNs), i == 0)
+		seeds[i] = runsOf(newFates(newWorld(p.Crowd, p.Seed+uint64(i)), p.Spread), p, moments(p.HorizonNs), i == 0)
 	})
-	return summarise(p, seeds), nil
+	return Summarise(p, seeds), nil
 }
 
 // each does something for every index, on as many cores as there are.
@@ -94,17 +96,73 @@ func each(n int, do func(i int)) {
 	_ = all.Wait() // none returns an error
 }
 
-// seedRuns is all runs of a seed.
-type seedRuns struct {
+// Seed is all runs of one seed: both arms with all delays, and what the falsehood does by itself.
+type Seed struct {
 	never     Run
 	cells     []Run // as Result.Cells
 	coalition int
 }
 
+// People are those of one seed, to play with.
+type People struct {
+	params Params
+	fates  *fates
+}
+
+// NewPeople makes the people of one of a study's seeds, the first of which is 0. It takes some 250 MB for eight million of them. The parameters must have passed
+// Check. They are for one goroutine.
+func NewPeople(p Params, seed int) *People {
+	return &People{p, newFates(newWorld(p.Crowd, p.Seed+uint64(seed)), p.Spread)}
+}
+
+// Play plays both arms with all delays, where each delivery takes so long. The same people see, and would forward, the same, however long that is.
+func (p *People) Play(delivery time.Duration) Seed {
+	f := *p.fates
+	f.DeliveryNs = delivery
+	return runsOf(&f, p.params, moments(p.params.HorizonNs), true)
+}
+
+// Cells are the runs by arm and then by delay, as the cells of a Result.
+func (s Seed) Cells() []Run { return s.cells }
+
+// Forget lets the posts go, which take most of the room.
+func (s Seed) Forget() {
+	for i := range s.cells {
+		s.cells[i].Posts = nil
+	}
+}
+
+// Arms are how the correction is posted, in the order of a Result.
+func Arms() []Arm { return slices.Clone(arms) }
+
+// Change is by how much two runs of the same people differ, in points of a share, by the cells of a Result.
+type Change struct {
+	CorrectionFirst Interval `json:"correctionFirst"`
+	Forewarned      Interval `json:"forewarned"`
+}
+
+// Changes says what became of each cell from before to after, seed by seed.
+func Changes(before, after []Seed) []Change {
+	out := make([]Change, len(before[0].cells))
+	for i := range out {
+		was, is := cellRuns(before, i), cellRuns(after, i)
+		out[i] = Change{firstShare(is).less(firstShare(was)), forewarnedShare(is).less(forewarnedShare(was))}
+	}
+	return out
+}
+
+// cellRuns is a cell of every seed.
+func cellRuns(seeds []Seed, i int) []Run {
+	runs := make([]Run, len(seeds))
+	for s := range seeds {
+		runs[s] = seeds[s].cells[i]
+	}
+	return runs
+}
+
 // runsOf plays all of a seed. Posts are kept if they are wanted; those of all seeds and variations would be a gigabyte.
-func runsOf(w *world, p Params, moments []time.Duration, posts bool) seedRuns {
-	f := newFates(w, p.Spread)
-	out := seedRuns{never: play(f, Never, 0, p.HorizonNs, nil), coalition: w.audience(0, w.Coalition.Count)}
+func runsOf(f *fates, p Params, moments []time.Duration, posts bool) Seed {
+	out := Seed{never: play(f, Never, 0, p.HorizonNs, nil), coalition: f.audience(0, f.Coalition.Count)}
 	out.never.Posts = nil
 	for _, arm := range arms {
 		for _, delay := range p.DelaysNs {
@@ -148,20 +206,15 @@ func moments(horizon time.Duration) []time.Duration {
 	return out
 }
 
-func summarise(p Params, seeds []seedRuns) Result {
+// Summarise puts the seeds of a study together, two at least.
+func Summarise(p Params, seeds []Seed) Result {
 	out := Result{Params: p, ForwardsPerPost: p.forwardsPerPost()}
 	never, coalition := make([]Run, len(seeds)), make(figure, len(seeds))
 	for i, s := range seeds {
 		never[i], coalition[i] = s.never, float64(s.coalition)
 	}
 	out.Uncorrected, out.CoalitionPeople = of(never, falsehood).count(), coalition.count()
-	cell := func(i int) []Run {
-		runs := make([]Run, len(seeds))
-		for s := range seeds {
-			runs[s] = seeds[s].cells[i]
-		}
-		return runs
-	}
+	cell := func(i int) []Run { return cellRuns(seeds, i) }
 	for a, arm := range arms {
 		for d, delay := range p.DelaysNs {
 			out.Cells = append(out.Cells, cellOf(arm, delay, moments(p.HorizonNs), cell(a*len(p.DelaysNs)+d)))
@@ -183,7 +236,7 @@ func cellOf(arm Arm, delay time.Duration, moments []time.Duration, runs []Run) C
 		Correction: of(runs, correction).count(), Falsehood: of(runs, falsehood).count(), Ahead: aheadOf(runs),
 		Deliveries:              of(runs, func(r Run) int { return r.Deliveries }).count(),
 		PeakDeliveriesPerSecond: of(runs, func(r Run) int { return r.PeakDeliveriesPerSecond }).count(),
-		Posts:                   runs[0].Posts,
+		HalfSeconds:             halfSeconds(runs).count(), Posts: runs[0].Posts,
 	}
 	if len(runs[0].Over) == 0 {
 		return c
@@ -207,6 +260,17 @@ func firstShare(runs []Run) figure {
 
 func forewarnedShare(runs []Run) figure {
 	return pooled(of(runs, func(r Run) int { return r.Forewarned() }), of(runs, falsehood))
+}
+
+// halfSeconds leaves nobody out: the correction's first post, at least, is in every run.
+func halfSeconds(runs []Run) figure {
+	out := make(figure, len(runs))
+	for i, r := range runs {
+		if r.HalfNs != nil {
+			out[i] = r.HalfNs.Seconds()
+		}
+	}
+	return out
 }
 
 func aheadOf(runs []Run) Ahead {

@@ -191,7 +191,7 @@ func TestIntervalsHoldTheirMeans(t *testing.T) {
 			}
 			return 0
 		}
-		held[0] += holds(intervalOf(other), 5)
+		held[0] += holds(IntervalOf(other), 5)
 		held[1] += holds(pooled(part, whole).share(), 0.3)
 		held[2] += holds(part.less(other), 25)
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	defaultSeeds = 3
+	defaultSeeds = 3 // of a scenario without a cascade, which names its own
 	maxSeeds     = 1000
 	// maxPerSession is how many sessions may be an event each: a play of more says nothing new, and takes minutes.
 	maxPerSession = 1_000_000
@@ -28,6 +28,7 @@ const (
 type modelFlags struct {
 	calibration, out string
 	seeds            int
+	seedsGiven       bool
 	perSession       bool
 }
 
@@ -49,12 +50,15 @@ usage.`,
 		Example: `  simulator model scenarios/broadcast-2.5m.yaml
   simulator model scenarios/broadcast-20k.yaml --seeds 10 --out out/predicted     # and then: simulator run scenarios/broadcast-20k.yaml`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return runModel(cmd.OutOrStdout(), args[0], f) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.seedsGiven = cmd.Flags().Changed("seeds")
+			return runModel(cmd.OutOrStdout(), args[0], f)
+		},
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&f.calibration, "calibration", "", "a calibration (default: the one that ships with the simulator)")
-	flags.IntVar(&f.seeds, "seeds", defaultSeeds, "how many plays, each with another seed, the intervals are over")
+	flags.IntVar(&f.seeds, "seeds", 0, "how many plays, each with another seed, the intervals are over (default 3, or what a scenario's cascade names)")
 	flags.BoolVar(&f.perSession, "per-session", false, "make every session an event of its own, to show that nothing hangs on chunks; up to 1,000,000 sessions")
 	flags.StringVar(&f.out, "out", "", "directory for the report (default out/NAME-model)")
 	return cmd
@@ -71,9 +75,17 @@ func runModel(stdout io.Writer, file string, f modelFlags) error {
 			return usageError{err}
 		}
 	}
+	if f.seeds == 0 && !f.seedsGiven {
+		f.seeds = defaultSeeds
+		if s.Cascade != nil {
+			f.seeds = s.Cascade.Seeds
+		}
+	}
 	switch n := s.Population.Sessions(); {
 	case f.seeds < 1 || f.seeds > maxSeeds:
 		return usageError{fmt.Errorf("--seeds %d: from 1 to %d", f.seeds, maxSeeds)}
+	case s.Cascade != nil && f.seeds < 2:
+		return usageError{fmt.Errorf("--seeds %d: a cascade's intervals take 2 at least", f.seeds)}
 	case f.perSession && (n > maxPerSession || s.Phases.Windows != nil):
 		return usageError{fmt.Errorf("--per-session is for up to %d sessions and no windows; %s has %d", maxPerSession, file, n)}
 	case s.Target.Model == nil && s.Target.Local == nil:

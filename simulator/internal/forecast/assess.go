@@ -192,6 +192,9 @@ func asked(s *v1alpha1.Scenario, f model.Fleet, d calibration.Dimension) []float
 	case calibration.MessageBytes:
 		return sizes(s)
 	case calibration.PostsPerSecond:
+		if s.Cascade != nil {
+			return []float64{float64(s.Cascade.Coalition.Channels)} // in the second in which the hub posts
+		}
 		if s.Chatter == nil {
 			return []float64{float64(len(s.Broadcasts)) / max(s.Phases.Measure.Std().Seconds(), 1)}
 		}
@@ -221,6 +224,9 @@ func sizes(s *v1alpha1.Scenario) []float64 {
 	}
 	if s.Chatter != nil {
 		out = append(out, float64(s.Chatter.MessageBytes))
+	}
+	if s.Cascade != nil {
+		out = append(out, float64(s.Cascade.MessageBytes))
 	}
 	slices.Sort(out)
 	return slices.Compact(out)

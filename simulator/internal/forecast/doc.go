@@ -11,4 +11,10 @@
 // The grade says how far the scenario is from what was measured, in the dimension in which it is farthest: A, within; B, up to 4 times; C, up to 20 times;
 // D, further. A calibration without held-out runs is D at best, since nobody knows whether the model is any good; one whose worst held-out error is above
 // 15 % loses a grade. What is D is indicative: it may fail, and never passes.
+//
+// # Cascades
+//
+// Of a scenario with a cascade each seed has other people, whose posts are the load: what they come to is played for both arms and all delays, each by itself. What
+// people do is assumed, and stays apart from what the fleet takes: the intervals of who sees what first are over seeds and say nothing of the fleet, and those of
+// times are the fleet's. To see whether the latter matter for the former, all people act once more with every delivery as late as the fleet's slowest thousandth.
 package forecast

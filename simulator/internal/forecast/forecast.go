@@ -17,7 +17,7 @@ import (
 type Config struct {
 	Scenario    *v1alpha1.Scenario
 	Calibration calibration.Calibration
-	// How many plays, at least 1. The scenario's seed is the first, the others follow it.
+	// How many plays, at least 1, or 2 of a scenario with a cascade. The scenario's seed is the first, the others follow it.
 	Seeds int
 	// Every session is an event of its own.
 	PerSession bool
@@ -33,6 +33,9 @@ func Run(c Config) (report.Run, error) {
 	fleet, ok := model.FleetOf(c.Scenario, c.Calibration)
 	if !ok {
 		return report.Run{}, ErrNoFleet
+	}
+	if c.Scenario.Cascade != nil {
+		return surge(c, fleet)
 	}
 	first := model.Input{Scenario: c.Scenario, Fleet: fleet, Calibration: c.Calibration, Seed: c.Scenario.Seed, PerSession: c.PerSession}
 	brief := first
@@ -74,22 +77,31 @@ func Run(c Config) (report.Run, error) {
 // playAll plays everything, as much at once as there are cores, and returns the outcomes in the order of the plays.
 func playAll(plays []model.Input) ([]model.Outcome, error) {
 	outcomes := make([]model.Outcome, len(plays))
-	errs := make([]error, len(plays))
+	err := each(len(plays), func(i int) (err error) {
+		outcomes[i], err = model.Play(plays[i])
+		return err
+	})
+	return outcomes, err
+}
+
+// each does something for every number below n, as much at once as there are cores.
+func each(n int, do func(i int) error) error {
+	errs := make([]error, n)
 	next := make(chan int)
 	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(plays)) {
+	for range min(runtime.GOMAXPROCS(0), n) {
 		workers.Go(func() {
 			for i := range next {
-				outcomes[i], errs[i] = model.Play(plays[i])
+				errs[i] = do(i)
 			}
 		})
 	}
-	for i := range plays {
+	for i := range n {
 		next <- i
 	}
 	close(next)
 	workers.Wait()
-	return outcomes, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // answer is one figure of a play, in milliseconds.

@@ -65,6 +65,9 @@ type book struct {
 	signIn   *measure.Histogram
 	returned *measure.Histogram
 
+	// By tenths of a second, to find the busiest one; nil where nobody asks for it.
+	rate rate
+
 	dials, ins, backs, drops int64
 	// Of the measure phase.
 	offers, acks int64
@@ -99,15 +102,18 @@ func (b *book) lay(s *v1alpha1.Scenario, posts []schedule.Post) {
 	slice, _ := schedule.ChatterSlices(s)
 	b.tallies = []tally{{name: "warm-up", latency: measure.NewHistogram()}}
 	b.of = make([]int32, len(posts))
-	parts := map[int]int32{}
+	parts, broadcasts := map[int]int32{}, map[int]int32{}
 	add := func(name string, p schedule.Post) int32 {
 		b.tallies = append(b.tallies, tally{name: name, within: p.DeliverWithin, measured: true, latency: measure.NewHistogram()})
 		return int32(len(b.tallies) - 1)
 	}
 	for i, p := range posts {
 		switch {
-		case p.Broadcast != schedule.NoBroadcast:
-			b.of[i] = add(fmt.Sprintf("broadcast %d", p.Broadcast), p)
+		case p.Broadcast != schedule.NoBroadcast: // In many channels at once it is one all the same.
+			if _, ok := broadcasts[p.Broadcast]; !ok {
+				broadcasts[p.Broadcast] = add(fmt.Sprintf("broadcast %d", p.Broadcast), p)
+			}
+			b.of[i] = broadcasts[p.Broadcast]
 		case p.Due >= warmup:
 			part := int((p.Due - warmup) / slice)
 			if _, ok := parts[part]; !ok {
@@ -143,6 +149,7 @@ func (r *recorder) recordN(latency time.Duration, n int64) {
 	if r.t.within > 0 && latency > r.t.within {
 		r.t.late += n
 	}
+	r.b.rate.add(r.due+latency, n)
 	if r.b.brief {
 		return
 	}

@@ -22,6 +22,8 @@
 // A turn of a sweep is one event, however many sessions it writes to: a chunk. Input.PerSession makes every session an event of its own, to show that
 // nothing hangs on it.
 //
+// Where posts follow from something else than a schedule (a cascade), Input.Cases has them, with the readers of each.
+//
 // # Cores
 //
 // A shard's work goes at the pace of all its cores together, as if it could always be divided among them. On shared cores (a local fleet) all shards

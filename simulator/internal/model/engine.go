@@ -21,6 +21,10 @@ type Input struct {
 	PerSession bool
 	// Only latencies and counts are kept, and nothing over time or by shard.
 	Brief bool
+	// What is posted, in place of the scenario's schedule: each case is played by itself, and all are added up. What happened over time is kept of
+	// the one of number Shown.
+	Cases []Case
+	Shown int
 }
 
 // event is what the queue holds: 16 bytes, so that an entry is half a cache line.
@@ -81,7 +85,9 @@ type engine struct {
 
 	posts []schedule.Post
 	lives []life
-	next  int
+	// Of the post that is being published.
+	copies []copyTo
+	next   int
 	// When the warm-up, the measuring and the settling begin, and all is over.
 	origin, measureAt, settleAt, endAt time.Duration
 	// Posts that somebody who is away will want.

@@ -21,6 +21,9 @@ const (
 		population.places.name population.places.share population.places.roundTrip population.places.roundTripP99
 		phases.connect.ratePerSecond phases.connect.duration phases.warmup phases.measure phases.settle phases.windows.every phases.windows.for
 		chatter.arrivals chatter.ratePerSecond chatter.for chatter.messageBytes chatter.deliverWithin chatter.shape.hours chatter.shape.days
+		cascade.communities cascade.coalition.channels cascade.coalition.subscriptions cascade.outside.channels cascade.outside.subscriptions
+		cascade.sizeExponent cascade.sizeRatio cascade.onlineByHabit cascade.forwardShare cascade.falseFactor cascade.forewarnedFactor cascade.insideShare
+		cascade.reaction.median cascade.reaction.sigma cascade.delays cascade.seeds cascade.messageBytes cascade.deliverWithin
 		broadcasts.at broadcasts.every broadcasts.count broadcasts.messageBytes broadcasts.deliverWithin
 		faults.name faults.at faults.every faults.count faults.action faults.target faults.share faults.for faults.restartAfter faults.delay faults.jitter
 		thresholds.metric thresholds.aggregation thresholds.fault thresholds.bound thresholds.minSamples thresholds.confidence`

@@ -21,6 +21,8 @@ type Outcome struct {
 	// The moment at which it was over, and the events that it took.
 	Lasted time.Duration
 	Events int64
+	// Of each case, where there are any.
+	Cases []CaseOutcome
 }
 
 // Phase is a part of the play.
@@ -37,15 +39,21 @@ func Play(in Input) (Outcome, error) {
 	if in.Scenario.Phases.Windows != nil {
 		return playWindows(in), nil
 	}
+	if len(in.Cases) > 0 {
+		return playCases(in), nil
+	}
+	seeded := *in.Scenario
+	seeded.Seed = in.Seed
+	return playPosts(in, newBook(in, 0), schedule.Posts(&seeded)), nil
+}
+
+// playPosts connects all sessions, and then plays some posts.
+func playPosts(in Input, b *book, posts []schedule.Post) Outcome {
 	s := in.Scenario
-	b := newBook(in, 0)
 	b.weight = int64(max(in.Fleet.Cells, 1))
 	e := newEngine(in, b)
 	e.connect()
 	connected := e.q.Now()
-	seeded := *s
-	seeded.Seed = in.Seed
-	posts := schedule.Posts(&seeded)
 	b.lay(s, posts)
 	e.load(connected+headStart, posts)
 	e.run(e.endAt, nil)
@@ -56,7 +64,7 @@ func Play(in Input) (Outcome, error) {
 	if s.Phases.Warmup == 0 {
 		out.Phases = append(out.Phases[:1], out.Phases[2:]...)
 	}
-	return out, nil
+	return out
 }
 
 // busiest finds how much of its share the busiest shard and store used.
@@ -139,10 +147,12 @@ func (e *engine) deliveries(m *verdict.Measurements) {
 		m.Blocks = append(m.Blocks, verdict.Block{Name: t.name, Latency: t.latency, Lost: lostOf[k]})
 	}
 	m.Deliveries.Latency = b.latency
+	counted := map[int]bool{}
 	for i, p := range e.posts {
-		if p.Broadcast == schedule.NoBroadcast {
+		if p.Broadcast == schedule.NoBroadcast || counted[p.Broadcast] {
 			continue
 		}
+		counted[p.Broadcast] = true
 		k := b.of[i]
 		m.Broadcasts = append(m.Broadcasts, verdict.Broadcast{
 			At: e.dueAt(int32(i)), DeliverWithin: p.DeliverWithin, Recipients: readersOf[k], Late: b.tallies[k].late, Lost: lostOf[k], Latency: b.tallies[k].latency,

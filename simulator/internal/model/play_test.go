@@ -285,7 +285,7 @@ func TestShippedScenariosCanBePlayed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if slices.Contains([]string{"trillion-month", "broadcast-2.5m", "slow-readers", "soak"}, s.Name) {
+		if slices.Contains([]string{"trillion-month", "broadcast-2.5m", "election-surge", "slow-readers", "soak"}, s.Name) {
 			continue
 		}
 		if s.Target.Local == nil && s.Target.Model == nil {

@@ -14,6 +14,8 @@ type store struct {
 	station *des.Station
 	// How many times as long a job takes as on one whole core.
 	slower float64
+	// Until when its network is busy with what it publishes.
+	sends time.Duration
 }
 
 func newStore(cores float64) store {
@@ -83,50 +85,77 @@ func (e *engine) stored(i int32) {
 	l.stored, l.acked = now, now+e.cost.hop
 	e.book.acknowledged(e, i)
 	post := e.posts[i]
-	l.expected = e.readersOf(post.Log, e.joined)
+	l.expected = e.readersOf(post, e.joined)
 	here, sum := int64(0), int64(0)
-	wire := e.wire(int64(post.Bytes))
-	leaves := now
-	copies := time.Duration(0)
-	offset := e.offset(post.Log)
+	e.copies = e.copies[:0]
+	offset := e.offset(post)
 	// Readers are spread evenly over the sessions, wherever these are now; who is away is the rest.
 	for s := range e.shards {
 		sh := &e.shards[s]
-		before := e.share(post.Log, sum, offset)
+		before := e.share(post, sum, offset)
 		sum += sh.present
-		n := e.share(post.Log, sum, offset) - before
-		if n == 0 {
-			continue
+		if n := e.share(post, sum, offset) - before; n > 0 {
+			here += n
+			e.copies = append(e.copies, copyTo{int32(s), uint32(n)})
 		}
-		here += n
-		copies++
-		leaves += max(e.cost.publish, wire)
-		at := max(leaves, sh.liveFrom) + e.cost.hop
-		e.q.Push(at, event{kind: postCame, a: i, b: int32(s), n: uint32(n)})
 	}
-	e.book.used(e, nil, copies*e.cost.publish, 0)
+	e.publish(i)
 	if owed := l.expected - here; owed > 0 {
 		e.owe(i, owed)
 	}
 }
 
-// readersOf is how many of n sessions read a log.
-func (e *engine) readersOf(log int, n int64) int64 { return e.share(log, n, e.offset(log)) }
+// copyTo is a copy of a post to a shard that has readers of it.
+type copyTo struct {
+	shard int32
+	n     uint32
+}
 
-// share is how many of the first n sessions read a log. What a log's share leaves over is by its offset, so that it is not always the same sessions.
-func (e *engine) share(log int, n, offset int64) int64 {
-	if log == 0 {
+// publish sends a post to its shards, one copy after the other. The owner has so many processors for that, and one network: what many posts at
+// once ask of it has to wait.
+func (e *engine) publish(i int32) {
+	now := e.q.Now()
+	post := e.posts[i]
+	wire := e.wire(int64(post.Bytes))
+	owner := &e.stores[e.owner[e.partition(post.Log)]]
+	takes := time.Duration(len(e.copies)) * e.cost.publish
+	begins := now
+	if owner.up {
+		begins, _ = owner.station.Serve(now, takes)
+	}
+	for k, c := range e.copies {
+		made := begins + time.Duration(k)*e.cost.publish
+		owner.sends = max(owner.sends, made) + wire
+		leaves := max(made+e.cost.publish, owner.sends)
+		e.q.Push(max(leaves, e.shards[c.shard].liveFrom)+e.cost.hop, event{kind: postCame, a: i, b: c.shard, n: c.n})
+	}
+	e.book.used(e, nil, takes, 0)
+}
+
+// readersOf is how many of n sessions read a post.
+func (e *engine) readersOf(p schedule.Post, n int64) int64 { return e.share(p, n, e.offset(p)) }
+
+// share is how many of the first n sessions read a post. What a log's share leaves over is by its offset, so that it is not always the same sessions.
+func (e *engine) share(p schedule.Post, n, offset int64) int64 {
+	switch {
+	case p.Readers > 0:
+		return (n*int64(p.Readers) + offset) / max(e.readers, 1)
+	case p.Log == 0:
 		return n
 	}
 	channels := int64(e.s.Population.Channels)
 	return (n*int64(e.s.Population.AttachPerSession) + offset) / channels
 }
 
-func (e *engine) offset(log int) int64 {
-	if log == 0 {
+func (e *engine) offset(p schedule.Post) int64 {
+	channels := int64(e.s.Population.Channels)
+	if p.Readers > 0 {
+		channels = max(e.readers, 1)
+	}
+	if p.Log == 0 {
 		return 0
 	}
-	return int64(log-1) * 7919 % int64(e.s.Population.Channels) // a prime, so that neighbours are not alike
+	return int64(p.Log-1) * 7919 % channels // a prime, so that neighbours are not alike
 }
 
 // wire is how long a pod's network is busy with an event to one receiver.

@@ -41,6 +41,10 @@ func Unmodelled(s *v1alpha1.Scenario, f Fleet) []string {
 		say(true, "population.slowReaders: they are left out of all deliveries; what they are told, and when they are closed, is not played")
 		say(slow.Alternate > 0, "population.slowReaders.alternate: nothing is compared, since what the others feel of slow readers would be an assumption")
 	}
+	if s.Cascade != nil {
+		say(true, "cascade: what people do is assumed, and no part of the intervals of the fleet's times; who comes and goes between posts is not played, the fleet always has as many sessions")
+		say(true, "cascade: what an event costs a shard besides its writes; where a post has few readers on each shard, as here, that is left out")
+	}
 	say(s.Growth != nil, "growth: nothing grows in a model")
 	say(s.Target.Local != nil && s.Target.Local.Durability == "Replicated" && s.Target.Model == nil, "target.local.durability: acknowledgements take as long as with Fsync")
 	if l := s.Target.Local; l != nil && s.Target.Model == nil {

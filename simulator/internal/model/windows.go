@@ -117,18 +117,23 @@ type total struct {
 
 func newTotal(in Input) *total {
 	t := &total{Outcome: Outcome{
-		Measurements: verdict.Measurements{
-			Deliveries: verdict.Deliveries{Latency: measure.NewHistogram()},
-			Posts:      verdict.Posts{SendLag: measure.NewHistogram(), Service: measure.NewHistogram()},
-			Generator:  verdict.Generator{Modelled: true}, Clock: verdict.Clock{Source: "simulated time", Trusted: true},
-		},
-		Lasted: in.Scenario.Phases.Measure.Std(), Phases: []Phase{{"measure", 0, in.Scenario.Phases.Measure.Std()}},
+		Measurements: nothingYet(),
+		Lasted:       in.Scenario.Phases.Measure.Std(), Phases: []Phase{{"measure", 0, in.Scenario.Phases.Measure.Std()}},
 	}}
 	if !in.Brief {
 		one := func() *measure.Series { return measure.NewSeries(widthOf(in)) }
 		t.Series = Series{Wanted: one(), SignedIn: one(), Offered: one(), Acknowledged: one(), Delivered: one(), Heat: measure.NewHeatMap(widthOf(in))}
 	}
 	return t
+}
+
+// nothingYet is what plays can be added to.
+func nothingYet() verdict.Measurements {
+	return verdict.Measurements{
+		Deliveries: verdict.Deliveries{Latency: measure.NewHistogram()},
+		Posts:      verdict.Posts{SendLag: measure.NewHistogram(), Service: measure.NewHistogram()},
+		Generator:  verdict.Generator{Modelled: true}, Clock: verdict.Clock{Source: "simulated time", Trusted: true},
+	}
 }
 
 func widthOf(in Input) time.Duration { return min(in.Scenario.Phases.Windows.Every.Std(), widest) }

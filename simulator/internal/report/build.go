@@ -30,8 +30,10 @@ type Run struct {
 	BytesPerSubscriber, ResumeBytesPerSubscriber int
 	Simulator                                    Simulator
 	// Of what was modelled: how good it is, and the thresholds that it can be held to; nil for what was measured, which is held to all.
-	Model  *Model
-	Judged []v1alpha1.Threshold
+	Model *Model
+	// nil: the scenario has none.
+	Cascade *Cascade
+	Judged  []v1alpha1.Threshold
 }
 
 // MakePhase is the phase from one moment of the run to another.
@@ -62,7 +64,7 @@ func New(run Run) Report {
 			Delivery: m.Deliveries.Latency, SendLag: m.Posts.SendLag, Service: m.Posts.Service,
 			Response: m.Posts.Response, Hiccup: m.Generator.Hiccup, SignIn: m.Sessions.SignIn, Reconnect: m.Sessions.Return,
 		},
-		Series: run.Series, Spec: run.Scenario, Simulator: run.Simulator, Model: run.Model,
+		Series: run.Series, Spec: run.Scenario, Simulator: run.Simulator, Model: run.Model, Cascade: run.Cascade,
 	}
 	if s := m.Slow; s.Sessions > 0 {
 		r.SlowReaders = &SlowReaders{s.Sessions, s.Expected, s.Delivered, s.Told, s.Lost, s.Dropped, s.TooLong, slowEffect(s)}

@@ -49,6 +49,8 @@ type Report struct {
 
 	// absent: the figures were measured.
 	Model *Model `json:"model,omitempty"`
+	// absent: the scenario has none.
+	Cascade *Cascade `json:"cascade,omitempty"`
 
 	Spectrum   []SpectrumPoint `json:"spectrum"`
 	Histograms Histograms      `json:"histograms"`

@@ -16,6 +16,7 @@ const (
 	defaultCores         = 2
 	defaultNetwork       = 1_250_000_000
 	defaultSpread        = 3
+	defaultCascadeSeeds  = 20
 )
 
 // alwaysZero must be 0 in every run, unless a scenario gives them another bound: a run that lost something, or that fewer
@@ -53,6 +54,11 @@ func fillDefaults(s *v1alpha1.Scenario) {
 		setDefault(&b.Count, 1)
 		setDefault(&b.MessageBytes, defaultMessageBytes)
 		setDefault(&b.DeliverWithin, v1alpha1.Duration(defaultDeliverWithin))
+	}
+	if c := s.Cascade; c != nil {
+		setDefault(&c.Seeds, defaultCascadeSeeds)
+		setDefault(&c.MessageBytes, defaultMessageBytes)
+		setDefault(&c.DeliverWithin, v1alpha1.Duration(defaultDeliverWithin))
 	}
 	for i := range s.Faults {
 		f := &s.Faults[i]

@@ -8,7 +8,8 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/schedule"
 )
 
-// Expected is what a scenario comes to when everything goes well. Poisson arrivals make the chatter's part a mean.
+// Expected is what a scenario comes to when everything goes well. Poisson arrivals make the chatter's part a mean. Of a cascade it is the least
+// that it can be, since how far messages are forwarded only playing it shows: what the hub posts after each delay, which is one broadcast.
 type Expected struct {
 	Sessions   int64
 	Broadcasts int64
@@ -43,6 +44,12 @@ func Expect(s *v1alpha1.Scenario) Expected {
 		posts := c.RatePerSecond * max(0, s.ChatterEnds()-s.Phases.Warmup.Std()).Seconds()
 		e.Posts += int64(posts)
 		e.Deliveries += int64(posts * float64(sessions) * float64(s.Population.AttachPerSession) / float64(s.Population.Channels))
+	}
+	if c := s.Cascade; c != nil {
+		n := int64(len(c.Delays))
+		e.Broadcasts, e.Groups = n, 1+int64(parts)+n
+		e.Posts = n * int64(c.Coalition.Channels)
+		e.Deliveries = int64(float64(n*int64(c.Coalition.Subscriptions)) * s.Population.Online())
 	}
 	for _, f := range s.Faults {
 		e.Faults[f.Title()] += int64(max(f.Count, 1))

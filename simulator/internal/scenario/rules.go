@@ -15,7 +15,7 @@ const (
 	maxSessions = 10_000_000
 	maxPosts    = 20_000_000
 	maxPhase    = 24 * time.Hour
-	// maxMonth is the same where only windows of it are played.
+	// maxMonth is the same where only windows of it, or the posts of a cascade, are played.
 	maxMonth  = 31 * maxPhase
 	maxWithin = 10 * time.Minute
 
@@ -75,6 +75,7 @@ func (r *rules) check() {
 	r.thresholds()
 	r.workers()
 	r.model()
+	r.cascade()
 }
 
 func (r *rules) target() {
@@ -169,7 +170,7 @@ func (r *rules) phases() {
 	}
 	for path, d := range map[string]time.Duration{"phases.warmup": p.Warmup.Std(), "phases.measure": p.Measure.Std(), "phases.settle": settle(r.s)} {
 		most := maxPhase
-		if path == "phases.measure" && p.Windows != nil {
+		if path == "phases.measure" && (p.Windows != nil || r.s.Cascade != nil) {
 			most = maxMonth
 		}
 		if d > most {
@@ -180,8 +181,8 @@ func (r *rules) phases() {
 
 func (r *rules) posts() {
 	c := r.s.Chatter
-	if c == nil && len(r.s.Broadcasts) == 0 {
-		r.report("", "nothing is posted; add broadcasts or chatter")
+	if c == nil && len(r.s.Broadcasts) == 0 && r.s.Cascade == nil {
+		r.report("", "nothing is posted; add broadcasts, chatter or a cascade")
 	}
 	if c != nil {
 		if r.s.Population.Channels == 0 {

@@ -30,7 +30,7 @@ func (r *rules) model() {
 
 func (r *rules) modelOnly() {
 	const only = "only the model plays it; say engine: model, or remove it"
-	for _, path := range []string{"population.onlineShare", "population.places", "phases.windows", "chatter.shape"} {
+	for _, path := range []string{"population.onlineShare", "population.places", "phases.windows", "chatter.shape", "cascade"} {
 		if r.given(path) {
 			r.report(path, only)
 		}

@@ -155,7 +155,7 @@ func (r *rules) yields(t v1alpha1.Threshold, e Expected) (n int64, of string) {
 	case t.Metric == "timeTo999" || t.Metric == "timeToLast":
 		return e.Broadcasts, "broadcasts"
 	case t.Metric == "late" || t.Metric == "lateShare":
-		if len(r.s.Broadcasts) == 0 && (r.s.Chatter == nil || r.s.Chatter.DeliverWithin == 0) {
+		if len(r.s.Broadcasts) == 0 && r.s.Cascade == nil && (r.s.Chatter == nil || r.s.Chatter.DeliverWithin == 0) {
 			return 0, "posts with a deliverWithin"
 		}
 		return e.Deliveries, "deliveries"

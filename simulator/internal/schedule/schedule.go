@@ -24,6 +24,8 @@ type Post struct {
 	Broadcast int
 	// When a delivery counts as late, from Due; 0 if never.
 	DeliverWithin time.Duration
+	// How many sessions read it, where the population does not say so; else 0.
+	Readers int
 }
 
 // NoBroadcast is the Broadcast of a post of the chatter.
