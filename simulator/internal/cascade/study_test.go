@@ -25,7 +25,7 @@ func ExampleStudy() {
 		return
 	}
 	for _, c := range r.Cells {
-		fmt.Printf("%-6s by %-8s %s: %s\n", span(c.DelayNs), c.Arm, shares(c.Forewarned), most(c.Forewarned))
+		fmt.Printf("%-6s by %-8s %s: %s\n", Span(c.DelayNs), c.Arm, c.Forewarned.Shares(), most(c.Forewarned))
 	}
 	// Output:
 	// 1 min  by forwards 11 % (4.9 to 17): a minority

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
+	"github.com/chatfleet/chatfleet/simulator/internal/cascade"
 	"github.com/chatfleet/chatfleet/simulator/internal/forecast"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
 	"github.com/chatfleet/chatfleet/simulator/internal/scenario"
@@ -114,6 +115,9 @@ func sayModel(w io.Writer, run report.Run, now time.Time) {
 	for i, a := range m.Answers {
 		fmt.Fprintf(w, "%-12s %s: %s (95 %%: %s to %s)\n", map[bool]string{true: run.Label}[i == 0], a.Name, inMillis(a.ValueMs), inMillis(a.LowMs), inMillis(a.HighMs))
 	}
+	if run.Cascade != nil {
+		sayCascade(w, run)
+	}
 	var inputs []string
 	for _, in := range m.Inputs[:min(3, len(m.Inputs))] {
 		inputs = append(inputs, fmt.Sprintf("%s %s: %+.1f %%", in.Name, in.Moved, 100*in.Change))
@@ -124,6 +128,25 @@ func sayModel(w io.Writer, run report.Run, now time.Time) {
 		fmt.Fprintf(w, "cost         %s (%s)\n", grouped(int64(math.Round(m.Use.Cost.Total))), m.Use.Cost.Source)
 	}
 	fmt.Fprintf(w, "not modelled %d things, listed in the report\n", len(m.Unmodelled))
+}
+
+// sayCascade prints what people do and what the fleet takes for it, each with where it is from.
+func sayCascade(w io.Writer, run report.Run) {
+	c := run.Cascade
+	fmt.Fprintf(w, "assumed      of those whom the falsehood reaches, have seen the correction before (means over %d seeds, 95 %%; nobody measured it):\n", c.Study.Params.Seeds)
+	for _, delay := range c.Study.Params.DelaysNs {
+		hub, _ := c.Study.Cell(cascade.ByHub, delay)
+		alone, _ := c.Study.Cell(cascade.ByForwards, delay)
+		fmt.Fprintf(w, "             corrected after %s: by the hub %s, by forwards %s\n", cascade.Span(delay), hub.Forewarned.Shares(), alone.Forewarned.Shares())
+	}
+	for i, of := range c.Cases {
+		line := fmt.Sprintf("after %s by %s: busiest second %s deliveries, delivery p99.9 %s", cascade.Span(of.DelayNs), of.Arm, of.BusiestSecond.Counts(), inMillis(report.Millis(of.DeliveryP999Ms.Mean)))
+		if of.HubTo999Ms != nil {
+			line += ", the hub's posts p99.9 " + inMillis(report.Millis(of.HubTo999Ms.Mean))
+		}
+		fmt.Fprintf(w, "%-12s %s\n", map[bool]string{true: run.Label}[i == 0], line)
+	}
+	fmt.Fprintf(w, "together     %s\n", report.Together(*c))
 }
 
 // age says how old something is, in whole days.

@@ -48,6 +48,7 @@ func TestTheSameReportOnAnyNumberOfCores(t *testing.T) {
 		"a broadcast": modeltest.Small(t, "subscribers: 4000", "subscribers: 4000\n  places: [{name: far, share: 1, roundTrip: 90ms}]\nfaults: [{action: cut, target: sessions, share: 0.5, at: 2s}]"),
 		"windows": modeltest.Small(t, "measure: 20s", "measure: 48h\n  windows: {every: 1h, for: 200ms}", "broadcasts:\n  - {at: 1s, every: 4s, count: 4}",
 			"chatter:\n  ratePerSecond: 100\n  shape:\n"+month, "subscribers: 4000", "subscribers: 4000\n  channels: 100\n  attachPerSession: 2", "metric: timeTo999", "metric: delivery"),
+		"a cascade": modeltest.Small(t, modeltest.Broadcasts, modeltest.Cascade, "measure: 20s", "measure: 2h", "subscribers: 4000", "subscribers: 4000\n  onlineShare: 0.5"),
 	} {
 		one := text(s, 1)
 		if two := text(s, 2); one != two {

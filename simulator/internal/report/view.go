@@ -27,6 +27,8 @@ type page struct {
 	Thresholds []thresholdRow
 	// nil: the figures were measured.
 	Model *modelView
+	// nil: the scenario has no cascade.
+	Cascade *cascadeView
 	// All broadcasts, or the slowest of many.
 	Broadcasts     []broadcastRow
 	MoreBroadcasts int
@@ -123,7 +125,7 @@ func makePage(r Report) page {
 		p.Processes = append(p.Processes, processRowOf(proc))
 	}
 	p.Spec, p.Grew = specText(r.Spec), grewText(r.Spec)
-	p.Model = modelViewOf(r.Model)
+	p.Model, p.Cascade = modelViewOf(r.Model), cascadeViewOf(r)
 	if r.StartedAt.IsZero() {
 		p.Started = "in simulated time"
 	}
@@ -137,6 +139,8 @@ func headline(r Report) string {
 		worst = max(worst, b.TimeTo999Ms)
 	}
 	switch storm, ok := worstCut(r.Faults); {
+	case r.Cascade != nil && worst >= 0 && !worst.Infinite():
+		return fmt.Sprintf("A correction in all the coalition’s channels at once: 99.9 %% of those who were online had it within %s, whenever it was posted.", timeText(float64(worst)))
 	case ok && storm.Reconnects.AllBackMs.Infinite():
 		return fmt.Sprintf("%s sessions lost their connection at once, and not all of them came back.", countText(storm.Reconnects.Sessions))
 	case ok:

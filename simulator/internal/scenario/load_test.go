@@ -41,7 +41,8 @@ func TestTheShippedScenariosLoad(t *testing.T) {
 		"clock-step": 90 * time.Second, "steady": 100 * time.Second,
 		"slow-readers": 32 * time.Minute, "soak": 62 * time.Minute,
 		// In simulated time.
-		"broadcast-2.5m": 11 * time.Minute, "trillion-month": 722 * time.Hour,
+		"broadcast-2.5m": 11 * time.Minute, "trillion-month": 722 * time.Hour, "election-surge": 49 * time.Hour,
+		"disaster-response": 2 * time.Minute, "art-collective": 2 * time.Minute,
 	}
 	for _, file := range files {
 		s, err := Load(file)

@@ -1,8 +1,13 @@
 package scenario
 
 import (
+	"strconv"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/chatfleet/chatfleet/simulator/internal/cascade"
 )
 
 // Each case changes the smallest scenario in one way and says what must be in the error: where, which field, what to do.
@@ -141,6 +146,22 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"a shape without windows", "", "engine: model\nchatter: {ratePerSecond: 1, shape: {days: [1, 1, 1, 1, 1, 1, 1]}}\n", `chatter.shape: it needs phases.windows`},
 		{"a day of three hours", "", "engine: model\nchatter: {ratePerSecond: 1, shape: {hours: [1, 2, 3]}}\n", `chatter.shape.hours: 3 entries; it needs at least 24`},
 		{"a week without a day", "", "engine: model\nchatter: {ratePerSecond: 1, shape: {days: [0, 0, 0, 0, 0, 0, 0]}}\n", `chatter.shape.days: factors must be at least 0, and some above`},
+		{"a cascade for real sockets", "broadcasts:\n  - at: 1s\n", cascadeOf(), `10:1: cascade: only the model plays it; say engine: model`},
+		{"a cascade without a word", "broadcasts:\n  - at: 1s\n", cascadeOf("  forwardShare: 0.1\n", "") + "engine: model\n", `11:3: cascade.forwardShare: it is missing`},
+		{"a cascade with an unknown key", "broadcasts:\n  - at: 1s\n", cascadeOf("insideShare", "insideShares"), `20:3: cascade.insideShares: unknown key; did you mean insideShare?`},
+		{"a cascade beside broadcasts", "", "engine: model\n" + cascadeOf(), `10:1: broadcasts: the posts and channels of this scenario are the cascade's; remove it`},
+		{"a share above all", "broadcasts:\n  - at: 1s\n", cascadeOf("forwardShare: 0.1", "forwardShare: 1.1"), `cascade.forwardShare: 1.1 is too large; it must be at most 1`},
+		{"a probability above all", "broadcasts:\n  - at: 1s\n", cascadeOf("falseFactor: 2", "falseFactor: 11") + "engine: model\n", `18:16: cascade.falseFactor: 11 times forwardShare, 0.1, is no probability`},
+		{"channels larger than communities", "broadcasts:\n  - at: 1s\n", cascadeOf("subscriptions: 8}", "subscriptions: 10}") + "engine: model\n", `12:43: cascade.coalition.subscriptions: that is 5 a channel, and a channel has at most the 5 people of its community`},
+		{"channels of nobody", "broadcasts:\n  - at: 1s\n", cascadeOf("subscriptions: 8}", "subscriptions: 1}") + "engine: model\n", `cascade.coalition.subscriptions: 1 in 2 channels; each has one at least`},
+		{"communities of nobody", "broadcasts:\n  - at: 1s\n", cascadeOf("communities: 2", "communities: 11") + "engine: model\n", `cascade.communities: 10 people in 11 communities`},
+		{"a reaction in no time", "broadcasts:\n  - at: 1s\n", cascadeOf("median: 1s", "median: 0s") + "engine: model\n", `cascade.reaction.median: it must be above 0s`},
+		{"delays out of order", "broadcasts:\n  - at: 1s\n", cascadeOf("delays: [1s]", "delays: [2s, 1s]") + "engine: model\n", `cascade.delays[1]: 1s is not after 2s; name them ascending`},
+		{"a delay after the end", "broadcasts:\n  - at: 1s\n", cascadeOf("delays: [1s]", "delays: [10s]") + "engine: model\n", `cascade.delays[0]: 10s is after the measure phase, which is 10s long`},
+		{"devices in a cascade", "  subscribers: 10\nphases:\n  connect:\n    ratePerSecond: 5\n  measure: 10s\nbroadcasts:\n  - at: 1s\n",
+			"  subscribers: 10\n  devicesPerUser: 2\nphases:\n  connect:\n    ratePerSecond: 5\n  measure: 10s\n" + cascadeOf() + "engine: model\n", `population.devicesPerUser: in a cascade a person is one session`},
+		{"a cascade of a single seed", "broadcasts:\n  - at: 1s\n", cascadeOf("delays", "seeds: 1\n  delays"), `cascade.seeds: 1 is too small; it must be at least 2`},
+
 		{"a modelled fleet of nothing", "", "target: {model: {stores: 3}}\n", `target.model.shards: it is missing`},
 		{"TLS as a word", "", "target: {model: {shards: 1, tls: sure}}\n", `target.model.tls: want true or false, found the text "sure"`},
 		{"a network of nothing", "", "target: {model: {shards: 1, networkPerSecond: 0}}\n", `target.model.networkPerSecond: 0B a second is no network`},
@@ -194,6 +215,52 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// cascadeOf is a cascade among ten people, with some parts replaced.
+func cascadeOf(replace ...string) string {
+	return strings.NewReplacer(replace...).Replace(`cascade:
+  communities: 2
+  coalition: {channels: 2, subscriptions: 8}
+  outside: {channels: 2, subscriptions: 6}
+  sizeExponent: 1.2
+  sizeRatio: 20
+  onlineByHabit: 0.5
+  forwardShare: 0.1
+  falseFactor: 2
+  forewarnedFactor: 0.3
+  insideShare: 0.85
+  reaction: {median: 1s, sigma: 1}
+  delays: [1s]
+`)
+}
+
+// What is accepted can be studied, whatever it is.
+func TestACascadeThatIsRightCanBeStudied(t *testing.T) {
+	accepted := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		n := func(name string, low, high int) string { return strconv.Itoa(rapid.IntRange(low, high).Draw(rt, name)) }
+		share := func(name string) string {
+			return strconv.FormatFloat(rapid.SampledFrom([]float64{0, 0.001, 0.3, 0.5, 1}).Draw(rt, name), 'f', -1, 64)
+		}
+		text := strings.Replace(base, "broadcasts:\n  - at: 1s\n", "engine: model\n"+cascadeOf("communities: 2", "communities: "+n("communities", 1, 12), "channels: 2", "channels: "+n("channels", 1, 12),
+			"subscriptions: 8", "subscriptions: "+n("subscriptions", 1, 40), "forwardShare: 0.1", "forwardShare: "+share("forward"), "falseFactor: 2", "falseFactor: "+n("factor", 0, 12),
+			"insideShare: 0.85", "insideShare: "+share("inside"), "onlineByHabit: 0.5", "onlineByHabit: "+share("habit")), 1)
+		s, err := Read("f", strings.NewReader(text))
+		if err != nil {
+			if strings.Contains(err.Error(), "cascade: cascade:") {
+				rt.Fatalf("only the study says what is wrong, without saying where:\n%v", err)
+			}
+			return
+		}
+		accepted++
+		if err := cascade.ParamsOf(s).Check(); err != nil {
+			rt.Fatalf("it was accepted, and cannot be studied: %v\n%s", err, text)
+		}
+	})
+	if accepted == 0 {
+		t.Error("none was accepted")
 	}
 }
 

@@ -52,7 +52,7 @@ func TestScheduleOfBroadcasts(t *testing.T) {
 	}
 	s := time.Second
 	want := []Post{
-		{15 * s, 0, 500, 0, s}, {17 * s, 0, 100, 1, 0}, {25 * s, 0, 500, 2, s}, {35 * s, 0, 500, 3, s},
+		{15 * s, 0, 500, 0, s, 0}, {17 * s, 0, 100, 1, 0, 0}, {25 * s, 0, 500, 2, s, 0}, {35 * s, 0, 500, 3, s, 0},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("broadcasts %+v\nwant %+v", got, want)

@@ -28,6 +28,26 @@ thresholds:
   - {metric: timeTo999, bound: 1s}
 `
 
+// Cascade, in place of the small scenario's broadcasts, is a falsehood among its subscribers, and a correction after two delays; their phase is to measure
+// 2h.
+const Cascade = `cascade:
+  communities: 2
+  coalition: {channels: 20, subscriptions: 6000}
+  outside: {channels: 20, subscriptions: 6000}
+  sizeExponent: 1.2
+  sizeRatio: 20
+  onlineByHabit: 0.5
+  forwardShare: 0.02
+  falseFactor: 1.7
+  forewarnedFactor: 0.3
+  insideShare: 0.85
+  reaction: {median: 5m, sigma: 1.2}
+  delays: [1m, 15m]
+  seeds: 3`
+
+// Broadcasts are the small scenario's.
+const Broadcasts = "broadcasts:\n  - {at: 1s, every: 4s, count: 4}"
+
 // Small reads the scenario with some parts replaced, in pairs of old and new. An old part that it does not have fails the test.
 func Small(t testing.TB, replace ...string) *v1alpha1.Scenario {
 	t.Helper()
