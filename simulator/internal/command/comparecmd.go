@@ -1,7 +1,10 @@
 package command
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -11,7 +14,7 @@ import (
 )
 
 func compareCommand() *cobra.Command {
-	var least string
+	var least, out string
 	var judged []string
 	cmd := &cobra.Command{
 		Use:   "compare A B",
@@ -51,6 +54,11 @@ and compare runs that followed each other on a machine with nothing else to do.`
 			if err := report.RenderComparison(cmd.OutOrStdout(), c); err != nil {
 				return err
 			}
+			if out != "" {
+				if err := writeComparison(out, c); err != nil {
+					return err
+				}
+			}
 			if c.ExitCode != 0 {
 				return exitError(c.ExitCode)
 			}
@@ -59,7 +67,21 @@ and compare runs that followed each other on a machine with nothing else to do.`
 	}
 	cmd.Flags().StringVar(&least, "least-effect", "5%", "the least change that matters")
 	cmd.Flags().StringArrayVar(&judged, "metric", nil, "what is judged, instead of "+strings.Join(report.DefaultCompared, ", ")+"; may be given more than once: "+strings.Join(report.CompareMetrics(), ", "))
+	cmd.Flags().StringVar(&out, "out", "", "directory for compare.html, the same as a page that works offline")
 	return cmd
+}
+
+// writeComparison writes the page of a comparison into a directory.
+func writeComparison(dir string, c report.Comparison) (err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return usageError{fmt.Errorf("--out: %w", err)}
+	}
+	f, err := os.Create(filepath.Join(dir, "compare.html"))
+	if err != nil {
+		return usageError{fmt.Errorf("--out: %w", err)}
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return report.RenderComparisonHTML(f, c)
 }
 
 // parseShare reads "5%", "5 %" or "0.05". It is above 0 and below 1.

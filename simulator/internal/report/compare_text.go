@@ -18,7 +18,7 @@ func RenderComparison(w io.Writer, c Comparison) error {
 			change = fmt.Sprintf("%+.1f %%", 100**r.Change)
 		}
 		if e := r.Effect; e != nil {
-			interval = fmt.Sprintf("%+.1f to %+.1f %%, %d %s", 100*e.Low, 100*e.High, e.Pairs, map[bool]string{true: "pairs", false: "blocks"}[c.Paired])
+			interval = c.intervalText(e)
 		}
 		if r.Finding != "" {
 			finding = string(r.Finding)
@@ -31,6 +31,10 @@ func RenderComparison(w io.Writer, c Comparison) error {
 	}
 	_, err := io.WriteString(w, text.String())
 	return err
+}
+
+func (c Comparison) intervalText(e *verdict.Effect) string {
+	return fmt.Sprintf("%+.1f to %+.1f %%, %d %s", 100*e.Low, 100*e.High, e.Pairs, map[bool]string{true: "pairs", false: "blocks"}[c.Paired])
 }
 
 func (c Comparison) conclusion() string {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,7 +30,7 @@ func sampleRuns(t *testing.T) map[string]Run {
 	interrupted.Series, interrupted.Phases = Series{}, nil
 	return map[string]Run{
 		"broadcast": sampleBroadcast(t), "store-loss": sampleStoreLoss(t), "unhealthy": unhealthy, "lossy": lossy,
-		"small": sampleSmall(t), "interrupted": interrupted, "modelled": sampleModelled(t),
+		"small": sampleSmall(t), "interrupted": interrupted, "modelled": sampleModelled(t), "surge": sampleSurge(t),
 	}
 }
 
@@ -52,6 +53,7 @@ type document struct {
 	styles  []string
 	links   []string
 	plots   []string
+	alts    []string // what the plots show, in words
 	data    string
 }
 
@@ -88,6 +90,7 @@ func parse(t *testing.T, page string) document {
 		}
 		if plot := attribute("data-chart"); plot != "" {
 			d.plots = append(d.plots, plot)
+			d.alts = append(d.alts, attribute("aria-label"))
 		}
 	}
 	d.text = strings.Join(strings.Fields(d.text), " ")
@@ -135,6 +138,8 @@ func TestThePageHoldsTheRunAndNeedsNothingElse(t *testing.T) {
 		"small":      {"<kill> & restart|no shard ran|The run kept no heat map|no samples", "reach spectrum arrivals"},
 		"modelled": {"Inconclusive|in simulated time|grade D|How far to trust it|230 ms to 738 ms|2 500 000 × 125|the loss of a <region>|+8.0 %|simulator run scenarios/broadcast-100k.yaml|only a run can find",
 			"reach heat spectrum sessions posts arrivals"},
+		"surge": {"nobody measured it|after 1 min, by the hub|after 13 h, by forwards|What is assumed|deliveries in the busiest second|317 ms 300 ms to 330 ms|people’s time that decides|extrapolated What the fleet takes",
+			"reach heat spectrum sessions posts arrivals"},
 		"interrupted": {"Inconclusive|the run was interrupted|Nothing was delivered|not measured|The run kept no count of posts over time", ""},
 	}
 	for name, tt := range tests {
@@ -155,6 +160,9 @@ func TestThePageHoldsTheRunAndNeedsNothingElse(t *testing.T) {
 			var data map[string]any
 			if err := json.Unmarshal([]byte(d.data), &data); err != nil {
 				t.Fatalf("the data is no JSON: %v", err)
+			}
+			if len(d.alts) != len(d.plots) || slices.Contains(d.alts, "") {
+				t.Errorf("plots without words: %q", d.alts)
 			}
 			for _, plot := range d.plots {
 				if data[plot] == nil {

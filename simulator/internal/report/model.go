@@ -32,9 +32,14 @@ type Model struct {
 	// What moves the first answer most, the strongest first.
 	Inputs []Input `json:"inputs"`
 	// The range of what was measured, and where this scenario is.
-	Ranges     []ModelRange `json:"ranges"`
-	Unmodelled []string     `json:"unmodelled"`
-	Use        ModelUse     `json:"use"`
+	Ranges []ModelRange `json:"ranges"`
+	// The first answer with smaller audiences of the same fleet, up to the scenario's own, what metric it is of, and up to how many sessions were measured; absent
+	// where that was not played.
+	Fan           []FanPoint `json:"fan,omitempty"`
+	FanMetric     string     `json:"fanMetric,omitempty"`
+	FanMeasuredTo float64    `json:"fanMeasuredTo,omitempty"`
+	Unmodelled    []string   `json:"unmodelled"`
+	Use           ModelUse   `json:"use"`
 	// The calibration, whole: its machine, commit and date, each coefficient with its source, and the runs that were held out.
 	Calibration calibration.Calibration `json:"calibration"`
 }
@@ -48,6 +53,14 @@ type Answer struct {
 	// The least and largest over the seeds.
 	LeastMs   Millis `json:"leastMs"`
 	LargestMs Millis `json:"largestMs"`
+}
+
+// FanPoint is an answer with its 95 % prediction interval, for so many sessions.
+type FanPoint struct {
+	Sessions float64 `json:"sessions"`
+	ValueMs  Millis  `json:"valueMs"`
+	LowMs    Millis  `json:"lowMs"`
+	HighMs   Millis  `json:"highMs"`
 }
 
 // Input is something that the answers depend on, and how much.

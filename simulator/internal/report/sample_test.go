@@ -10,6 +10,7 @@ import (
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
+	"github.com/chatfleet/chatfleet/simulator/internal/cascade"
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
 	"github.com/chatfleet/chatfleet/simulator/internal/scenario"
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
@@ -269,6 +270,35 @@ func sampleModelled(t *testing.T) Run {
 		Ranges: []ModelRange{{"sessions", 500, 20000, 2.5e6, 125}, {"messageBytes", 200, 200, 200, 1}}, Unmodelled: []string{"the loss of a <region>"},
 		Use:         ModelUse{Cells: 2, Shards: 400, Stores: 6, Cores: 1648, MemoryBytes: 1e10, EgressBytes: 8e8, DeliveriesPer: 2.5e6, Binding: "the shards’ network, 3.0 % used", Cost: &Cost{Source: "nobody", Total: 12}},
 		Calibration: c,
+		Fan:         []FanPoint{{20_000, 41, 30, 60}, {80_000, 60, 40, 95}, {400_000, 160, 100, 270}, {2.5e6, 410, 230, 738}}, FanMetric: "timeTo999", FanMeasuredTo: 20_000,
+	}
+	run.Model.Use.BusiestShard, run.Model.Use.BusiestStore, run.Model.Use.BusiestNetwork = 0.012, 0.004, 0.03
+	run.Model.Use.Cost = &Cost{Source: "nobody", Cores: 6, Memory: 2, Egress: 4, Total: 12}
+	return run
+}
+
+// sampleSurge is a falsehood and its correction, as a model would have them.
+func sampleSurge(t *testing.T) Run {
+	t.Helper()
+	run := sampleModelled(t)
+	p := cascade.Default()
+	p.Crowd.People, p.Crowd.Communities, p.Seeds = 40_000, 2, 3
+	p.Crowd.Coalition, p.Crowd.Outside = cascade.Channels{Count: 10, Subscriptions: 40_000}, cascade.Channels{Count: 10, Subscriptions: 40_000}
+	study, err := cascade.Study(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run.Cascade = &Cascade{Study: study, DeliveryMs: cascade.Interval{Mean: 304, Low: 300, High: 310}}
+	for i, cell := range study.Cells {
+		run.Cascade.Study.Cells[i].Posts = nil
+		c := CascadeCase{
+			Arm: cell.Arm, DelayNs: cell.DelayNs, BusiestSecond: cell.PeakDeliveriesPerSecond,
+			DeliveryP50Ms: cascade.Interval{Mean: 37, Low: 36, High: 38}, DeliveryP999Ms: cascade.Interval{Mean: 317, Low: 300, High: 330},
+		}
+		if cell.Arm == cascade.ByHub {
+			c.HubTo50Ms, c.HubTo999Ms, c.HubToLastMs = &cascade.Interval{Mean: 126, Low: 120, High: 130}, &cascade.Interval{Mean: 355, Low: 350, High: 360}, &cascade.Interval{Mean: 900, Low: 800, High: 1000}
+		}
+		run.Cascade.Cases = append(run.Cascade.Cases, c)
 	}
 	return run
 }

@@ -44,6 +44,8 @@ type page struct {
 	Processes  []processRow
 	Spec       string
 	Charts     chartData
+	// What each plot shows, in words; and what the points of rates are means over.
+	Alts, Means map[string]string
 
 	UPlotJS, Script   template.JS
 	UPlotCSS, Styling template.CSS
@@ -126,6 +128,11 @@ func makePage(r Report) page {
 	}
 	p.Spec, p.Grew = specText(r.Spec), grewText(r.Spec)
 	p.Model, p.Cascade = modelViewOf(r.Model), cascadeViewOf(r)
+	if p.Model != nil {
+		p.Model.Fan = fan(r)
+	}
+	p.Alts = alternatives(r, p.Charts)
+	p.Means = map[string]string{"posts": meanOver(p.Charts.Posts), "signIns": meanOver(p.Charts.SignIns), "arrivals": meanOver(p.Charts.Arrivals)}
 	if r.StartedAt.IsZero() {
 		p.Started = "in simulated time"
 	}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"html/template"
 	"math"
 	"time"
 
@@ -19,6 +20,12 @@ type modelView struct {
 	Calibration, Notes string
 	Coefficients       []coefficientRow
 	HeldOut            []heldOutRow
+	HeldOutPlot        template.HTML
+	Fan                *fanView
+	Used               []usedRow
+	Binding            string
+	Steps              []costStep
+	Prices             string
 }
 
 // answerRow is an answer as a bar on the axis of all answers, in percent of it.
@@ -27,7 +34,10 @@ type answerRow struct {
 	Left, Width, At        float64
 }
 
-type rangeRow struct{ Name, Measured, Asked, Factor, Tone string }
+type rangeRow struct {
+	Name, Measured, Asked, Factor, Tone string
+	rangeBar
+}
 
 // inputRow is a bar from the middle, in percent of the width.
 type inputRow struct {
@@ -58,16 +68,18 @@ func modelViewOf(m *Model) *modelView {
 		Calibration: fmt.Sprintf("%s: %s, commit %s, %s", c.Name, c.Machine.Description, c.Commit, c.Date.Format(time.DateOnly)),
 		Answers:     answerRows(m.Answers),
 	}
-	for _, r := range m.Ranges {
+	bars := rangeBars(m.Ranges)
+	for i, r := range m.Ranges {
 		row := rangeRow{
-			Name: dimensionNames[calibration.Dimension(r.Dimension)], Measured: numberText(r.From) + " to " + numberText(r.To), Asked: numberText(round3(r.Asked)),
+			rangeBar: bars[i],
+			Name:     dimensionNames[calibration.Dimension(r.Dimension)], Measured: numberText(r.From) + " to " + numberText(r.To), Asked: numberText(round3(r.Asked)),
 			Factor: "within", Tone: "good",
 		}
 		if r.From == r.To {
 			row.Measured = numberText(r.From)
 		}
 		if r.Factor > 1 {
-			row.Factor, row.Tone = "× "+digits(r.Factor, 1), "open"
+			row.Factor, row.Tone = "× "+digits(r.Factor, 1)+" beyond", "open"
 		}
 		if r.Factor > 20 {
 			row.Tone = "bad"
@@ -84,11 +96,18 @@ func modelViewOf(m *Model) *modelView {
 	for _, k := range c.Coefficients {
 		v.Coefficients = append(v.Coefficients, coefficientRow{string(k.Name), k.Name.Help(), fmt.Sprintf("%g ± %g %s", k.Value, k.StandardError, k.Unit), string(k.Basis), k.Source})
 	}
+	var points []heldOutPoint
 	for _, h := range c.HoldOut {
+		points = append(points, heldOutPoint{h.PredictedMs, h.MeasuredMs, h.LeastMs, h.LargestMs})
 		v.HeldOut = append(v.HeldOut, heldOutRow{
 			h.Run, h.Figure, timeText(h.PredictedMs), fmt.Sprintf("%s, median of %d", timeText(h.MeasuredMs), h.Runs),
 			timeText(h.LeastMs) + " to " + timeText(h.LargestMs), fmt.Sprintf("%+.1f %%", 100*h.Error()),
 		})
+	}
+	v.HeldOutPlot = heldOutPlot(points)
+	v.Used, v.Binding, v.Steps = usedRows(m.Use), sentence(m.Use.Binding), costSteps(m.Use.Cost)
+	if m.Use.Cost != nil {
+		v.Prices = m.Use.Cost.Source
 	}
 	return v
 }

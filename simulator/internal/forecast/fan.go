@@ -1,0 +1,71 @@
+package forecast
+
+import (
+	"math"
+
+	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
+	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
+	"github.com/chatfleet/chatfleet/simulator/internal/model"
+	"github.com/chatfleet/chatfleet/simulator/internal/report"
+)
+
+// fanPoints is how many audiences the first answer is played for, the largest that was measured and the scenario's own among them.
+const fanPoints = 6
+
+// fan plays the same fleet with smaller audiences, from the largest that was measured on, so that it can be seen how the answer comes about. There is none
+// where that would take long: of windows, of a cascade, and of what breaks; nor where the audience is within what was measured.
+func fan(run *report.Run, c Config, fleet model.Fleet) error {
+	s := c.Scenario
+	asked, measured := float64(s.Population.Sessions()), c.Calibration.Range(calibration.Sessions).To
+	if s.Phases.Windows != nil || s.Cascade != nil || len(s.Faults) > 0 || measured <= 0 || asked <= measured || len(run.Model.Answers) == 0 {
+		return nil
+	}
+	var points []report.FanPoint
+	for k := range fanPoints - 1 {
+		sessions := measured * math.Pow(asked/measured, float64(k)/(fanPoints-1))
+		p, metric, err := fanPoint(c, fleet, sessions/asked)
+		if err != nil {
+			return err
+		}
+		if metric == "" {
+			return nil // With so few nothing comes of it.
+		}
+		run.Model.FanMetric = metric
+		points = append(points, p)
+	}
+	a := run.Model.Answers[0]
+	run.Model.Fan = append(points, report.FanPoint{Sessions: asked, ValueMs: a.ValueMs, LowMs: a.LowMs, HighMs: a.HighMs})
+	run.Model.FanMeasuredTo = measured
+	return nil
+}
+
+// fanPoint is the first answer of a share of the audience, with the interval that the coefficients make; one seed.
+func fanPoint(c Config, fleet model.Fleet, share float64) (report.FanPoint, string, error) {
+	smaller := *c.Scenario
+	smaller.Population.Subscribers = max(int(math.Round(float64(smaller.Population.Subscribers)*share)), 1)
+	if f := smaller.Phases.Connect; f.RatePerSecond > 0 {
+		smaller.Phases.Connect = v1alpha1.Connect{RatePerSecond: max(f.RatePerSecond*share, 1)}
+	}
+	in := model.Input{Scenario: &smaller, Fleet: fleet, Calibration: c.Calibration, Seed: smaller.Seed, Brief: true}
+	moves := movesOf(in)
+	plays := []model.Input{in}
+	for _, m := range moves {
+		plays = append(plays, m.input)
+	}
+	outcomes, err := playAll(plays)
+	if err != nil {
+		return report.FanPoint{}, "", err
+	}
+	base := answersOf(outcomes[0])
+	if len(base) == 0 {
+		return report.FanPoint{}, "", nil
+	}
+	for k := range moves {
+		moves[k].answers = answersOf(outcomes[1+k])
+	}
+	half := assessment{base: base, moves: moves}.half(0) + math.Log1p(modelError(c.Calibration))
+	ms := base[0].ms
+	return report.FanPoint{
+		Sessions: float64(smaller.Population.Sessions()), ValueMs: report.Millis(ms), LowMs: report.Millis(rounded(ms * math.Exp(-half))), HighMs: report.Millis(rounded(ms * math.Exp(half))),
+	}, base[0].metric, nil
+}
