@@ -31,6 +31,9 @@ func (r *rules) cascade() {
 	if p.DevicesPerUser > 1 {
 		r.report("population.devicesPerUser", "in a cascade a person is one session; remove it")
 	}
+	if m := r.s.Target.Model; m != nil && m.Cells > 1 {
+		r.report("target.model.cells", "a cascade is of one fleet, and what goes from one to another is not played; remove it")
+	}
 	r.content("cascade", c.MessageBytes, c.DeliverWithin)
 	r.channelKinds()
 	if c.ForwardShare*c.FalseFactor > 1 {

@@ -160,6 +160,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"a delay after the end", "broadcasts:\n  - at: 1s\n", cascadeOf("delays: [1s]", "delays: [10s]") + "engine: model\n", `cascade.delays[0]: 10s is after the measure phase, which is 10s long`},
 		{"devices in a cascade", "  subscribers: 10\nphases:\n  connect:\n    ratePerSecond: 5\n  measure: 10s\nbroadcasts:\n  - at: 1s\n",
 			"  subscribers: 10\n  devicesPerUser: 2\nphases:\n  connect:\n    ratePerSecond: 5\n  measure: 10s\n" + cascadeOf() + "engine: model\n", `population.devicesPerUser: in a cascade a person is one session`},
+		{"a cascade in many fleets", "broadcasts:\n  - at: 1s\n", cascadeOf() + "engine: model\ntarget: {model: {shards: 1, cells: 2}}\n", `target.model.cells: a cascade is of one fleet`},
 		{"a cascade of a single seed", "broadcasts:\n  - at: 1s\n", cascadeOf("delays", "seeds: 1\n  delays"), `cascade.seeds: 1 is too small; it must be at least 2`},
 
 		{"a modelled fleet of nothing", "", "target: {model: {stores: 3}}\n", `target.model.shards: it is missing`},
