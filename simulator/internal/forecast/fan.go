@@ -14,10 +14,10 @@ const fanPoints = 6
 
 // fan plays the same fleet with smaller audiences, from the largest that was measured on, so that it can be seen how the answer comes about. There is none
 // where that would take long: of windows, of a cascade, and of what breaks; nor where the audience is within what was measured.
-func fan(run *report.Run, c Config, fleet model.Fleet) error {
+func fan(m *report.Model, c Config, fleet model.Fleet) error {
 	s := c.Scenario
 	asked, measured := float64(s.Population.Sessions()), c.Calibration.Range(calibration.Sessions).To
-	if s.Phases.Windows != nil || s.Cascade != nil || len(s.Faults) > 0 || measured <= 0 || asked <= measured || len(run.Model.Answers) == 0 {
+	if s.Phases.Windows != nil || s.Cascade != nil || len(s.Faults) > 0 || measured <= 0 || asked <= measured || len(m.Answers) == 0 {
 		return nil
 	}
 	var points []report.FanPoint
@@ -30,12 +30,12 @@ func fan(run *report.Run, c Config, fleet model.Fleet) error {
 		if metric == "" {
 			return nil // With so few nothing comes of it.
 		}
-		run.Model.FanMetric = metric
+		m.FanMetric = metric
 		points = append(points, p)
 	}
-	a := run.Model.Answers[0]
-	run.Model.Fan = append(points, report.FanPoint{Sessions: asked, ValueMs: a.ValueMs, LowMs: a.LowMs, HighMs: a.HighMs})
-	run.Model.FanMeasuredTo = measured
+	a := m.Answers[0]
+	m.Fan = append(points, report.FanPoint{Sessions: asked, ValueMs: a.ValueMs, LowMs: a.LowMs, HighMs: a.HighMs})
+	m.FanMeasuredTo = measured
 	return nil
 }
 

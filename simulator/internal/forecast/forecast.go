@@ -71,7 +71,7 @@ func Run(c Config) (report.Run, error) {
 	}
 	assess(&run, c, fleet, assessment{shown: answersOf(outcomes[0]), base: base, seeds: spread, moves: moves})
 	run.Model.Events = outcomes[0].Events
-	return run, fan(&run, c, fleet)
+	return run, fan(run.Model, c, fleet)
 }
 
 // playAll plays everything, as much at once as there are cores, and returns the outcomes in the order of the plays.
