@@ -53,7 +53,7 @@ func fan(r Report) *fanView {
 		high = append(high, fmt.Sprintf("%.1f %.1f", at, y(float64(p.HighMs))))
 		low = append([]string{fmt.Sprintf("%.1f %.1f", at, y(float64(p.LowMs)))}, low...)
 	}
-	fmt.Fprintf(&b, `<path class="spread" d="M%sZ"/><path class="line" d="%s"/>`, strings.Join(append(high, low...), "L"), strings.Join(line, ""))
+	fmt.Fprintf(&b, `<path class="spread" fill="url(#beyond)" d="M%sZ"/><path class="line" d="%s"/>`, strings.Join(append(high, low...), "L"), strings.Join(line, ""))
 	for _, p := range m.Fan {
 		fmt.Fprintf(&b, `<circle class="%s" cx="%.1f" cy="%.1f" r="4"/>`, map[bool]string{true: "within", false: "beyond"}[p.Sessions <= m.FanMeasuredTo], x(p.Sessions), y(float64(p.ValueMs)))
 	}
