@@ -9,10 +9,10 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
 )
 
-// fanPoints is how many audiences the first answer is played for, the largest that was measured and the scenario's own among them.
+// fanPoints is how many audiences the first answer is played for: one within what was measured, the largest that was measured, the scenario's own, and some between.
 const fanPoints = 6
 
-// fan plays the same fleet with smaller audiences, from the largest that was measured on, so that it can be seen how the answer comes about. There is none
+// fan plays the same fleet with smaller audiences, from within what was measured on, so that it can be seen how the answer comes about. There is none
 // where that would take long: of windows, of a cascade, and of what breaks; nor where the audience is within what was measured.
 func fan(m *report.Model, c Config, fleet model.Fleet) error {
 	s := c.Scenario
@@ -20,9 +20,12 @@ func fan(m *report.Model, c Config, fleet model.Fleet) error {
 	if s.Phases.Windows != nil || s.Cascade != nil || len(s.Faults) > 0 || measured <= 0 || asked <= measured || len(m.Answers) == 0 {
 		return nil
 	}
+	sizes := []float64{max(c.Calibration.Range(calibration.Sessions).From, measured/10)}
+	for k := range fanPoints - 2 {
+		sizes = append(sizes, measured*math.Pow(asked/measured, float64(k)/(fanPoints-2)))
+	}
 	var points []report.FanPoint
-	for k := range fanPoints - 1 {
-		sessions := measured * math.Pow(asked/measured, float64(k)/(fanPoints-1))
+	for _, sessions := range sizes {
 		p, metric, err := fanPoint(c, fleet, sessions/asked)
 		if err != nil {
 			return err

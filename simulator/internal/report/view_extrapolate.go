@@ -150,10 +150,18 @@ func usedRows(u ModelUse) []usedRow {
 	most := max(u.BusiestShard, u.BusiestStore, u.BusiestNetwork)
 	for i := range rows {
 		rows[i].Binding = most > 0 && rows[i].Width == 100*most
-		rows[i].Figure = fmt.Sprintf("%.2g %%", rows[i].Width)
+		rows[i].Figure = usedText(rows[i].Width)
 		rows[i].Width = min(rows[i].Width, 100)
 	}
 	return rows
+}
+
+// usedText is a share in percent, with two digits.
+func usedText(percent float64) string {
+	if percent > 0 && percent < 0.01 {
+		return "under 0.01 %"
+	}
+	return fmt.Sprintf("%.2g %%", percent)
 }
 
 // costStep is a part of a cost, which begins where the one before ends; in percent of the whole.
