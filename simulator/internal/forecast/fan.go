@@ -24,7 +24,6 @@ func fan(m *report.Model, c Config, fleet model.Fleet) error {
 	for k := range fanPoints - 2 {
 		sizes = append(sizes, measured*math.Pow(asked/measured, float64(k)/(fanPoints-2)))
 	}
-	var points []report.FanPoint
 	for _, sessions := range sizes {
 		p, metric, err := fanPoint(c, fleet, sessions/asked)
 		if err != nil {
@@ -34,10 +33,10 @@ func fan(m *report.Model, c Config, fleet model.Fleet) error {
 			return nil // With so few nothing comes of it.
 		}
 		m.FanMetric = metric
-		points = append(points, p)
+		m.Fan = append(m.Fan, p)
 	}
 	a := m.Answers[0]
-	m.Fan = append(points, report.FanPoint{Sessions: asked, ValueMs: a.ValueMs, LowMs: a.LowMs, HighMs: a.HighMs})
+	m.Fan = append(m.Fan, report.FanPoint{Sessions: asked, ValueMs: a.ValueMs, LowMs: a.LowMs, HighMs: a.HighMs})
 	m.FanMeasuredTo = measured
 	return nil
 }

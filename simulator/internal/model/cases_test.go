@@ -84,9 +84,9 @@ func TestCasesAddUp(t *testing.T) {
 // What many posts at once ask of their owners has to wait: so many copies take as long as the processors of the stores need for them.
 func TestABurstWaitsForItsCopies(t *testing.T) {
 	const posts = 1000
-	last := func(copy float64) time.Duration {
+	last := func(micros float64) time.Duration {
 		in := casesInput(t, burst(posts, 4))
-		in.Calibration = in.Calibration.Moved(calibration.Copy, (copy-in.Calibration.Get(calibration.Copy).Value)/in.Calibration.Get(calibration.Copy).StandardError)
+		in.Calibration = in.Calibration.Moved(calibration.Copy, (micros-in.Calibration.Get(calibration.Copy).Value)/in.Calibration.Get(calibration.Copy).StandardError)
 		return play(t, in).Measurements.Broadcasts[0].TimeTo(100)
 	}
 	cheap, dear := last(5), last(505)
