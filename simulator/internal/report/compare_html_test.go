@@ -2,6 +2,7 @@ package report
 
 import (
 	"io"
+	"math"
 	"strings"
 	"testing"
 )
@@ -27,6 +28,9 @@ func TestTheComparisonAsAPage(t *testing.T) {
 		t.Error("it shows what is no figure")
 	}
 	p := comparePageOf(c)
+	if middle := p.BandLeft + p.BandWidth/2; math.Abs(middle-50) > 1e-9 || p.BandWidth <= 0 {
+		t.Errorf("no change is at %g, in a band of %g", middle, p.BandWidth)
+	}
 	for _, e := range p.Effects {
 		if e.Left < 0 || e.Left+e.Width > 100.5 || e.At < e.Left-.5 || e.At > e.Left+e.Width+.5 {
 			t.Errorf("%+v is off the axis", e)
