@@ -28,6 +28,15 @@ func TestTheShippedCalibrationIsWhole(t *testing.T) {
 	}
 }
 
+// What docs/performance.md measured of the process, and what is assumed of the kernel.
+func TestBytesOfASession(t *testing.T) {
+	c := Default()
+	kernel := c.Get(SocketMemory).Value
+	if plain, tls := c.SessionBytes(false), c.SessionBytes(true); plain != 1053+kernel || tls != 1053+5791+kernel {
+		t.Errorf("%g bytes, and %g over TLS; the kernel has %g of them", plain, tls, kernel)
+	}
+}
+
 // Each case changes the shipped file in one way and says what must be in the error.
 func TestWhatIsWrongIsSaid(t *testing.T) {
 	for name, tt := range map[string]struct{ old, new, want string }{

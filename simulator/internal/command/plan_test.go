@@ -65,10 +65,13 @@ func TestPlanUsage(t *testing.T) {
 }
 
 func TestCounts(t *testing.T) {
-	for text, want := range map[string]float64{"1200": 1200, "2.5M": 2_500_000, "300k": 300_000, "1.2k": 1200, "0": 0, " 7 ": 7} {
+	for text, want := range map[string]float64{"1200": 1200, "2.5M": 2_500_000, "300k": 300_000, "1.2k": 1200, "0": 0} {
 		if got, err := parseCount(text); err != nil || got != want {
 			t.Errorf("%q: %g, %v", text, got, err)
 		}
+	}
+	if got, err := parseCount(" 7 "); err != nil || got != 7 {
+		t.Errorf("with blanks around it: %g, %v", got, err)
 	}
 	for _, text := range []string{"", "M", "-1", "1G", "NaN", "Inf", "1,000"} {
 		if got, err := parseCount(text); err == nil {

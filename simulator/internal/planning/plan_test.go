@@ -179,6 +179,9 @@ func TestFigures(t *testing.T) {
 	}
 	q.Headroom = 0.5 // 20 shards, with room for 100,000 more; their memory has it, since it is sized with headroom
 	p = planned(t, q)
+	if p.Fleet.MemoryBytes != 512<<20 { // Twice 192 MiB and 5,000 × 10 kB, which are 479.4 MiB.
+		t.Errorf("%d MiB a pod with headroom", p.Fleet.MemoryBytes>>20)
+	}
 	if g := p.Growth; p.Fleet.Shards != 20 || g.Room != 100_000 || g.PerMinute != 100_000 {
 		t.Errorf("%d shards, %+v", p.Fleet.Shards, g)
 	}

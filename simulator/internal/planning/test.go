@@ -13,10 +13,13 @@ type Test struct {
 	Scenario string `json:"scenario"`
 }
 
+// The files of a plan, beside its JSON.
 const (
-	// TestFile and PatchFile are what belongs to a plan, beside its JSON.
 	TestFile  = "test.yaml"
 	PatchFile = "plan.yaml"
+)
+
+const (
 	// mostTested is how many sessions on one shard, and on one machine with their generator, a local fleet was tried with (docs/performance.md).
 	mostTested = 15_000
 )
