@@ -19,13 +19,12 @@ var wholes = sync.OnceValues(func() (map[string]Plan, error) {
 	plans := map[string]Plan{}
 	for name, change := range map[string]func(q *Question){
 		"as usual":         func(*Question) {},
-		"half a core":      func(q *Question) { q.Pod.Cores = 0.5 },
 		"many connections": func(q *Question) { q.Pod.Connections = 100_000 },
-		"five stores":      func(q *Question) { q.Lose = 2 },
+		"five stores":      func(q *Question) { q.Lose, q.Pod.Cores = 2, 0.5 },
 		"many partitions":  func(q *Question) { q.PostsPerSecond = 500; q.Subscribers = 100; q.Objective.Within *= 10 },
 		"a long drain":     func(q *Question) { roomy(q); q.Subscribers, q.Lose = 60_000, 0 },
-		"one subscriber":   func(q *Question) { q.Subscribers, q.Lose = 1, 0 },
-		"an image by its digest": func(q *Question) {
+		"one subscriber, and an image by its digest": func(q *Question) {
+			q.Subscribers, q.Lose = 1, 0
 			q.Cluster.Image = "chatd@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 		},
 	} {

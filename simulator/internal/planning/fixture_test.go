@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
 	"github.com/chatfleet/chatfleet/simulator/internal/prices"
@@ -52,19 +54,17 @@ func planned(t testing.TB, q Question) Plan {
 	return p
 }
 
-// shardsOf is how many shards a question takes, or one more than there can be.
-func shardsOf(t interface {
-	Helper()
-	Fatal(args ...any)
-}, q Question) int {
-	t.Helper()
+// needsOf is how many shards each demand of a question takes, or one more than there can be.
+func needsOf(t *rapid.T, q Question) map[string]int {
 	demands, _, err := q.demands()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := Plan{Demands: demands}
-	if shards := p.most(); p.ExitCode == 0 {
-		return shards
+	needs := map[string]int{}
+	for _, d := range demands {
+		if needs[d.Name] = d.Shards; d.Shards == 0 || d.Shards > MostShards {
+			needs[d.Name] = MostShards + 1
+		}
 	}
-	return MostShards + 1
+	return needs
 }

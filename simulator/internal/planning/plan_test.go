@@ -185,6 +185,13 @@ func TestFigures(t *testing.T) {
 	if g := p.Growth; p.Fleet.Shards != 20 || g.Room != 100_000 || g.PerMinute != 100_000 {
 		t.Errorf("%d shards, %+v", p.Fleet.Shards, g)
 	}
+	for _, q.Pod.TLS = range []bool{false, true} {
+		for _, d := range q.divisions() {
+			if want := 100_000 * q.Calibration.SessionBytes(q.Pod.TLS); d.Name == "memory" && d.total != want {
+				t.Errorf("%g bytes of all sessions, want %g", d.total, want)
+			}
+		}
+	}
 	if q.Lose = 2; q.stores(f.Shards).Count != 5 {
 		t.Error("three stores survive the loss of one")
 	}

@@ -102,8 +102,15 @@ func (q Question) returnAtMost(left int) time.Duration {
 	}
 	lost := ceil(q.Subscribers, left+q.Lose) * int64(q.Lose)
 	work := time.Duration(float64(ceil(lost, left)) * q.seconds(calibration.SignIn) / q.Pod.Cores * float64(time.Second))
-	// Who is sent away comes again when what waits is done, and up to as long again after that: so a shard may have nothing to do for half of the time.
-	return pauses + 3*time.Duration(q.Lose+1)*trip + 2*work + 2*patience
+	// Who is sent away comes again when what waits is done, and up to as long again and the way after that: so a shard may have nothing to do for half of the time.
+	takes := pauses + 3*time.Duration(q.Lose+1)*trip + 2*work + 2*patience
+	if work > patience {
+		turns := math.Ceil(float64(work) / float64(patience))
+		takes += time.Duration(turns) * 3 * trip
+		// Who is sent from one shard to the next comes to the lost ones again and again.
+		takes += time.Duration(math.Ceil(2*turns/float64(left))) * time.Duration(q.Lose) * pauseMost
+	}
+	return takes
 }
 
 // shardsForReturn is how many have to be left so that all sessions of those that are lost are back in time; 0 if no number is enough.
