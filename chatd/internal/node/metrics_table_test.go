@@ -42,7 +42,7 @@ var metricsTable = map[string]documented{
 	"chatd_store_ready":                  {"store", "0 or 1", "0 for more than some seconds while the store is not being started; its log and `chatd status` say why"},
 	"chatd_stream_bytes":                 {"store", "bytes", "`log` grows faster than planned for the volume; stores that differ in it for long do not replicate"},
 	"chatd_stream_messages":              {"store", "messages", ""},
-	"chatd_streams":                      {"store", "streams", "below the number of partitions on a store that should have a copy of each"},
+	"chatd_streams":                      {"store", "streams", "`log` below the number of partitions, `state` below a quarter of it, on a store that should have a copy of each"},
 	"chatd_volume_size_bytes":            {"store", "bytes", ""},
 	"chatd_volume_full":                  {"store", "0 or 1", "1: posts are refused in the whole region until this volume has room"},
 	"chatd_posts_refused_full":           {"store", "0 or 1", "1: some store's `chatd_volume_full` is 1"},
