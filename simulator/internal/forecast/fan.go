@@ -29,8 +29,9 @@ func fan(m *report.Model, c Config, fleet model.Fleet) error {
 		if err != nil {
 			return err
 		}
-		if metric == "" {
-			return nil // With so few nothing comes of it.
+		if metric == "" { // With so few nothing comes of it.
+			m.Fan = nil
+			return nil
 		}
 		m.FanMetric = metric
 		m.Fan = append(m.Fan, p)
