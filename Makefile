@@ -33,11 +33,11 @@ demo: build ## Run a broadcast to 20,000 subscribers on a local fleet, about 2 m
 	$(BIN)/simulator run scenarios/broadcast-20k.yaml --local $(LOCAL) --out $(OUT)/demo
 
 .PHONY: test
-test: ## Run all tests with the race detector, about 15 minutes on 2 cores, less when nothing has changed
+test: ## Run all tests with the race detector, about 20 minutes on 2 cores, less when nothing has changed
 	@command -v strace >/dev/null || { echo 'test: installing strace, which one test watches system calls with'; \
 		apt-get update -qq && apt-get install -qq -y strace >/dev/null; } || echo 'test: no strace; the test of Fsync is skipped'
 	@.ci/node || echo 'test: no Node.js; the test of the JavaScript example is skipped'
-	@echo 'test: compiling with the race detector, then running; about 15 minutes on 2 cores, and more from nothing'
+	@echo 'test: compiling with the race detector, then running; about 20 minutes on 2 cores, and more from nothing'
 	@GO=$(GO) .ci/race -timeout 20m $$($(GO) list ./... | grep -v /chatd/internal/bus$$)
 	@echo 'test: the stores, by themselves: their elections go by time, and beside other tests they find none (docs/decisions/003)'
 	@GO=$(GO) .ci/race -timeout 20m ./chatd/internal/bus

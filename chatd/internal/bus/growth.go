@@ -52,15 +52,11 @@ func (s *Store) keepGrowing(ctx context.Context) {
 
 // grow gives each stream that has too few its copies.
 func (s *Store) grow(ctx context.Context) error {
-	states, err := s.stateStreams(ctx)
+	names, err := s.streamNames(ctx)
 	if err != nil {
 		return err
 	}
-	names := append([]string{s.subjects.revokedStream()}, states...)
-	for p := range s.cfg.Partitions {
-		names = append(names, s.subjects.logStream(p))
-	}
-	for _, name := range names {
+	for _, name := range append([]string{s.subjects.revokedStream()}, names...) {
 		if err := s.growStream(ctx, name); err != nil {
 			return fmt.Errorf("stream %s: %w", name, err)
 		}
@@ -125,12 +121,9 @@ func copied(info *jetstream.StreamInfo, copies int) bool {
 
 // haveStreams reports whether all streams are there: mostly this store has a copy of each, and need not ask.
 func (s *Store) haveStreams(ctx context.Context) (bool, error) {
-	names, err := s.stateStreams(ctx)
+	names, err := s.streamNames(ctx)
 	if err != nil {
 		return false, err
-	}
-	for p := range s.cfg.Partitions {
-		names = append(names, s.subjects.logStream(p))
 	}
 	missing := map[string]bool{}
 	for _, name := range names {

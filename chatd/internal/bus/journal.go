@@ -39,8 +39,9 @@ const (
 	wrongLastSequence = 10071
 )
 
-// journal is a partition's two streams for its owner; the one of snapshots may be other partitions' too. Appends, what a take-over needs, and what shards ask for each have
-// connections of their own: the server serves reads on the goroutine that reads the connection, and none must hold up the others.
+// journal is a partition's two streams for its owner; the one of snapshots may be other partitions' too. Appends, what a take-over needs, and
+// what shards ask for each have connections of their own: the server serves reads on the goroutine that reads the connection, and none must
+// hold up the others.
 type journal struct {
 	subjects
 	partition       int

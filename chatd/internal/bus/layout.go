@@ -58,8 +58,8 @@ func (s *Store) knownLayout(ctx context.Context) (layout, error) {
 	return l, nil
 }
 
-// stateStreams are the names of the streams of snapshots.
-func (s *Store) stateStreams(ctx context.Context) ([]string, error) {
+// streamNames are the names of all partitions' streams, those of snapshots first.
+func (s *Store) streamNames(ctx context.Context) ([]string, error) {
 	l, err := s.knownLayout(ctx)
 	if err != nil {
 		return nil, err
@@ -67,6 +67,9 @@ func (s *Store) stateStreams(ctx context.Context) ([]string, error) {
 	var names []string
 	for k := range l.streams(s.cfg.Partitions) {
 		names = append(names, s.subjects.stateStream(k))
+	}
+	for p := range s.cfg.Partitions {
+		names = append(names, s.subjects.logStream(p))
 	}
 	return names, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
 	"github.com/chatfleet/chatfleet/simulator/internal/cascade"
 	"github.com/chatfleet/chatfleet/simulator/internal/forecast"
+	"github.com/chatfleet/chatfleet/simulator/internal/plain"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
 	"github.com/chatfleet/chatfleet/simulator/internal/scenario"
 )
@@ -113,7 +114,7 @@ func sayModel(w io.Writer, run report.Run, now time.Time) {
 	fmt.Fprintf(w, "calibration  %s: %s, commit %s, %s (%s)\n", c.Name, c.Machine.Description, c.Commit, c.Date.Format(time.DateOnly), age(now.Sub(c.Date.Time)))
 	fmt.Fprintf(w, "grade        %s: %s\n", m.Grade, m.GradeSays)
 	for i, a := range m.Answers {
-		fmt.Fprintf(w, "%-12s %s: %s (95 %%: %s to %s)\n", map[bool]string{true: run.Label}[i == 0], a.Name, inMillis(a.ValueMs), inMillis(a.LowMs), inMillis(a.HighMs))
+		fmt.Fprintf(w, "%-12s %s: %s (95 %%: %s to %s)\n", map[bool]string{true: run.Label}[i == 0], a.Name, plain.Millis(a.ValueMs), plain.Millis(a.LowMs), plain.Millis(a.HighMs))
 	}
 	if run.Cascade != nil {
 		sayCascade(w, run)
@@ -123,9 +124,9 @@ func sayModel(w io.Writer, run report.Run, now time.Time) {
 		inputs = append(inputs, fmt.Sprintf("%s %s: %+.1f %%", in.Name, in.Moved, 100*in.Change))
 	}
 	fmt.Fprintf(w, "depends on   %s\n", strings.Join(inputs, "; "))
-	fmt.Fprintf(w, "fleet        %s shards and %s stores, %s cores; %s\n", grouped(int64(m.Use.Shards)), grouped(int64(m.Use.Stores)), grouped(int64(math.Round(m.Use.Cores))), m.Use.Binding)
+	fmt.Fprintf(w, "fleet        %s shards and %s stores, %s cores; %s\n", plain.Count(int64(m.Use.Shards)), plain.Count(int64(m.Use.Stores)), plain.Count(int64(math.Round(m.Use.Cores))), m.Use.Binding)
 	if m.Use.Cost != nil {
-		fmt.Fprintf(w, "cost         %s (%s)\n", grouped(int64(math.Round(m.Use.Cost.Total))), m.Use.Cost.Source)
+		fmt.Fprintf(w, "cost         %s (%s)\n", plain.Count(int64(math.Round(m.Use.Cost.Total))), m.Use.Cost.Source)
 	}
 	fmt.Fprintf(w, "not modelled %d things, listed in the report\n", len(m.Unmodelled))
 }
@@ -140,9 +141,9 @@ func sayCascade(w io.Writer, run report.Run) {
 		fmt.Fprintf(w, "             corrected after %s: by the hub %s, by forwards %s\n", cascade.Span(delay), hub.Forewarned.Shares(), alone.Forewarned.Shares())
 	}
 	for i, of := range c.Cases {
-		line := fmt.Sprintf("after %s by %s: busiest second %s deliveries, delivery p99.9 %s", cascade.Span(of.DelayNs), of.Arm, of.BusiestSecond.Counts(), inMillis(report.Millis(of.DeliveryP999Ms.Mean)))
+		line := fmt.Sprintf("after %s by %s: busiest second %s deliveries, delivery p99.9 %s", cascade.Span(of.DelayNs), of.Arm, of.BusiestSecond.Counts(), plain.Millis(report.Millis(of.DeliveryP999Ms.Mean)))
 		if of.HubTo999Ms != nil {
-			line += ", the hub's posts p99.9 " + inMillis(report.Millis(of.HubTo999Ms.Mean))
+			line += ", the hub's posts p99.9 " + plain.Millis(report.Millis(of.HubTo999Ms.Mean))
 		}
 		fmt.Fprintf(w, "%-12s %s\n", map[bool]string{true: run.Label}[i == 0], line)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
+	"github.com/chatfleet/chatfleet/simulator/internal/plain"
 	"github.com/chatfleet/chatfleet/simulator/internal/planning"
 )
 
@@ -70,7 +71,7 @@ func (f planFlags) parse() (q planning.Question, err error) {
 		if err != nil {
 			wrong(flag, "%w", err)
 		} else if v > most {
-			wrong(flag, "%s is more than %s", text, grouped(int64(most)))
+			wrong(flag, "%s is more than %s", text, plain.Count(int64(most)))
 		}
 		return v
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/fleet"
 	"github.com/chatfleet/chatfleet/simulator/internal/history"
 	"github.com/chatfleet/chatfleet/simulator/internal/mint"
+	"github.com/chatfleet/chatfleet/simulator/internal/plain"
 	"github.com/chatfleet/chatfleet/simulator/internal/poster"
 	"github.com/chatfleet/chatfleet/simulator/internal/schedule"
 	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
@@ -127,7 +128,7 @@ func (e *engine) connect(ctx context.Context) error {
 	wanted := int64(s.Population.Sessions())
 	status := func() string {
 		c := e.crowd.Progress().Counters
-		return fmt.Sprintf("%s/%s sessions signed in", grouped(c.Subscribed), grouped(wanted))
+		return fmt.Sprintf("%s/%s sessions signed in", plain.Count(c.Subscribed), plain.Count(wanted))
 	}
 	err := e.phase("connect", status, func() error {
 		if err := e.crowd.Start(); err != nil {
@@ -149,7 +150,7 @@ func (e *engine) connect(ctx context.Context) error {
 	}
 	e.usage.after, err = e.shardMemory()
 	e.usage.sessions, e.usage.workers = p.Counters.SignedInNow, workerMemory(e.crowd.Pids())
-	e.Say("%-8s %s of %s sessions signed in after %.1f s", "connect", grouped(p.Counters.Subscribed), grouped(wanted), (e.now() - e.phases[len(e.phases)-1].From).Seconds())
+	e.Say("%-8s %s of %s sessions signed in after %.1f s", "connect", plain.Count(p.Counters.Subscribed), plain.Count(wanted), (e.now() - e.phases[len(e.phases)-1].From).Seconds())
 	return err
 }
 
@@ -243,7 +244,7 @@ func (e *engine) layOut(startNs int64) error {
 func (e *engine) loadStatus() string {
 	posts, crowd := e.poster.Counts(), e.crowd.Progress().Counters
 	return fmt.Sprintf("%s/%s posts acknowledged, %s deliveries to %s sessions",
-		grouped(posts.Acknowledged), grouped(posts.Intended), grouped(crowd.Delivered), grouped(crowd.SignedInNow))
+		plain.Count(posts.Acknowledged), plain.Count(posts.Intended), plain.Count(crowd.Delivered), plain.Count(crowd.SignedInNow))
 }
 
 const (

@@ -2,9 +2,9 @@ package live
 
 import (
 	"context"
-	"fmt"
-	"strconv"
 	"time"
+
+	"github.com/chatfleet/chatfleet/simulator/internal/plain"
 )
 
 // progressEvery is how often a line says where a run is.
@@ -60,23 +60,7 @@ func (p *progress) during(ctx context.Context, name string, status func() string
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			p.say("%-8s %s, %s left", name, status(), inSeconds(p.left()))
+			p.say("%-8s %s, %s left", name, status(), plain.Lasting(p.left()))
 		}
 	}
-}
-
-func inSeconds(d time.Duration) string {
-	if d >= 2*time.Minute {
-		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
-	}
-	return fmt.Sprintf("%d s", int(d.Round(time.Second).Seconds()))
-}
-
-// grouped writes a number with its thousands apart: 12,400.
-func grouped(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
 }

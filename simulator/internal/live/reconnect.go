@@ -8,6 +8,7 @@ import (
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/fault"
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
+	"github.com/chatfleet/chatfleet/simulator/internal/plain"
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
 )
 
@@ -32,7 +33,7 @@ func (a *audience) Back(ctx context.Context, within time.Duration) error {
 		return c.Aborted >= a.aborted && c.AwayNow == 0
 	}
 	if until(ctx, within, back); !back() {
-		return fmt.Errorf("%s sessions are not back after %s", grouped(away), within)
+		return fmt.Errorf("%s sessions are not back after %s", plain.Count(away), within)
 	}
 	return nil
 }

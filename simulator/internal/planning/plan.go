@@ -8,6 +8,7 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
 	"github.com/chatfleet/chatfleet/simulator/internal/forecast"
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
+	"github.com/chatfleet/chatfleet/simulator/internal/plain"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
 )
@@ -251,10 +252,10 @@ func (p *Plan) judge(takes time.Duration) {
 		p.Reasons = append(p.Reasons, "grade D: "+p.GradeSays)
 	}
 	if high := p.Answer.HighMs; float64(high) >= milliseconds(q.Objective.Within) {
-		p.Reasons = append(p.Reasons, fmt.Sprintf("the interval of the %s reaches to %s, and the bound is %s: ask for more --headroom", q.Objective.figure().says, inMillis(high), q.Objective.Within))
+		p.Reasons = append(p.Reasons, fmt.Sprintf("the interval of the %s reaches to %s, and the bound is %s: ask for more --headroom", q.Objective.figure().says, plain.Millis(high), q.Objective.Within))
 	}
 	if q.Lose > 0 && float64(p.Loss.Back) >= milliseconds(q.allowed(q.BackWithin)) {
-		p.Reasons = append(p.Reasons, fmt.Sprintf("with %d shards the lost sessions are back after %s, later than with fewer", p.Fleet.Shards, inMillis(p.Loss.Back)))
+		p.Reasons = append(p.Reasons, fmt.Sprintf("with %d shards the lost sessions are back after %s, later than with fewer", p.Fleet.Shards, plain.Millis(p.Loss.Back)))
 	}
 	if len(p.Reasons) == 0 {
 		p.Verdict, p.ExitCode = verdict.Pass, verdict.ExitPass

@@ -5,12 +5,12 @@ import (
 	"io"
 	"math"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
+	"github.com/chatfleet/chatfleet/simulator/internal/plain"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
 )
@@ -88,7 +88,7 @@ func (p Plan) fleetLines(line liner) {
 	f, a := p.Fleet, p.Answer
 	line("fleet", "%s of %g cores and %d MiB; %d stores of %g cores and %d MiB; %d partitions", plural(f.Shards, "shard"), f.Cores, f.MemoryBytes>>20, f.Stores.Count, f.Stores.Cores, f.Stores.MemoryBytes>>20, f.Partitions)
 	line("binding", "%s; all else would be content with %s (%s)", p.Binding, plural(p.OtherShards, "shard"), p.OtherBinding)
-	line(map[bool]string{true: report.Extrapolated, false: report.Modelled}[p.ExtrapolationFactor > 1], "%s: %s (95 %%: %s to %s), with %s left", p.Asked.Objective.figure().says, inMillis(a.ValueMs), inMillis(a.LowMs), inMillis(a.HighMs), plural(f.Left, "shard"))
+	line(map[bool]string{true: report.Extrapolated, false: report.Modelled}[p.ExtrapolationFactor > 1], "%s: %s (95 %%: %s to %s), with %s left", p.Asked.Objective.figure().says, plain.Millis(a.ValueMs), plain.Millis(a.LowMs), plain.Millis(a.HighMs), plural(f.Left, "shard"))
 	if p.Grade != "D" { // Then it is the first reason.
 		line("grade", "%s: %s", p.Grade, p.GradeSays)
 	}
@@ -136,8 +136,8 @@ func (p Plan) more(w io.Writer, line liner) {
 	}
 	fmt.Fprintln(w)
 	if l := p.Loss; l != nil {
-		line("loss", "%s lose their connection; all are back after %s, for %.3g core-seconds of sign-ins", plural(int(l.Sessions), "session"), inMillis(l.Back), l.CoreSeconds)
-		line("", "if it happens at the post: %s %s. Clients of the model wait up to 0.1 s before they come back, those of the protocol up to 1 s", q.Objective.figure().says, inMillis(l.AtThePost))
+		line("loss", "%s lose their connection; all are back after %s, for %.3g core-seconds of sign-ins", plural(int(l.Sessions), "session"), plain.Millis(l.Back), l.CoreSeconds)
+		line("", "if it happens at the post: %s %s. Clients of the model wait up to 0.1 s before they come back, those of the protocol up to 1 s", q.Objective.figure().says, plain.Millis(l.AtThePost))
 	}
 	if q.GrowthPerMinute > 0 {
 		line("growth", "%s", p.asked())
@@ -195,7 +195,7 @@ func about(v float64) float64 {
 func amount(v float64, unit string) string {
 	switch unit {
 	case "ms":
-		return inMillis(report.Millis(v))
+		return plain.Millis(report.Millis(v))
 	case "B", "B/s":
 		return fmt.Sprintf("%.4g M%s", v/1e6, unit)
 	case "cores":
@@ -204,23 +204,11 @@ func amount(v float64, unit string) string {
 	return grouped(math.Ceil(v)) + " " + unit
 }
 
-func inMillis(ms report.Millis) string {
-	switch {
-	case ms.Infinite():
-		return "never"
-	case ms >= 1000:
-		return strconv.FormatFloat(float64(ms)/1000, 'f', 2, 64) + " s"
-	case ms >= 10:
-		return strconv.FormatFloat(float64(ms), 'f', 0, 64) + " ms"
-	}
-	return strconv.FormatFloat(float64(ms), 'f', 1, 64) + " ms"
-}
-
 func inTime(d time.Duration) string {
 	if d == measure.Never {
 		return "never"
 	}
-	return inMillis(report.Millis(milliseconds(d)))
+	return plain.Millis(report.Millis(milliseconds(d)))
 }
 
 // plural is a number of things.
@@ -233,9 +221,5 @@ func plural(n int, thing string) string {
 
 // grouped writes the whole part of a number with its thousands apart: 12,400.
 func grouped(v float64) string {
-	digits := strconv.FormatInt(int64(v), 10)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
+	return plain.Count(int64(v))
 }

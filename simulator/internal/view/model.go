@@ -2,13 +2,13 @@ package view
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/chatfleet/chatfleet/simulator/internal/live"
+	"github.com/chatfleet/chatfleet/simulator/internal/plain"
 )
 
 const (
@@ -18,7 +18,7 @@ const (
 	ratePer = time.Second
 	maxRate = 40
 
-	bold, faint, plain = "\x1b[1m", "\x1b[2m", "\x1b[0m"
+	bold, faint, normal = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 )
 
 // model is what is shown. It is changed by messages alone.
@@ -66,25 +66,25 @@ func (m *model) rate() {
 func (m model) View() tea.View {
 	s := m.now
 	var b strings.Builder
-	m.row(&b, bold, sides(m.name, fmt.Sprintf("%s · %s left", s.Phase, duration(s.Left)), m.width))
+	m.row(&b, bold, sides(m.name, fmt.Sprintf("%s · %s left", s.Phase, plain.Lasting(s.Left)), m.width))
 	m.row(&b, "", bar(float64(s.Elapsed)/float64(max(s.Elapsed+s.Left, 1)), m.width))
-	sessions := fmt.Sprintf("sessions    %s of %s signed in", grouped(s.SignedIn), grouped(s.Wanted))
+	sessions := fmt.Sprintf("sessions    %s of %s signed in", plain.Count(s.SignedIn), plain.Count(s.Wanted))
 	if s.Away > 0 {
-		sessions += fmt.Sprintf(", %s on their way back", grouped(s.Away))
+		sessions += fmt.Sprintf(", %s on their way back", plain.Count(s.Away))
 	}
 	m.row(&b, "", sessions)
-	posts := fmt.Sprintf("posts       %s of %s acknowledged", grouped(s.Acknowledged), grouped(s.Posts))
+	posts := fmt.Sprintf("posts       %s of %s acknowledged", plain.Count(s.Acknowledged), plain.Count(s.Posts))
 	if s.Failed > 0 {
-		posts += fmt.Sprintf(", %s failed", grouped(s.Failed))
+		posts += fmt.Sprintf(", %s failed", plain.Count(s.Failed))
 	}
 	m.row(&b, "", posts)
-	deliveries := "deliveries  " + grouped(s.Delivered)
+	deliveries := "deliveries  " + plain.Count(s.Delivered)
 	if n := len(m.rates); n > 0 {
-		deliveries += fmt.Sprintf(", %s a second  %s", grouped(int64(m.rates[n-1])), marks(m.rates))
+		deliveries += fmt.Sprintf(", %s a second  %s", plain.Count(int64(m.rates[n-1])), marks(m.rates))
 	}
 	m.row(&b, "", deliveries)
 	if s.Duplicate+s.Unordered > 0 {
-		m.row(&b, bold, fmt.Sprintf("wrong       %s came twice, %s out of order", grouped(s.Duplicate), grouped(s.Unordered)))
+		m.row(&b, bold, fmt.Sprintf("wrong       %s came twice, %s out of order", plain.Count(s.Duplicate), plain.Count(s.Unordered)))
 	}
 	hint := "q cuts the run short"
 	if m.asked {
@@ -100,7 +100,7 @@ func (m model) row(b *strings.Builder, style, text string) {
 		text = string(runes[:m.width-1]) + "…"
 	}
 	if style != "" {
-		text = style + text + plain
+		text = style + text + normal
 	}
 	b.WriteString(text)
 	b.WriteByte('\n')
@@ -128,20 +128,4 @@ func marks(values []float64) string {
 		b.WriteRune([]rune(steps)[int(v/top*7)])
 	}
 	return b.String()
-}
-
-func duration(d time.Duration) string {
-	if d >= 2*time.Minute {
-		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
-	}
-	return fmt.Sprintf("%d s", int(d.Round(time.Second).Seconds()))
-}
-
-// grouped writes a number with its thousands apart.
-func grouped(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
 }

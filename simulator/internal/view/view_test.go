@@ -57,7 +57,7 @@ func TestPanelFits(t *testing.T) {
 			m = after(m, storm(time.Hour+time.Duration(i)*time.Second, 1<<40+int64(i)))
 		}
 		for _, row := range strings.Split(m.View().Content, "\n") {
-			row = strings.NewReplacer(bold, "", faint, "", plain, "").Replace(row)
+			row = strings.NewReplacer(bold, "", faint, "", normal, "").Replace(row)
 			if n := len([]rune(row)); n > max(min(width, maxWidth), 20) {
 				t.Errorf("%d wide in %d: %q", n, width, row)
 			}
