@@ -124,6 +124,12 @@ bench-fanout: build ## Measure a broadcast over real sockets: chatd, others and 
 	$(GO) build -C simulator/bench -o $(CURDIR)/$(BIN)/bench .
 	$(BIN)/bench -out $(OUT)/bench $(BENCH)
 
+.PHONY: bench-fleet
+bench-fleet: build ## Measure broadcasts to 100,000 sessions on six shards beside the least possible, 8 minutes; result in out/bench-fleet
+	@echo 'bench-fleet: scenarios/broadcast-100k.yaml between two measurements of the floor, 8 minutes; the machine should have nothing else to do'
+	$(GO) build -C simulator/bench -o $(CURDIR)/$(BIN)/bench .
+	$(BIN)/bench -scenario scenarios/broadcast-100k.yaml -targets bare-2 -passes 1 -rounds 10 -out $(OUT)/bench-fleet $(BENCH)
+
 .PHONY: bench-quiet-logs
 bench-quiet-logs: ## The measurement of docs/decisions/001: 400,000 quiet logs, 5 GB a store; a quarter of an hour, 40 GB of disk
 	$(GO) test ./chatd/internal/bus -run '^$$' -bench QuietLogs -benchtime 1x -timeout 2h -args -quiet.logs 400000 -quiet.for 20s

@@ -68,6 +68,8 @@ func run(ctx context.Context, args []string) error {
 	flags.IntVar(&p.rounds, "rounds", 6, "single posts, and bursts, of a pass")
 	flags.IntVar(&p.burst, "burst", 32, "posts of a burst, 64 at most")
 	flags.DurationVar(&p.settle, "settle", 5*time.Second, "how long a target is left alone before its memory is looked at")
+	scenario := flags.String("scenario", "", "instead of the table: play this scenario of the simulator between two measurements of the one target that is given, and say how its broadcasts compare")
+	simulator := flags.String("simulator", "bin/simulator", "the simulator, for -scenario")
 	out := flags.String("out", "out/bench", "where the table, the JSON and the picture go")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -83,6 +85,12 @@ func run(ctx context.Context, args []string) error {
 	}
 	if p.burst < 1 || p.burst > 64 || p.sessions < p.few || p.few < 1 || p.passes < 1 || p.rounds < 1 {
 		return fmt.Errorf("want 1 to 64 posts of a burst, at least -few sessions, one pass and one round")
+	}
+	if *scenario != "" {
+		if len(chosen) != 1 {
+			return fmt.Errorf("-scenario: give one target to compare with, such as -targets bare-2")
+		}
+		return p.besideFloor(ctx, chosen[0], *simulator, *scenario, *out)
 	}
 	results, err := p.run(ctx, chosen)
 	if err != nil {

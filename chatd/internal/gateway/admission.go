@@ -80,15 +80,18 @@ func (v *visitor) mark(mark uint32) (was bool) { return v.marks.Or(mark)&mark !=
 // unmark takes it away, and says the same.
 func (v *visitor) unmark(mark uint32) (was bool) { return v.marks.And(^mark)&mark != 0 }
 
-// enter counts a new connection, or says why it cannot stay.
-func (a *admission) enter(remote net.Addr) (*visitor, string) {
+// enter counts a new connection, or says why it cannot stay. An address that is not valid is one of no network, and not counted.
+func (a *admission) enter(from netip.Addr) (*visitor, string) {
 	now := a.now()
 	v := &visitor{admission: a, came: now}
-	v.addr, v.exempt = a.addressOf(remote)
-	if tcp, ok := remote.(*net.TCPAddr); ok && a.isProxy(plainAddr(tcp.AddrPort().Addr())) {
+	switch from = plainAddr(from); {
+	case !from.IsValid():
+		v.exempt = true
+	case a.isProxy(from):
 		// Nobody's, until a request says whose.
-		proxy := plainAddr(tcp.AddrPort().Addr())
-		v.proxy, v.addr, v.exempt = &proxy, netip.Addr{}, true
+		v.proxy, v.exempt = &from, true
+	default:
+		v.addr, v.exempt = a.countedBy(from)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -120,16 +123,15 @@ func (a *admission) sayRush(now time.Duration) {
 	}
 }
 
-// addressOf is what a connection is counted by: an IPv4 address, or the 64 bits of an IPv6 address that name a network.
-func (a *admission) addressOf(remote net.Addr) (addr netip.Addr, exempt bool) {
-	tcp, ok := remote.(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}, true
+// addressOf is where a connection comes from; not valid if it is from no network.
+func addressOf(remote net.Addr) netip.Addr {
+	if tcp, ok := remote.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr()
 	}
-	return a.countedBy(plainAddr(tcp.AddrPort().Addr()))
+	return netip.Addr{}
 }
 
-// countedBy is the same of an address.
+// countedBy is what who comes from an address is counted by: an IPv4 address, or the 64 bits of an IPv6 address that name a network.
 func (a *admission) countedBy(addr netip.Addr) (counted netip.Addr, exempt bool) {
 	if within(a.cfg.ExemptAddresses, addr) {
 		return addr, true
@@ -270,7 +272,12 @@ const tooSlow = "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\
 // LimitListener bounds the connections that are open at once, and counts what their addresses do. What is above a bound is told so and
 // closed: a client that waits unheard would think the fleet dead.
 func LimitListener(l net.Listener, cfg Config) net.Listener {
-	return &limited{Listener: l, admission: newAdmission(cfg.withDefaults())}
+	cfg = cfg.withDefaults()
+	limits := &limited{Listener: l, admission: newAdmission(cfg)}
+	if tcp, ok := l.(*net.TCPListener); ok && cfg.Opener != nil && !cfg.TLS {
+		return newFront(tcp, limits)
+	}
+	return limits
 }
 
 type limited struct {
@@ -285,9 +292,9 @@ func (l *limited) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		v, refusal := l.admission.enter(conn.RemoteAddr())
+		v, refusal := l.admission.enter(addressOf(conn.RemoteAddr()))
 		if v != nil {
-			return admit(conn, v), nil
+			return admit(conn, v, nil), nil
 		}
 		if l.admission.cfg.TLS {
 			conn.Close() // who waits for a handshake cannot be told
@@ -311,11 +318,11 @@ func turnAway(conn net.Conn, refusal string) {
 	conn.Close()
 }
 
-// admit makes a connection give its place back when it is closed.
-func admit(conn net.Conn, v *visitor) net.Conn {
+// admit makes a connection give its place back when it is closed. said is what has been read from it.
+func admit(conn net.Conn, v *visitor, said []byte) net.Conn {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		// The engine sets its buffers and writes to its descriptor.
-		return &admittedTCP{TCPConn: tcp, visitor: v}
+		return &admittedTCP{TCPConn: tcp, visitor: v, said: said}
 	}
 	return &admitted{conn, v}
 }
@@ -333,6 +340,8 @@ func (c *admitted) Close() error {
 type admittedTCP struct {
 	*net.TCPConn
 	*visitor
+	// said is what has been read from the socket, and comes before what is in it.
+	said []byte
 	// elsewhere, if it is set, is what is read and written in place of the socket: an engine has taken that.
 	elsewhere atomic.Pointer[io.ReadWriter]
 }
@@ -359,6 +368,11 @@ func (c *admittedTCP) Write(p []byte) (int, error) {
 func (c *admittedTCP) Read(p []byte) (int, error) {
 	if from := c.elsewhere.Load(); from != nil {
 		return (*from).Read(p)
+	}
+	if len(c.said) > 0 {
+		n := copy(p, c.said)
+		c.said = c.said[n:]
+		return n, nil
 	}
 	n, err := c.TCPConn.Read(p)
 	if err != nil && !c.admission.cfg.TLS && !c.is(heard) && errors.Is(err, os.ErrDeadlineExceeded) {

@@ -7,7 +7,9 @@ import (
 	"time"
 )
 
-func addr(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 1000} }
+func from(ip string) netip.Addr { return netip.MustParseAddr(ip) }
+
+func tcpAddr(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 1000} }
 
 // What addresses are counted together: a network of IPv6 is one household, and an IPv4 address is itself in either notation.
 func TestAddresses(t *testing.T) {
@@ -24,13 +26,13 @@ func TestAddresses(t *testing.T) {
 		{"fd00::1", "fd00::1", true, true},
 		{"127.0.0.1", "127.0.0.1", true, false}, // not among those that are given
 	} {
-		one, exempt := a.addressOf(addr(test.one))
-		other, _ := a.addressOf(addr(test.other))
+		one, exempt := a.countedBy(plainAddr(addressOf(tcpAddr(test.one))))
+		other, _ := a.countedBy(plainAddr(addressOf(tcpAddr(test.other))))
 		if (one == other) != test.same || exempt != test.exempt {
 			t.Errorf("%s and %s: %v and %v, exempt: %v", test.one, test.other, one, other, exempt)
 		}
 	}
-	if _, exempt := newAdmission(Config{}.withDefaults()).addressOf(addr("127.0.0.1")); !exempt {
+	if _, exempt := newAdmission(Config{}.withDefaults()).countedBy(from("127.0.0.1")); !exempt {
 		t.Error("loopback is counted by address, and nobody has asked for it")
 	}
 }
@@ -40,7 +42,7 @@ func TestCountsComeBackToNothing(t *testing.T) {
 	a := newAdmission(Config{MaxConnections: 10}.withDefaults())
 	var all []*visitor
 	for i := range 9 {
-		v, refusal := a.enter(addr("192.0.2.7"))
+		v, refusal := a.enter(from("192.0.2.7"))
 		if v == nil {
 			if i < 5 { // half of what is open may be unknown
 				t.Fatalf("visitor %d is refused: %s", i, refusal)
@@ -68,13 +70,13 @@ func TestFailuresOfAnAddress(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	cfg := Config{FailureBurst: 2, FailuresPerSecond: 1, Now: func() time.Time { return now }}.withDefaults()
 	a := newAdmission(cfg)
-	known, _ := a.enter(addr("192.0.2.7"))
+	known, _ := a.enter(from("192.0.2.7"))
 	known.SignedIn()
 	for range 2 {
-		v, _ := a.enter(addr("192.0.2.7"))
+		v, _ := a.enter(from("192.0.2.7"))
 		v.leave()
 	}
-	stranger, _ := a.enter(addr("192.0.2.7"))
+	stranger, _ := a.enter(from("192.0.2.7"))
 	failed := stranger.mayTry()
 	if failed == nil || failed.RetryAfterMs == 0 {
 		t.Fatalf("after two failures of two: %v", failed)
@@ -82,7 +84,7 @@ func TestFailuresOfAnAddress(t *testing.T) {
 	if failed := known.mayTry(); failed != nil {
 		t.Errorf("a neighbour who is known: %v", failed)
 	}
-	if other, _ := a.enter(addr("192.0.2.8")); other.mayTry() != nil {
+	if other, _ := a.enter(from("192.0.2.8")); other.mayTry() != nil {
 		t.Error("another address is refused")
 	}
 	now = now.Add(time.Duration(failed.RetryAfterMs) * time.Millisecond)

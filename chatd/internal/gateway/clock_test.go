@@ -26,7 +26,7 @@ func TestNoAddressIsLockedOutByAStepOfTheClock(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					wall := clock.New()
 					a := newAdmission(Config{FailureBurst: 3, FailuresPerSecond: 1, HandshakeBurst: 3, HandshakesPerSecond: 1, Now: wall.Now}.withDefaults())
-					v, _ := a.enter(addr("192.0.2.7"))
+					v, _ := a.enter(from("192.0.2.7"))
 					for i := range 3 {
 						if failed := of.asks(v); failed != nil {
 							t.Fatalf("refused after %d: %v", i, failed)

@@ -13,13 +13,13 @@ func TestOwnFailuresAreNotCounted(t *testing.T) {
 		chatv1.Error_CODE_UNAUTHENTICATED: true, chatv1.Error_CODE_TOKEN_EXPIRED: true,
 	} {
 		a := newAdmission(Config{FailureBurst: 1, FailuresPerSecond: 0.001}.withDefaults())
-		v, refusal := a.enter(addr("192.0.2.9"))
+		v, refusal := a.enter(from("192.0.2.9"))
 		if v == nil {
 			t.Fatal(refusal)
 		}
 		v.blamed(&chatv1.Error{Code: code})
 		v.leave()
-		next, _ := a.enter(addr("192.0.2.9"))
+		next, _ := a.enter(from("192.0.2.9"))
 		if spent := next.mayTry() != nil; spent != counts {
 			t.Errorf("after %v the address is held back: %v, want %v", code, spent, counts)
 		}

@@ -108,7 +108,7 @@ func TestClientsOfAProxyAreCountedByThemselves(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	a := behindProxies(func(c *Config) { c.FailureBurst, c.MaxUnknownPerAddress, c.Now = 2, 3, func() time.Time { return now } })
 	enter := func() *visitor {
-		v, refusal := a.enter(addr("10.0.0.1"))
+		v, refusal := a.enter(from("10.0.0.1"))
 		if v == nil {
 			t.Fatalf("a proxy is refused: %s", refusal)
 		}

@@ -46,12 +46,22 @@ type Shard interface {
 	// Connect takes over a connection after its handshake; early is what was read from it already. If conn has a method SignedIn() it is
 	// called when the session has signed in.
 	Connect(conn net.Conn, early []byte, enc engine.Encoding) error
+	// Begin makes the session of a connection that the engine has already. The guest is told when it has signed in, or could not and is not to blame.
+	Begin(guest) engine.Handler
+}
+
+// guest is a connection, as far as its session has something to say to whoever let it in.
+type guest = interface {
+	SignedIn()
+	Excuse()
 }
 
 // Config of the gateway.
 type Config struct {
 	Shard  Shard
 	Logger *slog.Logger
+	// Opener is the shard's engine, if it can take sockets before their handshake; else nil.
+	Opener engine.Opener
 	// AllowedOrigins are the web origins ("https://app.example.com") whose pages may connect, besides those of the same host.
 	AllowedOrigins []string
 	// MaxBodyBytes bounds the body of a request over HTTP. Default 128 KiB.

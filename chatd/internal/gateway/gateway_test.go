@@ -44,6 +44,7 @@ func (d *door) Connect(conn net.Conn, early []byte, enc engine.Encoding) error {
 	_, err := d.engine.Adopt(conn, early, enc, d)
 	return err
 }
+func (d *door) Begin(guest) engine.Handler { return d }
 func (d *door) Create(context.Context, string, *chatv1.CreateRequest) (*chatv1.CreateResponse, *chatv1.Error) {
 	return &chatv1.CreateResponse{Log: "c1"}, d.answer
 }

@@ -184,6 +184,7 @@ func (w *world) open(kind *doorKind) *door {
 	}
 	await(w.t, "the door knows what was revoked", d.revoked.Complete)
 	gw := gateway.Config{Shard: sh, Logger: quiet(), MaxBodyBytes: cfg.FrameBytes()}
+	gw.Opener, _ = eng.(engine.Opener)
 	if w.address() != "" {
 		gw.ExemptAddresses = []netip.Prefix{}
 	}

@@ -78,7 +78,7 @@ func TestARushIsToldToComeLater(t *testing.T) {
 	a := newAdmission(Config{MaxConnections: 10_000, MaxUnknown: 5000, Now: func() time.Time { return now }}.withDefaults())
 	var waiting []*visitor
 	come := func() string {
-		v, refusal := a.enter(addr("127.0.0.1"))
+		v, refusal := a.enter(from("127.0.0.1"))
 		if v != nil {
 			waiting = append(waiting, v)
 		}

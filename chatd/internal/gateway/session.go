@@ -33,7 +33,7 @@ func (s *sessions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, invalid("offer the sub-protocol "+engine.SubprotocolProtobuf+" or "+engine.SubprotocolJSON))
 		return
 	}
-	if !s.mayConnect(r) {
+	if !s.mayConnect(r.Header.Get("Origin"), r.Host) {
 		refuse(w, http.StatusForbidden, &chatv1.Error{Code: chatv1.Error_CODE_DENIED,
 			Message: "pages of " + r.Header.Get("Origin") + " may not connect here; --allow-origin lets them"})
 		return
@@ -65,6 +65,9 @@ func (s *sessions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		peeked, _ := buffered.Peek(n) // cannot fail: n bytes are there
 		early = slices.Clone(peeked)
 	}
+	if tcp, ok := conn.(*admittedTCP); ok {
+		early = append(early, tcp.said...)
+	}
 	// The server's deadlines were for the request; the engine sets its own.
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		conn.Close()
@@ -83,10 +86,15 @@ func malformed(h http.Header) (status int, wrong string) {
 	if h.Get("Sec-WebSocket-Version") != "13" {
 		return http.StatusUpgradeRequired, "Sec-WebSocket-Version must be 13"
 	}
-	if key, err := base64.StdEncoding.DecodeString(h.Get("Sec-WebSocket-Key")); err != nil || len(key) != 16 {
+	if !isKey(h.Get("Sec-WebSocket-Key")) {
 		return http.StatusBadRequest, "Sec-WebSocket-Key must be 16 random bytes in base64"
 	}
 	return 0, ""
+}
+
+func isKey(s string) bool {
+	key, err := base64.StdEncoding.DecodeString(s)
+	return err == nil && len(key) == 16
 }
 
 func hasToken(headers []string, token string) bool {
@@ -113,13 +121,12 @@ func offered(headers []string) (engine.Encoding, bool) {
 }
 
 // mayConnect keeps foreign web pages from using a visitor's network position. A client that is no browser sends no Origin.
-func (s *sessions) mayConnect(r *http.Request) bool {
-	origin := r.Header.Get("Origin")
-	if origin == "" || slices.Contains(s.AllowedOrigins, origin) {
+func (c *Config) mayConnect(origin, host string) bool {
+	if origin == "" || slices.Contains(c.AllowedOrigins, origin) {
 		return true
 	}
 	u, err := url.Parse(origin)
-	return err == nil && strings.EqualFold(u.Host, r.Host)
+	return err == nil && strings.EqualFold(u.Host, host)
 }
 
 func invalid(message string) *chatv1.Error {

@@ -201,7 +201,7 @@ func requests() section {
 			}},
 		{name: "Requests whose answers are not awaited", at: inBinary, want: want{code: tooMany, says: "wait for their answers", retry: true},
 			send: func(d *door) []byte {
-				return repeat(150, func(i int) []byte {
+				return repeat(128, func(i int) []byte {
 					return message(engine.Protobuf, &chatv1.ClientFrame{Ref: uint32(i + 2), Body: &chatv1.ClientFrame_Post{Post: &chatv1.PostRequest{
 						Log: d.his, RandomId: uint64(i + 1000), Message: &chatv1.Message{Text: "again"}}}})
 				})

@@ -104,6 +104,7 @@ func (n *node) listen() error {
 	}
 	cfg := n.cfg.Clients
 	cfg.Now, cfg.TLS = n.now, n.certificates.clients != nil
+	cfg.Opener, _ = n.engine.(engine.Opener)
 	cfg.Shard, cfg.Logger, cfg.AllowedOrigins, cfg.MaxBodyBytes = n.shard, n.cfg.Logger, n.cfg.AllowedOrigins, n.cfg.Sessions.FrameBytes()
 	n.clients, n.server = l, gateway.NewServer(cfg)
 	n.server.TLSConfig = n.clientsTLS()

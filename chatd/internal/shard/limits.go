@@ -33,7 +33,7 @@ func (sh *Shard) chargeSignIn(user string, req *chatv1.SignInRequest) *chatv1.Er
 func retryAfterMs(wait time.Duration) uint32 { return uint32(max(wait.Milliseconds(), 10)) }
 
 // guest is a connection whose listener wants to know when it has signed in, or could not and is not to blame for it.
-type guest interface {
+type guest = interface {
 	SignedIn()
 	Excuse()
 }

@@ -146,11 +146,8 @@ func (sh *Shard) Accepting() *chatv1.Error {
 // Connect takes over a connection whose WebSocket handshake is done, and closes it at the end, also if it fails. early is what was
 // read from the connection already.
 func (sh *Shard) Connect(conn net.Conn, early []byte, enc engine.Encoding) error {
-	s := newSession(sh)
-	s.guest, _ = conn.(guest)
-	sh.sessionsMu.Lock()
-	sh.sessions[s] = struct{}{}
-	sh.sessionsMu.Unlock()
+	g, _ := conn.(guest)
+	s := sh.begin(g)
 	held, err := sh.engine.Adopt(conn, early, enc, s)
 	if err != nil {
 		s.Closed(nil, err)
@@ -158,6 +155,19 @@ func (sh *Shard) Connect(conn net.Conn, early []byte, enc engine.Encoding) error
 	}
 	s.setConn(held)
 	return nil
+}
+
+// Begin is the handler of a new session on a connection that the engine has already. g, if it is not nil, is told when the session has signed in, or could not
+// and is not to blame for it.
+func (sh *Shard) Begin(g guest) engine.Handler { return sh.begin(g) }
+
+func (sh *Shard) begin(g guest) *session {
+	s := newSession(sh)
+	s.guest = g
+	sh.sessionsMu.Lock()
+	defer sh.sessionsMu.Unlock()
+	sh.sessions[s] = struct{}{}
+	return s
 }
 
 // Sessions is the number of connections, signed in or not.

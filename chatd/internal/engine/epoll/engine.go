@@ -75,22 +75,32 @@ func (e *Engine) Adopt(conn net.Conn, early []byte, enc engine.Encoding, h engin
 	if e.cfg.SendBufferBytes > 0 {
 		setSendBuffer(fd, e.cfg.SendBufferBytes)
 	}
-	e.mu.Lock()
-	if e.shut {
-		e.mu.Unlock()
+	if !e.remember() {
 		closeSocket(fd)
 		d.Gone()
 		return nil, engine.ErrShutDown
 	}
-	e.sessions++
-	e.mu.Unlock()
-	s := &session{loop: e.loops[int(e.next.Add(1))%len(e.loops)], h: h, left: d.Left, fd: int32(fd), enc: enc}
+	s := &session{loop: e.turn(), h: h, left: d.Left, fd: int32(fd), enc: enc}
 	if d.TLS != nil {
 		s.tls = &secure{conn: d.TLS, loop: s.loop}
 		d.Redirect(s.tls)
 	}
 	s.loop.post(op{kind: opAdopt, s: s, data: early})
 	return s, nil
+}
+
+// turn is the loop that gets the next session.
+func (e *Engine) turn() *loop { return e.loops[int(e.next.Add(1))%len(e.loops)] }
+
+// remember counts a session that begins; false if none may any more.
+func (e *Engine) remember() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.shut {
+		return false
+	}
+	e.sessions++
+	return true
 }
 
 // forget counts a session that has ended.

@@ -224,7 +224,7 @@ func (l *loop) shut() {
 	for _, s := range l.sessions {
 		switch {
 		case s == nil:
-		case l.cut:
+		case l.cut || s.phase == opening:
 			l.end(s, engine.ErrClosed)
 		default:
 			l.close(s, engine.ErrClosed, nil, engine.CloseFrame(engine.CloseGoingAway, "the server is going away"), false)
@@ -305,7 +305,9 @@ func (l *loop) adopt(s *session, early []byte) {
 	}
 	l.sessions[s.slot] = s
 	l.ages[s.slot]++
-	s.readBy = l.after(l.e.cfg.FirstMessageWithin)
+	if s.phase != opening { // which has a time of its own
+		s.readBy = l.after(l.e.cfg.FirstMessageWithin)
+	}
 	l.arm(s)
 	if err := l.poll.add(s.fd, s.slot, l.ages[s.slot]); err != nil {
 		l.end(s, err)

@@ -42,6 +42,10 @@ func (l *loop) take(s *session, data []byte) {
 		s.x.partial = append(s.x.partial, data...)
 		data = s.x.partial
 	}
+	if s.phase == opening {
+		l.hear(s, data)
+		return
+	}
 	used, err := l.frames(s, data)
 	if s.phase == ended {
 		return
@@ -251,6 +255,8 @@ func (l *loop) expire(s *session) {
 		l.close(s, cause, nil, engine.CloseFrame(engine.CloseSilent, reason), true)
 	}
 	switch {
+	case s.phase == opening:
+		l.release(s, s.x.partial, true)
 	case s.phase == closing:
 		l.end(s, s.x.cause)
 	case s.blocked && s.x.writeBy <= l.wheel.now:

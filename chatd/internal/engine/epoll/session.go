@@ -15,6 +15,8 @@ type phase uint8
 
 const (
 	open phase = iota
+	// opening: it is not known yet whether it becomes a session.
+	opening
 	// closing: the last frames are on their way, and nothing more is taken in.
 	closing
 	// ended: the socket is closed.
@@ -58,6 +60,8 @@ type place struct{ part, pos uint32 }
 
 // extra is what only few sessions have at a time.
 type extra struct {
+	// opening decides what becomes of the socket, as long as it is opening. What has come of it is partial.
+	opening engine.Opening
 	// Of a session that is blocked: the tick until when the socket must take something. watched: the system is to say when it does.
 	writeBy uint32
 	watched bool
@@ -277,9 +281,10 @@ func (l *loop) end(s *session, cause error) {
 	}
 	s.phase, s.blocked, s.x, s.wheelAt = ended, false, nil, 0
 	closeSocket(int(s.fd))
-	l.sessions[s.slot] = nil
-	l.free = append(l.free, s.slot)
-	s.h.Closed(s, cause)
+	l.vacate(s)
+	if s.h != nil { // else it was no session yet
+		s.h.Closed(s, cause)
+	}
 	if s.left != nil {
 		s.left()
 	}

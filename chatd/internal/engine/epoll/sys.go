@@ -118,6 +118,9 @@ func (p *poll) watch(fd int32, slot uint32, generation uint32, writable bool) er
 	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_MOD, int(fd), &unix.EpollEvent{Events: events, Fd: int32(slot), Pad: int32(generation)})
 }
 
+// remove ends the watch of a socket that lives on. It fails only for one that is not watched.
+func (p *poll) remove(fd int32) { _ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, int(fd), nil) }
+
 // wait waits for sockets, and at most so long; 0 does not wait, and less waits for as long as it takes.
 func (p *poll) wait(most time.Duration) []unix.EpollEvent {
 	ms := -1
