@@ -151,10 +151,9 @@ func (s *session) open(ctx context.Context, w *want) {
 		w.fault = w.feed.allowed(ctx, s.user)
 	}
 	if w.fault == nil {
-		w.feed.reach(ctx, w.cursor.GetEpoch(), w.cursor.GetPts())
-		return
+		w.fault = w.feed.reach(ctx, w.cursor.GetEpoch(), w.cursor.GetPts())
 	}
-	if w.feed != nil {
+	if w.fault != nil && w.feed != nil {
 		s.sh.release(w.feed)
 		w.feed = nil
 	}

@@ -157,23 +157,26 @@ func (f *feed) lowerLocked(asked uint64) error {
 	return nil
 }
 
-// reach waits until the feed is at pts, or as far as the log's owner says that it goes.
-func (f *feed) reach(ctx context.Context, epoch uint32, pts uint64) {
+// reach waits until the feed is at pts, or as far as the log's owner says that it goes. If that cannot be known in time, it says so: a session that were attached
+// below its own position would be brought once more what it has.
+func (f *feed) reach(ctx context.Context, epoch uint32, pts uint64) *chatv1.Error {
 	f.mu.Lock()
 	if f.fanout.Epoch() != epoch || f.fanout.Head() >= pts {
 		f.mu.Unlock()
-		return
+		return nil
 	}
 	f.target = max(f.target, pts)
 	f.healLocked(reasonAttach)
 	healed := f.healed
 	f.mu.Unlock()
 	if healed == nil {
-		return
+		return nil
 	}
 	select {
 	case <-healed:
+		return nil
 	case <-ctx.Done():
+		return unavailable(fmt.Errorf("whether the log goes to %d: %w", pts, ctx.Err()))
 	}
 }
 

@@ -256,3 +256,26 @@ func TestHeldEventsEndWithTheirEpoch(t *testing.T) {
 		wantPushed(t, "the new history", readers, log, []int{-1, 2, 3})
 	})
 }
+
+// A shard that cannot learn in time whether the log goes as far as a session has it does not attach the session further below: it would be brought what it has.
+func TestASessionIsNotBroughtWhatItHas(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		log := r.stores.create("ann", channel)
+		r.readers(1, log)
+		r.stores.set(func(s *stores) { s.fate = func(string, uint64) fate { return lose } })
+		r.stores.post("ann", log, 3) // which another shard has brought to the session
+		r.stores.set(func(s *stores) { s.down = true })
+		d, _ := r.signIn("bob")
+		if state := d.attach(at(log, 1, 4))[0]; state.GetStatus() != chatv1.LogState_STATUS_REFUSED || state.GetError().GetCode() != chatv1.Error_CODE_UNAVAILABLE ||
+			state.GetError().GetRetryAfterMs() == 0 {
+			t.Errorf("attached as %v while no owner answers", state)
+		}
+		r.stores.set(func(s *stores) { s.down, s.fate = false, nil })
+		time.Sleep(10 * time.Second)
+		if state := d.attach(at(log, 1, 4))[0]; state.GetStatus() != live || state.GetPts() != 4 {
+			t.Errorf("attached as %v once they do", state)
+		}
+		r.stores.post("ann", log, 1)
+		wantPushed(t, "then", []*device{d}, log, []int{5})
+	})
+}
