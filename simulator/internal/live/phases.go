@@ -186,6 +186,7 @@ func (e *engine) load(ctx, running context.Context) error {
 	_ = e.phase("measure", e.loadStatus, func() error {
 		untilNs(ctx, measureNs)
 		e.usage.begin(e.fleet, e.crowd.Progress().Counters.Delivered)
+		before := lookAtProcessors(e.crowd.Pids())
 		measuring, done := context.WithCancel(ctx)
 		// What it sees is to be what the workers' threads see, which stand in line.
 		load.Go(func() { e.threads.Patiently(func() { e.hiccup = probe(measuring, stamp.Now) }) })
@@ -196,6 +197,7 @@ func (e *engine) load(ctx, running context.Context) error {
 		untilNs(ctx, endNs)
 		done()
 		e.usage.end(e.fleet, e.crowd.Progress().Counters.Delivered)
+		e.usage.processors = lookAtProcessors(e.crowd.Pids()).since(before)
 		return nil
 	})
 	// The last posts may still be on their way, and the last fault being mended.

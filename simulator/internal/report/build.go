@@ -29,6 +29,8 @@ type Run struct {
 	// What a session holds in its worker, by count; and the part of it that its resume token takes.
 	BytesPerSubscriber, ResumeBytesPerSubscriber int
 	Simulator                                    Simulator
+	// Of the generator's machine; nil: not known.
+	Processors *Processors
 	// Of what was modelled: how good it is, and the thresholds that it can be held to; nil for what was measured, which is held to all.
 	Model *Model
 	// nil: the scenario has none.
@@ -65,6 +67,7 @@ func New(run Run) Report {
 			Response: m.Posts.Response, Hiccup: m.Generator.Hiccup, SignIn: m.Sessions.SignIn, Reconnect: m.Sessions.Return,
 		},
 		Series: run.Series, Spec: run.Scenario, Simulator: run.Simulator, Model: run.Model, Cascade: run.Cascade,
+		Processors: run.Processors,
 	}
 	if s := m.Slow; s.Sessions > 0 {
 		r.SlowReaders = &SlowReaders{s.Sessions, s.Expected, s.Delivered, s.Told, s.Lost, s.Dropped, s.TooLong, slowEffect(s)}

@@ -59,6 +59,21 @@ type Report struct {
 	Spec *v1alpha1.Scenario `json:"spec"`
 	// Program that made this, and on what.
 	Simulator Simulator `json:"simulator"`
+	// absent: not known, or nothing was measured.
+	Processors *Processors `json:"processors,omitempty"`
+}
+
+// Processors is what the processors of the generator's machine were used for in the measure phase, in seconds of one core. A local fleet's part
+// stands in Fleet.Processes.
+type Processors struct {
+	GeneratorSeconds float64 `json:"generatorSeconds"`
+	// All processes of the machine, the generator's and the fleet's among them, less the interrupts that came while they ran. (What a process says that it
+	// used has these in it.)
+	BusySeconds      float64 `json:"busySeconds"`
+	InterruptSeconds float64 `json:"interruptSeconds"`
+	// A hypervisor gave it to other machines.
+	StolenSeconds float64 `json:"stolenSeconds"`
+	IdleSeconds   float64 `json:"idleSeconds"`
 }
 
 // WorstMargin is the threshold with the least of its bound left.
