@@ -91,6 +91,10 @@ generate-api: ## Regenerate what comes from api/v1alpha1: config/crd, deep copie
 scenario: build ## Run one scenario on a local fleet: make scenario NAME=smoke [LOCAL=stores=3,shards=4]
 	$(BIN)/simulator run scenarios/$(NAME).yaml --local $(LOCAL) --out $(OUT)/$(NAME)
 
+.PHONY: calibrate
+calibrate: build ## Measure this machine and fit the model to it, about 40 minutes; goes on where it was stopped; result in out/calibration
+	$(BIN)/simulator calibrate --commit "$$(git rev-parse --short=12 HEAD)" --out $(OUT)/calibration
+
 .PHONY: images
 images: ## Pack container images into out/images: make images [TAG=…] [REGISTRY=host/path to push] [PLATFORMS=linux/amd64]
 	@echo 'images: $(strip $(IMAGES)) for $(PLATFORMS); about 5 minutes from nothing on 2 cores, 2 seconds when nothing has changed'

@@ -85,6 +85,8 @@ const (
 	Measured Basis = "measured"
 	// Computed from such figures, as its source says.
 	Derived Basis = "derived"
+	// Chosen by a fit to runs, so that the model comes nearest to them.
+	Fitted Basis = "fitted"
 	// Nobody measured it.
 	Assumed Basis = "assumed"
 )

@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -37,7 +38,7 @@ func TestBytesOfASession(t *testing.T) {
 	}
 }
 
-// Each case changes the shipped file in one way and says what must be in the error.
+// Each case changes a file that is right in one way and says what must be in the error.
 func TestWhatIsWrongIsSaid(t *testing.T) {
 	for name, tt := range map[string]struct{ old, new, want string }{
 		"an unknown key":            {"notes:", "remarks:", `unknown field "remarks"`},
@@ -51,16 +52,16 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		"a coefficient twice":       {"name: along", "name: write", "write is given twice"},
 		"another unit":              {"value: 13.1\n    unit: µs", "value: 13.1\n    unit: ms", `write is in µs, not in "ms"`},
 		"a cost of nothing":         {"value: 13.1", "value: 0", "write must be above 0"},
-		"a basis that is none":      {"basis: derived", "basis: guessed", `is "guessed"; it is measured, derived or assumed`},
+		"a basis that is none":      {"basis: derived", "basis: guessed", `is "guessed"; it is measured, derived, fitted or assumed`},
 		"a range that ends early":   {"from: 500\n    to: 20000", "from: 500\n    to: 20", "is no range"},
 		"a dimension less":          {"dimension: stores", "dimension: store", "measured: there is no stores"},
 		"a dimension that is none":  {"dimension: stores", "dimension: store", `there is no dimension "store"`},
 		"a text for a number":       {"value: 13.1", "value: much", "default.yaml:"},
 		"a held-out run of nothing": {"untestedError: 0.5", "holdOut: [{run: x, predictedMs: 1, runs: 1}]", "holdOut[0]: it needs run"},
 	} {
-		text := string(shipped)
+		text := byHand(t)
 		if !strings.Contains(text, tt.old) {
-			t.Fatalf("%s: the shipped file has no %q", name, tt.old)
+			t.Fatalf("%s: hand.yaml has no %q", name, tt.old)
 		}
 		path := filepath.Join(t.TempDir(), "default.yaml")
 		if err := os.WriteFile(path, []byte(strings.Replace(text, tt.old, tt.new, 1)), 0o600); err != nil {
@@ -74,6 +75,52 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 	if _, err := Load("no-such.yaml"); err == nil || !strings.Contains(err.Error(), "no-such.yaml") {
 		t.Errorf("no file: %v", err)
 	}
+}
+
+// byHand is the calibration that the tests of other packages compute with.
+func byHand(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("calibrationtest/hand.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// What is written is what is read again, and what Load would refuse is not written.
+func TestACalibrationIsWrittenAsItIsRead(t *testing.T) {
+	for _, c := range []Calibration{Default(), withHeldOut(t)} {
+		path := filepath.Join(t.TempDir(), "c.yaml")
+		if err := WriteFile(path, c); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, c) {
+			t.Errorf("wrote\n%+v\nread\n%+v", c, got)
+		}
+	}
+	bad := Default()
+	bad.Commit = ""
+	path := filepath.Join(t.TempDir(), "bad.yaml")
+	if err := WriteFile(path, bad); err == nil || !strings.Contains(err.Error(), "commit is missing") {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("it was written all the same")
+	}
+}
+
+func withHeldOut(t *testing.T) Calibration {
+	c, err := Parse("hand", []byte(byHand(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.UntestedError = 0
+	c.HoldOut = []HeldOut{{Run: "simulator calibrate: 50000 sessions", Figure: "p50", Sessions: 50_000, PredictedMs: 412.5, MeasuredMs: 400, LeastMs: 390, LargestMs: 450, Runs: 5}}
+	return c
 }
 
 func TestMovedChangesOneAndNothingElse(t *testing.T) {

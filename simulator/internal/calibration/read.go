@@ -13,7 +13,7 @@ var shipped []byte
 
 // Default is the calibration that ships with the project.
 func Default() Calibration {
-	c, err := document.Parse("the calibration that ships with the project", shipped, Calibration.problems)
+	c, err := Parse("the calibration that ships with the project", shipped)
 	if err != nil {
 		panic(err) // a file of the program; a test reads it
 	}
@@ -23,6 +23,11 @@ func Default() Calibration {
 // Load reads the calibration in a file. What is wrong with it is said with its line, where it has one, all at once.
 func Load(path string) (Calibration, error) {
 	return document.Load("calibration", path, Calibration.problems)
+}
+
+// Parse reads a calibration. The name is what errors call it.
+func Parse(name string, data []byte) (Calibration, error) {
+	return document.Parse(name, data, Calibration.problems)
 }
 
 // problems is all that is wrong with what a calibration says.
@@ -95,8 +100,8 @@ func (c Calibration) coefficientProblems(wrong func(format string, args ...any))
 			wrong("coefficients[%d]: %s is in %s, not in %q", i, k.Name, term.Unit, k.Unit)
 		case !positive(k.Value) || k.StandardError < 0 || math.IsNaN(k.StandardError):
 			wrong("coefficients[%d]: %s must be above 0 and its standard error at least 0", i, k.Name)
-		case k.Basis != Measured && k.Basis != Derived && k.Basis != Assumed:
-			wrong("coefficients[%d]: the basis of %s is %q; it is measured, derived or assumed", i, k.Name, k.Basis)
+		case k.Basis != Measured && k.Basis != Derived && k.Basis != Fitted && k.Basis != Assumed:
+			wrong("coefficients[%d]: the basis of %s is %q; it is measured, derived, fitted or assumed", i, k.Name, k.Basis)
 		case k.Source == "":
 			wrong("coefficients[%d]: %s has no source: the command that made it, or why it is assumed", i, k.Name)
 		}

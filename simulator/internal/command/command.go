@@ -64,7 +64,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		Version: version(), SilenceErrors: true, SilenceUsage: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), modelCommand(), planCommand(), validateCommand(), doctorCommand(), schemaCommand(), reportCommand(), compareCommand(), workerCommand(), reaperCommand())
+	root.AddCommand(runCommand(), modelCommand(), planCommand(), calibrateCommand(), validateCommand(), doctorCommand(), schemaCommand(), reportCommand(), compareCommand(), workerCommand(), reaperCommand())
 	running := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { running = true }
 	root.SetArgs(args)

@@ -4,7 +4,7 @@ import (
 	"math"
 	"testing"
 
-	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
+	"github.com/chatfleet/chatfleet/simulator/internal/calibration/calibrationtest"
 	"github.com/chatfleet/chatfleet/simulator/internal/model/modeltest"
 )
 
@@ -38,7 +38,7 @@ func TestWhereThereIsNoFan(t *testing.T) {
 		"within what was measured": {},
 		"something breaks":         {"subscribers: 4000", "subscribers: 40000\nfaults: [{action: cut, target: sessions, share: 0.5, at: 2s}]"},
 	} {
-		if m := forecastOf(t, Config{Scenario: modeltest.Small(t, replace...), Calibration: calibration.Default(), Seeds: 1}).Model; len(m.Fan) > 0 {
+		if m := forecastOf(t, Config{Scenario: modeltest.Small(t, replace...), Calibration: calibrationtest.ByHand(), Seeds: 1}).Model; len(m.Fan) > 0 {
 			t.Errorf("%s: %+v", name, m.Fan)
 		}
 	}

@@ -213,7 +213,9 @@ func matters(name calibration.Name, in model.Input) bool {
 	switch name {
 	case calibration.SessionMemory, calibration.TLSMemory, calibration.SocketMemory:
 		return false // sizes, by which no time goes
-	case calibration.Receive, calibration.Dial, calibration.StoreIdle:
+	case calibration.Receive, calibration.ReceiveByte, calibration.Dial, calibration.StoreIdle, calibration.ShardIdle,
+		calibration.ReaderIdle, calibration.PosterIdle, calibration.Switch, calibration.PostAuthor,
+		calibration.PingRead, calibration.Wake:
 		return in.Fleet.SharedCores > 0
 	case calibration.TLS:
 		return in.Fleet.TLS

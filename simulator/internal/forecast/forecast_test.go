@@ -11,6 +11,7 @@ import (
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
+	"github.com/chatfleet/chatfleet/simulator/internal/calibration/calibrationtest"
 	"github.com/chatfleet/chatfleet/simulator/internal/model/modeltest"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
@@ -18,7 +19,7 @@ import (
 
 // tested is a calibration that was held against runs, and was wrong by so much at worst.
 func tested(worst float64) calibration.Calibration {
-	c := calibration.Default()
+	c := calibrationtest.ByHand()
 	c.HoldOut = []calibration.HeldOut{{Run: "run", Figure: "time to the last", PredictedMs: 100 * (1 + worst), MeasuredMs: 100, LeastMs: 90, LargestMs: 110, Runs: 5}}
 	return c
 }
@@ -38,7 +39,7 @@ func TestTheSameReportOnAnyNumberOfCores(t *testing.T) {
 	text := func(s *v1alpha1.Scenario, cores int) string {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
 		var out bytes.Buffer
-		if err := report.RenderJSON(&out, forecastOf(t, Config{Scenario: s, Calibration: calibration.Default(), Seeds: 3})); err != nil {
+		if err := report.RenderJSON(&out, forecastOf(t, Config{Scenario: s, Calibration: calibrationtest.ByHand(), Seeds: 3})); err != nil {
 			t.Fatal(err)
 		}
 		return out.String()
@@ -72,7 +73,7 @@ func TestTheSameReportOnAnyNumberOfCores(t *testing.T) {
 func TestWindowsStandForTheTimeBetween(t *testing.T) {
 	s := modeltest.Small(t, "measure: 20s", "measure: 240h\n  windows: {every: 1h, for: 500ms}", "broadcasts:\n  - {at: 1s, every: 4s, count: 4}", "chatter: {ratePerSecond: 200, arrivals: constant}",
 		"subscribers: 4000", "subscribers: 4000\n  channels: 100\n  attachPerSession: 2", "metric: timeTo999", "metric: delivery", "coresPerShard: 2", "coresPerShard: 2, cells: 10")
-	r := forecastOf(t, Config{Scenario: s, Calibration: calibration.Default(), Seeds: 1})
+	r := forecastOf(t, Config{Scenario: s, Calibration: calibrationtest.ByHand(), Seeds: 1})
 	posts := 200.0 * 240 * 3600 * 10
 	if got := float64(r.Posts.Acknowledged); math.Abs(got/posts-1) > 0.02 {
 		t.Errorf("%g posts, want %g", got, posts)
@@ -96,7 +97,7 @@ func TestGrades(t *testing.T) {
 	}{
 		{1, tested(0.1), "A"}, {1.01, tested(0.1), "B"}, {4, tested(-0.1), "B"}, {4.1, tested(0.1), "C"}, {20, tested(0.1), "C"}, {20.1, tested(0.1), "D"},
 		{1, tested(0.2), "B"}, {20, tested(-0.2), "D"}, {100, tested(0.2), "D"},
-		{1, calibration.Default(), "D"},
+		{1, calibrationtest.ByHand(), "D"},
 	} {
 		if got, says := grade(tt.factor, tt.c); got != tt.want || says == "" {
 			t.Errorf("%g times beyond: %s (%s), want %s", tt.factor, got, says, tt.want)
@@ -114,7 +115,7 @@ func TestWhatIsFarFromMeasuredNeverPasses(t *testing.T) {
 		says         string
 	}{
 		"within, tested":      {nil, tested(0.05), report.Modelled, "A", verdict.Pass, ""},
-		"within, not tested":  {nil, calibration.Default(), report.Modelled, "D", verdict.Inconclusive, "no run was held against this calibration"},
+		"within, not tested":  {nil, calibrationtest.ByHand(), report.Modelled, "D", verdict.Inconclusive, "no run was held against this calibration"},
 		"ten times as many":   {[]string{"shards: 4", "shards: 40", "subscribers: 4000", "subscribers: 200000"}, tested(0.05), report.Extrapolated, "C", verdict.Pass, ""},
 		"forty times as many": {[]string{"shards: 4", "shards: 160", "subscribers: 4000", "subscribers: 800000"}, tested(0.05), report.Extrapolated, "D", verdict.Inconclusive, "indicative"},
 		"far, and too slow":   {[]string{"shards: 4", "shards: 100", "subscribers: 4000", "subscribers: 1000000", "bound: 1s", "bound: 5ms"}, tested(0.05), report.Extrapolated, "D", verdict.Fail, ""},
@@ -154,7 +155,7 @@ func TestIntervals(t *testing.T) {
 // What moves the answer is found by moving it: a broadcast to many on few cores hangs on the cost of a write.
 func TestTheStrongestInputIsFirst(t *testing.T) {
 	s := modeltest.Small(t, "subscribers: 4000", "subscribers: 60000")
-	m := forecastOf(t, Config{Scenario: s, Calibration: calibration.Default(), Seeds: 1}).Model
+	m := forecastOf(t, Config{Scenario: s, Calibration: calibrationtest.ByHand(), Seeds: 1}).Model
 	if in := m.Inputs[0]; in.Name != "coresPerShard" || math.Abs(in.Change-0.11) > 0.02 {
 		t.Errorf("first is %+v", in)
 	}
@@ -185,7 +186,7 @@ func TestWhatIsNotPlayedIsNamed(t *testing.T) {
 
 func TestNoFleetIsNoForecast(t *testing.T) {
 	s := modeltest.Small(t, "target:\n  model: {shards: 4, coresPerShard: 2}\n", "")
-	if _, err := Run(Config{Scenario: s, Calibration: calibration.Default(), Seeds: 1}); !errors.Is(err, ErrNoFleet) {
+	if _, err := Run(Config{Scenario: s, Calibration: calibrationtest.ByHand(), Seeds: 1}); !errors.Is(err, ErrNoFleet) {
 		t.Errorf("got %v", err)
 	}
 }

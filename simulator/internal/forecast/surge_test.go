@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
+	"github.com/chatfleet/chatfleet/simulator/internal/calibration/calibrationtest"
 	"github.com/chatfleet/chatfleet/simulator/internal/cascade"
 	"github.com/chatfleet/chatfleet/simulator/internal/model/modeltest"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
@@ -14,7 +14,7 @@ import (
 func surgeOf(t *testing.T, replace ...string) report.Report {
 	t.Helper()
 	replace = append(replace, modeltest.Broadcasts, modeltest.Cascade, "measure: 20s", "measure: 2h", "subscribers: 4000", "subscribers: 4000\n  onlineShare: 0.5")
-	return forecastOf(t, Config{Scenario: modeltest.Small(t, replace...), Calibration: calibration.Default(), Seeds: 3})
+	return forecastOf(t, Config{Scenario: modeltest.Small(t, replace...), Calibration: calibrationtest.ByHand(), Seeds: 3})
 }
 
 // What people do is the study's, whatever the fleet is; and the fleet delivers what they post, each case by itself.
@@ -89,7 +89,7 @@ func TestALateFleetIsPutBackIntoTheCascade(t *testing.T) {
 		return change
 	}
 	far := "subscribers: 4000\n  onlineShare: 0.5\n  places: [{name: far, share: 1, roundTrip: 4m, roundTripP99: 8m}]"
-	late := forecastOf(t, Config{Scenario: modeltest.Small(t, modeltest.Broadcasts, modeltest.Cascade, "measure: 20s", "measure: 2h", "subscribers: 4000", far), Calibration: calibration.Default(), Seeds: 3})
+	late := forecastOf(t, Config{Scenario: modeltest.Small(t, modeltest.Broadcasts, modeltest.Cascade, "measure: 20s", "measure: 2h", "subscribers: 4000", far), Calibration: calibrationtest.ByHand(), Seeds: 3})
 	if quick, late := most(surgeOf(t)), most(late); quick > 0.01 || late < 0.02 {
 		t.Errorf("milliseconds change a share by %g, minutes by %g", quick, late)
 	}
@@ -97,7 +97,7 @@ func TestALateFleetIsPutBackIntoTheCascade(t *testing.T) {
 
 func TestASurgeTakesTwoSeeds(t *testing.T) {
 	s := modeltest.Small(t, modeltest.Broadcasts, modeltest.Cascade, "measure: 20s", "measure: 2h")
-	if _, err := Run(Config{Scenario: s, Calibration: calibration.Default(), Seeds: 1}); err == nil {
+	if _, err := Run(Config{Scenario: s, Calibration: calibrationtest.ByHand(), Seeds: 1}); err == nil {
 		t.Error("one seed has intervals")
 	}
 }

@@ -3,7 +3,7 @@ package model
 import (
 	"testing"
 
-	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
+	"github.com/chatfleet/chatfleet/simulator/internal/calibration/calibrationtest"
 	"github.com/chatfleet/chatfleet/simulator/internal/scenario"
 )
 
@@ -16,7 +16,7 @@ func BenchmarkPlay(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				c := calibration.Default()
+				c := calibrationtest.ByHand()
 				f, _ := FleetOf(s, c)
 				b.ReportAllocs()
 				var deliveries, events int64

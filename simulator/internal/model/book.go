@@ -29,6 +29,10 @@ type Use struct {
 	// Processor time of all shards and of all stores, and bytes that left for sessions.
 	Shards, Stores time.Duration
 	Bytes          int64
+	// Of the generator, where cores are shared. There what processes take for being there is in all of them.
+	Generator time.Duration
+	// Deliveries.
+	Delivered int64
 	// In so much time.
 	Over time.Duration
 	// The largest share of what its cores could do that a shard or a store was busy for, and the same of a shard's network.
@@ -131,10 +135,12 @@ type recorder struct {
 	shard  *Shard
 	due    time.Duration
 	weight int64
+	// The measure phase.
+	from, to time.Duration
 }
 
 func (b *book) recorder(e *engine, i, s int32) recorder {
-	r := recorder{b: b, t: &b.tallies[b.of[i]], due: e.dueAt(i) + b.shift, weight: b.weight}
+	r := recorder{b: b, t: &b.tallies[b.of[i]], due: e.dueAt(i) + b.shift, weight: b.weight, from: e.measureAt, to: e.settleAt}
 	if r.t.measured && len(b.shards) > 0 {
 		r.shard = &b.shards[s]
 	}
@@ -145,6 +151,9 @@ func (r *recorder) record(latency time.Duration) { r.recordN(latency, 1) }
 
 func (r *recorder) recordN(latency time.Duration, n int64) {
 	n *= r.weight
+	if at := r.due + latency - r.b.shift; at >= r.from && at < r.to {
+		r.b.use.Delivered += n
+	}
 	r.t.latency.RecordN(latency, n)
 	if r.t.within > 0 && latency > r.t.within {
 		r.t.late += n
@@ -245,8 +254,16 @@ func (b *book) used(e *engine, sh *shard, spent time.Duration, bytes int64) {
 		b.use.Stores += spent
 		return
 	}
+	spent = time.Duration(float64(spent) * e.dearer())
 	b.use.Shards += spent
 	sh.busy += spent
+}
+
+// read counts what the generator spends while it is measured.
+func (b *book) read(e *engine, spent time.Duration) {
+	if now := e.q.Now(); e.settleAt != 0 && now >= e.measureAt && now < e.settleAt {
+		b.use.Generator += time.Duration(float64(spent) * e.dearer())
+	}
 }
 
 // neverCame counts deliveries that had not come when all was over.

@@ -37,18 +37,22 @@ type event struct {
 type kind uint32
 
 const (
-	postDue    kind = iota // a: post
-	postAsked              // a: post, at the owner
-	postStored             // a: post
-	postCame               // a: post, b: shard, n: its readers there
-	turnEnds               // b: shard, n: its generation
-	groupComes             // a: group of sessions
-	groupAsks              // a: group, at its shard
-	groupIsIn              // a: group
-	faultComes             // a: fault
-	faultEnds              // a: fault
-	shardBack              // b: shard
-	storeBack              // b: store
+	postDue       kind = iota // a: post
+	postAsked                 // a: post, at the owner
+	postStored                // a: post
+	postAnswered              // a: post, on its way to the author
+	postCame                  // a: post, b: shard, n: its readers there
+	turnEnds                  // b: shard, n: its generation
+	batchWritten              // a: batch
+	readingEnds               // the generator's turn
+	storeTurnEnds             // on shared cores
+	groupComes                // a: group of sessions
+	groupAsks                 // a: group, at its shard
+	groupIsIn                 // a: group
+	faultComes                // a: fault
+	faultEnds                 // a: fault
+	shardBack                 // b: shard
+	storeBack                 // b: store
 )
 
 const (
@@ -80,8 +84,14 @@ type engine struct {
 	// By partition: who owns it, and from when on it answers.
 	owner     []int32
 	available []time.Duration
-	// Shards that have work.
-	working int
+	// Shards that are up, and those of them that have work.
+	running, working int
+	// Jobs of stores, on shared cores.
+	storing int
+	// Up to when is in the book who had work.
+	accounted time.Duration
+	// The generator, where it shares the cores.
+	reader reader
 
 	posts []schedule.Post
 	lives []life
@@ -121,7 +131,7 @@ func newEngine(in Input, b *book) *engine {
 		quorum: des.NewStream(in.Seed, "quorum"), network: des.NewStream(in.Seed, "network"),
 		pauses: des.NewStream(in.Seed, "pauses"), elections: des.NewStream(in.Seed, "elections"),
 		shards: make([]shard, in.Fleet.Shards), stores: make([]store, in.Fleet.Stores),
-		owner: make([]int32, in.Fleet.Partitions), available: make([]time.Duration, in.Fleet.Partitions),
+		owner: make([]int32, in.Fleet.Partitions), available: make([]time.Duration, in.Fleet.Partitions), running: in.Fleet.Shards,
 	}
 	for i := range e.shards {
 		e.shards[i] = shard{up: true, store: int32(i % in.Fleet.Stores)}
@@ -156,10 +166,21 @@ func (e *engine) handle(ev event) {
 		e.asked(ev.a)
 	case postStored:
 		e.stored(ev.a)
+	case postAnswered:
+		e.answered(ev.a)
 	case postCame:
 		e.came(ev.a, ev.b, int64(ev.n))
 	case turnEnds:
 		e.turnOver(ev.b, ev.n)
+	case batchWritten:
+		e.written(ev.a)
+	case readingEnds:
+		e.account(e.q.Now())
+		e.reader.working = false
+		e.read()
+	case storeTurnEnds:
+		e.account(e.q.Now())
+		e.storing--
 	case groupComes:
 		e.comes(ev.a)
 	case groupAsks:

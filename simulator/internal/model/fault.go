@@ -155,11 +155,13 @@ func (e *engine) returns(f *faultState, now time.Duration) time.Duration {
 
 // down drops a shard's work. Who had not been reached is owed what was under way.
 func (e *engine) down(s int32) {
+	e.account(e.q.Now())
 	sh := &e.shards[s]
 	if sh.working {
 		sh.working = false
 		e.working--
 	}
+	e.running--
 	sh.generation++
 	sh.up, sh.left = false, 0
 	for _, w := range sh.sweeps {
@@ -177,7 +179,11 @@ func (e *engine) down(s int32) {
 	sh.sweeps, sh.jobs, sh.queued = nil, nil, 0
 }
 
-func (e *engine) shardIsBack(s int32) { e.shards[s].up = true }
+func (e *engine) shardIsBack(s int32) {
+	e.account(e.q.Now())
+	e.shards[s].up = true
+	e.running++
+}
 
 func (e *engine) strikeStores(k int32) {
 	f := &e.faults[k]

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
+	"github.com/chatfleet/chatfleet/simulator/internal/calibration/calibrationtest"
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
 	"github.com/chatfleet/chatfleet/simulator/internal/model/modeltest"
 	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
@@ -30,7 +31,7 @@ func around(t *testing.T, what string, got, low, high time.Duration) {
 
 // The waits are those of the calibration, rounded up to when the shard asks again.
 func TestStoresThatAreLost(t *testing.T) {
-	c := calibration.Default()
+	c := calibrationtest.ByHand()
 	takeOver, silence, starts := milliseconds(c.Get(calibration.TakeOver)), milliseconds(c.Get(calibration.Silence)), milliseconds(c.Get(calibration.ProcessStart))
 	killed, out := struck(t, "{action: kill, target: store-leading, at: 6s, restartAfter: 1s}")
 	around(t, "a store killed", killed.LongestAckWait, takeOver/2, 2*takeOver+askEvery)
@@ -85,7 +86,7 @@ func TestAZoneThatIsLost(t *testing.T) {
 // In a storm nobody signs in faster than the cores allow, and who would wait too long is sent away and comes again.
 func TestAStormIsAsLongAsItsSignIns(t *testing.T) {
 	f, out := struck(t, "{action: cut, target: sessions, share: 1, at: 6s}", "subscribers: 4000", "subscribers: 4000", "shards: 4, coresPerShard: 2", "shards: 2, coresPerShard: 0.5")
-	least := 4000 * milliseconds(calibration.Default().Get(calibration.SignIn)) / 1000 // 690 µs each, on one core in all
+	least := 4000 * milliseconds(calibrationtest.ByHand().Get(calibration.SignIn)) / 1000 // 690 µs each, on one core in all
 	around(t, "all back", f.LongestReturn, least, 2*least)
 	if got := out.Measurements.Sessions; got.Dialled <= 8000 {
 		t.Errorf("%d dials: nobody was sent away", got.Dialled)

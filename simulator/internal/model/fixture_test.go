@@ -5,11 +5,12 @@ import (
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
+	"github.com/chatfleet/chatfleet/simulator/internal/calibration/calibrationtest"
 )
 
 func inputOf(t testing.TB, s *v1alpha1.Scenario) Input {
 	t.Helper()
-	c := calibration.Default()
+	c := calibrationtest.ByHand()
 	f, ok := FleetOf(s, c)
 	if !ok {
 		t.Fatal("no fleet")

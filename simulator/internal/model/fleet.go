@@ -16,6 +16,8 @@ type Fleet struct {
 	Zones int
 	// Of each shard and store, and of the one machine that all share; the latter is 0 if nothing is shared.
 	CoresPerShard, CoresPerStore, SharedCores float64
+	// Threads of the generator that read what sessions get; counts where cores are shared.
+	Readers int
 	// Bytes a second of each pod; 0: no bound.
 	Network int64
 	TLS     bool
@@ -39,7 +41,7 @@ func FleetOf(s *v1alpha1.Scenario, c calibration.Calibration) (f Fleet, ok bool)
 			Network: int64(m.NetworkPerSecond), TLS: m.TLS, PodReplacement: replaced,
 		}
 		if f.SharedCores > 0 {
-			f.Network = 0
+			f.Network, f.Readers = 0, readersOf(s)
 		}
 		return f, true
 	}
@@ -47,6 +49,7 @@ func FleetOf(s *v1alpha1.Scenario, c calibration.Calibration) (f Fleet, ok bool)
 		cores := c.Machine.Cores
 		return Fleet{
 			Shards: l.Shards, Stores: l.Stores, Partitions: l.Partitions, Zones: 1, Cells: 1, CoresPerShard: cores, CoresPerStore: cores, SharedCores: cores,
+			Readers: readersOf(s),
 		}, true
 	}
 	return Fleet{}, false
@@ -55,14 +58,28 @@ func FleetOf(s *v1alpha1.Scenario, c calibration.Calibration) (f Fleet, ok bool)
 // costs are the coefficients in the form in which the engine computes.
 type costs struct {
 	write, along, signIn, postShard, postStore, publish time.Duration
+	// Of the generator; 0 where cores are not shared.
+	receive     time.Duration
+	receiveByte float64
+	// What waking up waits for each thread in line, and what a shard takes to begin with an event.
+	wake, begin time.Duration
 	// Nanoseconds a byte beyond those of the posts that were measured.
 	perByte float64
-	// What the idle stores take of shared cores.
-	idle                                              float64
+	// What a session's pings take of a shard, and of the generator where cores are shared.
+	ping, pingRead session
+	// What each process takes of shared cores for being there. Cores.
+	idleShard, idleReader, idleStore, idlePoster float64
+	// How much dearer each thread in line makes everything.
+	switches   float64
+	postAuthor time.Duration
+
 	hop, takeOver, silence, link, replacement, starts time.Duration
 	quorum                                            logNormal
 	frame                                             int64
 }
+
+// PingEvery is how often a session pings (simulator/internal/swarm; other clients do as often, since shards ask for it).
+const PingEvery = 10 * time.Second
 
 // measuredBytes is the size of the posts that a write was measured with.
 const measuredBytes = 200
@@ -73,6 +90,7 @@ func costsOf(f Fleet, c calibration.Calibration) costs {
 		write: us(calibration.Write), along: us(calibration.Along), signIn: us(calibration.SignIn),
 		postShard: us(calibration.PostShard), postStore: us(calibration.PostStore), publish: us(calibration.Copy),
 		perByte: c.Get(calibration.Byte).Value,
+		begin:   milliseconds(c.Get(calibration.Begin)),
 		hop:     milliseconds(c.Get(calibration.Hop)), takeOver: milliseconds(c.Get(calibration.TakeOver)),
 		silence: milliseconds(c.Get(calibration.Silence)), link: milliseconds(c.Get(calibration.Link)),
 		starts: milliseconds(c.Get(calibration.ProcessStart)), replacement: f.PodReplacement,
@@ -81,10 +99,18 @@ func costsOf(f Fleet, c calibration.Calibration) costs {
 	if f.TLS {
 		k.write = time.Duration(float64(k.write) * c.Get(calibration.TLS).Value)
 	}
+	pings := 1e-6 / PingEvery.Seconds()
+	k.ping = session(pings * c.Get(calibration.Ping).Value)
 	if f.SharedCores > 0 {
-		k.write += us(calibration.Receive)
+		k.pingRead = session(pings * c.Get(calibration.PingRead).Value)
+		k.receive = us(calibration.Receive)
+		k.receiveByte = c.Get(calibration.ReceiveByte).Value
 		k.signIn += us(calibration.Dial)
-		k.idle = c.Get(calibration.StoreIdle).Value * float64(f.Stores)
+		one := func(name calibration.Name) float64 { return c.Get(name).Value }
+		k.switches = one(calibration.Switch)
+		k.idleShard, k.idleReader, k.idleStore, k.idlePoster = one(calibration.ShardIdle), one(calibration.ReaderIdle), one(calibration.StoreIdle), one(calibration.PosterIdle)
+		k.postAuthor = us(calibration.PostAuthor)
+		k.wake = milliseconds(c.Get(calibration.Wake))
 	}
 	// The calibration has the whole way of a post; the parts that are played by themselves are no part of the draw.
 	median := milliseconds(c.Get(calibration.Acknowledge)) - 2*k.hop - k.postShard - k.postStore

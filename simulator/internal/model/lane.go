@@ -47,6 +47,8 @@ type job struct {
 	index int32
 	n     int32
 	cost  time.Duration
+	// What the generator spends beside it, on shared cores.
+	generator time.Duration
 }
 
 // give adds a job to a shard's work.
@@ -66,6 +68,7 @@ func (e *engine) work(s int32) {
 	if now := e.q.Now(); sh.frozen > now {
 		return // Its fault's end has it go on.
 	}
+	e.account(e.q.Now())
 	sh.working = true
 	e.working++
 	if sh.left <= 0 {
@@ -89,15 +92,13 @@ func (e *engine) nextTurn(sh *shard) {
 	}
 }
 
-// pace is how much processor time a shard gets in a second.
+// pace is how much processor time a shard gets in a second, after its sessions' pings.
 func (e *engine) pace() float64 {
 	f := e.in.Fleet
-	if f.SharedCores == 0 {
-		return f.CoresPerShard
+	if f.SharedCores > 0 {
+		return e.shardPace()
 	}
-	// The stores take what they take while nothing is posted, but leave something.
-	free := max(f.SharedCores-e.cost.idle, f.SharedCores/10)
-	return min(f.CoresPerShard, free/float64(max(e.working, 1)))
+	return afterPings(f.CoresPerShard, e.pings(e.cost.ping, e.running))
 }
 
 // doJobs works on jobs for a turn, and returns how long it takes.
@@ -106,12 +107,13 @@ func (e *engine) doJobs(sh *shard) time.Duration {
 	var takes time.Duration
 	for len(sh.jobs) > 0 && takes < sh.left {
 		j := &sh.jobs[0]
-		each := max(time.Duration(float64(j.cost)/pace), 1)
+		each := max(time.Duration(float64(j.cost+j.generator)/pace), 1)
 		n := min(int64(j.n), max(int64((sh.left-takes)/each), 1))
 		takes += time.Duration(n) * each
 		spent := time.Duration(n) * j.cost
 		sh.queued -= spent
 		e.book.used(e, sh, spent, 0)
+		e.book.read(e, time.Duration(n)*j.generator)
 		if j.n -= int32(n); j.n > 0 {
 			break
 		}
@@ -145,12 +147,22 @@ func (e *engine) doSweep(s int32, sh *shard) time.Duration {
 	}
 	cost = max(cost, e.cost.write/2)
 	each := max(time.Duration(float64(cost)/e.pace()), wire, 1)
-	n = min(n, max(int64(sh.left/each), 1))
+	shared := e.in.Fleet.SharedCores > 0
+	turn := sh.left
+	if shared {
+		turn = min(turn, sharedTurn)
+	}
+	n = min(n, max(int64(turn/each), 1))
 	if e.in.PerSession {
 		n = 1
 	}
+	if shared {
+		e.write(s, w.under, n, bytes, time.Duration(n)*each)
+	}
 	for k := range w.under {
-		e.deliver(w.under[k].post, s, e.q.Now(), each, n)
+		if !shared {
+			e.deliver(w.under[k].post, s, e.q.Now(), each, n)
+		}
 		w.under[k].left -= n
 	}
 	e.book.used(e, sh, time.Duration(n)*cost, n*bytes)
@@ -201,6 +213,7 @@ func (e *engine) turnOver(s int32, generation uint32) {
 	if generation != sh.generation {
 		return
 	}
+	e.account(e.q.Now())
 	sh.working = false
 	e.working--
 	e.work(s)

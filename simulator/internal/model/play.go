@@ -57,6 +57,7 @@ func playPosts(in Input, b *book, posts []schedule.Post) Outcome {
 	b.lay(s, posts)
 	e.load(connected+headStart, posts)
 	e.run(e.endAt, nil)
+	e.account(e.endAt)
 	b.use.Over = s.Phases.Measure.Std()
 	e.busiest()
 	out := e.outcome()

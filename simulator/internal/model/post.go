@@ -33,7 +33,7 @@ func (e *engine) due(i int32) {
 	n := int32(len(e.shards))
 	for turn := range n {
 		if s := (i + turn) % n; e.shards[s].up {
-			e.give(s, job{kind: postAsked, index: i, n: 1, cost: e.cost.postShard})
+			e.give(s, job{kind: postAsked, index: i, n: 1, cost: e.cost.postShard, generator: e.cost.postAuthor})
 			return
 		}
 	}
@@ -65,13 +65,21 @@ func (e *engine) asked(i int32) {
 			continue
 		}
 		takes := time.Duration(float64(e.cost.postStore) * st.slower)
-		_, done := st.station.Serve(now, takes)
 		e.book.used(e, nil, takes, 0)
+		if e.in.Fleet.SharedCores > 0 {
+			e.account(e.q.Now())
+			e.storing++
+			takes = time.Duration(float64(takes) * e.dearer() / e.thread())
+		}
+		_, done := st.station.Serve(now, takes)
+		if e.in.Fleet.SharedCores > 0 {
+			e.q.Push(done, event{kind: storeTurnEnds})
+		}
 		if int32(s) == e.owner[p] {
 			ends = done
 		}
 	}
-	e.q.Push(max(ends, now)+e.quorumWrite(), event{kind: postStored, a: i})
+	e.q.Push(max(ends, now)+e.quorumWrite()+writeWakes*e.wake(), event{kind: postStored, a: i})
 }
 
 func (e *engine) quorumWrite() time.Duration { return e.cost.quorum.at(e.quorum.Normal()) }
@@ -82,8 +90,7 @@ func (e *engine) partition(log int) int { return log % len(e.owner) }
 func (e *engine) stored(i int32) {
 	now := e.q.Now()
 	l := &e.lives[i]
-	l.stored, l.acked = now, now+e.cost.hop
-	e.book.acknowledged(e, i)
+	l.stored = now
 	post := e.posts[i]
 	l.expected = e.readersOf(post, e.joined)
 	here, sum := int64(0), int64(0)
@@ -99,7 +106,13 @@ func (e *engine) stored(i int32) {
 			e.copies = append(e.copies, copyTo{int32(s), uint32(n)})
 		}
 	}
-	e.publish(i)
+	leaves := e.publish(i)
+	// On cores that are shared the answer meets the sweeps that the copies begin.
+	answered := now
+	if e.in.Fleet.SharedCores > 0 {
+		answered = leaves + e.cost.begin
+	}
+	e.q.Push(answered+e.cost.hop, event{kind: postAnswered, a: i})
 	if owed := l.expected - here; owed > 0 {
 		e.owe(i, owed)
 	}
@@ -111,14 +124,21 @@ type copyTo struct {
 	n     uint32
 }
 
+// answered is an acknowledgement at the shard that took the post.
+func (e *engine) answered(i int32) {
+	e.lives[i].acked = e.q.Now() + answerWakes*e.wake()
+	e.book.acknowledged(e, i)
+}
+
 // publish sends a post to its shards, one copy after the other. The owner has so many processors for that, and one network: what many posts at
-// once ask of it has to wait.
-func (e *engine) publish(i int32) {
+// once ask of it has to wait. It says when the last one leaves.
+func (e *engine) publish(i int32) (leaves time.Duration) {
 	now := e.q.Now()
 	post := e.posts[i]
 	wire := e.wire(int64(post.Bytes))
 	owner := &e.stores[e.owner[e.partition(post.Log)]]
 	takes := time.Duration(len(e.copies)) * e.cost.publish
+	leaves = now
 	begins := now
 	if owner.up {
 		begins, _ = owner.station.Serve(now, takes)
@@ -126,10 +146,11 @@ func (e *engine) publish(i int32) {
 	for k, c := range e.copies {
 		made := begins + time.Duration(k)*e.cost.publish
 		owner.sends = max(owner.sends, made) + wire
-		leaves := max(made+e.cost.publish, owner.sends)
-		e.q.Push(max(leaves, e.shards[c.shard].liveFrom)+e.cost.hop, event{kind: postCame, a: i, b: c.shard, n: c.n})
+		leaves = max(made+e.cost.publish, owner.sends)
+		e.q.Push(max(leaves, e.shards[c.shard].liveFrom)+e.cost.hop+e.cost.begin, event{kind: postCame, a: i, b: c.shard, n: c.n})
 	}
 	e.book.used(e, nil, takes, 0)
+	return leaves
 }
 
 // readersOf is how many of n sessions read a post.

@@ -149,6 +149,7 @@ func (e *engine) isIn(k int32) {
 	sh.present += g.readers
 	e.book.signedIn(e, g, e.q.Now()+e.oneWay())
 	if g.back {
+		e.account(e.q.Now())
 		e.away -= g.readers
 		e.catchUp(g)
 		return
@@ -185,6 +186,7 @@ func (e *engine) lose(s int32, n int64, fault int32, over time.Duration) {
 	if n == 0 {
 		return
 	}
+	e.account(e.q.Now())
 	sh.present -= n
 	e.away += n
 	e.book.lost(e, fault, n)

@@ -51,7 +51,7 @@ func Unmodelled(s *v1alpha1.Scenario, f Fleet) []string {
 		say(l.Replicas < l.Stores, "target.local.replicas: every store keeps every log")
 	}
 	say(s.Phases.Windows != nil, "phases.connect, warmup and settle: in windows all sessions are connected, and each has a warm-up of its own")
-	say(f.SharedCores > 0, "acknowledgements on shared cores: they do not wait for cores that shards and generator keep busy")
+	say(f.SharedCores > 0, "shared cores: every thread that wants to run gets as much of them as every other")
 	for i, fault := range s.Faults {
 		at := fmt.Sprintf("faults[%d]: ", i)
 		say(fault.Action == v1alpha1.Clock, "%sclocks are not played; nothing in a model goes by the time of day", at)

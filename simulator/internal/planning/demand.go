@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
+	"github.com/chatfleet/chatfleet/simulator/internal/model"
 )
 
 // Demand is one thing that a fleet has to have enough of, or be quick enough for.
@@ -48,11 +49,12 @@ func (q Question) divisions() []Demand {
 			Name: "memory", Unit: "B", Most: float64(q.Pod.MemoryBytes), total: n * memory, idle: processMemory,
 			Says: q.memorySays(),
 		}, {
-			Name: "processor, steady", Unit: "cores", Most: q.Pod.Cores, total: q.PostsPerSecond*(n*q.cost()+q.seconds(calibration.PostShard)) + signIns*q.seconds(calibration.SignIn),
-			Says: fmt.Sprintf("%g posts a second to everybody, %.3g µs a delivery, and %.3g sign-ins a second", q.PostsPerSecond, 1e6*q.cost(), signIns),
+			Name: "processor, steady", Unit: "cores", Most: q.Pod.Cores,
+			total: q.PostsPerSecond*(n*q.cost()+q.seconds(calibration.PostShard)) + signIns*q.seconds(calibration.SignIn) + q.pings(n),
+			Says:  fmt.Sprintf("%g posts a second to everybody, %.3g µs a delivery, %.3g sign-ins a second, and a ping a session every %s", q.PostsPerSecond, 1e6*q.cost(), signIns, model.PingEvery),
 		}, {
-			Name: "processor, a broadcast", Unit: "cores", Most: q.Pod.Cores, total: n * q.cost() / q.Objective.Within.Seconds(),
-			Says: fmt.Sprintf("%.3g µs a delivery, all within %s", 1e6*q.cost(), q.Objective.Within),
+			Name: "processor, a broadcast", Unit: "cores", Most: q.Pod.Cores, total: n*q.cost()/q.Objective.Within.Seconds() + q.pings(n),
+			Says: fmt.Sprintf("%.3g µs a delivery, all within %s, and pings", 1e6*q.cost(), q.Objective.Within),
 		}, {
 			Name: "network", Unit: "B/s", Most: float64(q.Pod.NetworkPerSecond), total: n * q.wireBytes() * rate,
 			Says: fmt.Sprintf("%g B a delivery on the wire, %.3g a second to everybody", q.wireBytes(), rate),

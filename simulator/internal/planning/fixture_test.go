@@ -8,6 +8,7 @@ import (
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
+	"github.com/chatfleet/chatfleet/simulator/internal/calibration/calibrationtest"
 	"github.com/chatfleet/chatfleet/simulator/internal/prices"
 )
 
@@ -18,7 +19,7 @@ func question() Question {
 		BackWithin: 30 * time.Second, ScaleAfter: 30 * time.Second, Seeds: 1,
 		Pod:         Pod{Cores: 4, MemoryBytes: 2 << 30, NetworkPerSecond: 1_250_000_000, Connections: UsualConnections, TLS: true},
 		Cluster:     Cluster{Name: "eu", Namespace: "chat"},
-		Calibration: calibration.Default(), Prices: prices.Example(),
+		Calibration: calibrationtest.ByHand(), Prices: prices.Example(),
 	}
 }
 
@@ -36,7 +37,7 @@ func roomy(q *Question) {
 
 // tested is a calibration that was held against runs, and was wrong by so much at worst.
 func tested(worst float64) calibration.Calibration {
-	c := calibration.Default()
+	c := calibrationtest.ByHand()
 	c.HoldOut = []calibration.HeldOut{{Run: "run", Figure: "time to the last", PredictedMs: 100 * (1 + worst), MeasuredMs: 100, LeastMs: 90, LargestMs: 110, Runs: 5}}
 	return c
 }

@@ -67,16 +67,23 @@ type Growth struct {
 func (q Question) growing(f Fleet, takes time.Duration) Growth {
 	most := q.roomOf(f.MemoryBytes)
 	share := q.Objective.Percentile / 100
-	ramp := float64(f.SessionsIfLost) * q.each() * share
+	ramp := float64(f.SessionsIfLost) * q.each(float64(f.SessionsIfLost)) * share
 	// All but the ramp stays as it is when more sessions come.
 	fixed := takes.Seconds() - ramp
-	most = min(most, math.Floor((q.Objective.Within.Seconds()-fixed)/(q.each()*share)))
+	most = min(most, math.Floor(q.within(q.Objective.Within.Seconds()-fixed, share)))
 	room := max(most*float64(f.Left)-float64(q.Subscribers), 0)
 	g := Growth{Arriving: q.arriving(), Room: int64(room)}
 	g.ByRoom = math.Floor(room / g.Arriving.Minutes())
-	busy := q.PostsPerSecond*(float64(q.Subscribers)*q.cost()+q.seconds(calibration.PostShard)) + q.SignInsPerMinute/60*q.seconds(calibration.SignIn)
+	busy := q.PostsPerSecond*(float64(q.Subscribers)*q.cost()+q.seconds(calibration.PostShard)) + q.SignInsPerMinute/60*q.seconds(calibration.SignIn) + q.pings(float64(q.Subscribers))
 	free := max(float64(f.Left)*q.Pod.Cores*q.spare()-busy, 0)
 	g.BySignIns = math.Floor(60 * free / q.seconds(calibration.SignIn))
 	g.PerMinute = min(g.ByRoom, g.BySignIns)
 	return g
+}
+
+// within is how many sessions of a shard a broadcast can have reached a share of in so many seconds: the other way round of each, whose pace hangs on their number.
+func (q Question) within(seconds, share float64) float64 {
+	work, cores := q.cost()*share, q.Pod.Cores
+	byCores := max(seconds*cores/(work+seconds*q.pings(1)), seconds*cores/2/work)
+	return min(byCores, seconds*float64(q.Pod.NetworkPerSecond)/(q.wireBytes()*share))
 }

@@ -230,6 +230,32 @@ func TestTheTestIsAScenario(t *testing.T) {
 	}
 }
 
+// Pings take their part of every shard's cores, whatever else there is to do.
+func TestPingsAreCounted(t *testing.T) {
+	q := with(roomy)
+	pings := with(func(q *Question) { roomy(q); q.Calibration = q.Calibration.Moved(calibration.Ping, 25) })
+	more := 20_000 * 25 * 8e-6 / 10 // the standard error is 8 µs
+	for i, d := range pings.divisions() {
+		want := 0.0
+		if strings.HasPrefix(d.Name, "processor") {
+			want = more
+		}
+		if got := d.total - q.divisions()[i].total; math.Abs(got-want) > 1e-9 {
+			t.Errorf("%s: %g more, want %g", d.Name, got, want)
+		}
+	}
+	// The sign-ins of the lost half on the shard that is left, twice, at the pace that pings leave.
+	work := 2 * 10_000 * q.seconds(calibration.SignIn)
+	if later, want := pings.returnAtMost(1)-q.returnAtMost(1), work/pings.pace(20_000)-work/q.pace(20_000); math.Abs(later.Seconds()/want-1) > 0.01 {
+		t.Errorf("back %s later, want %g s", later, want)
+	}
+	f := Fleet{Left: 1, MemoryBytes: q.Pod.MemoryBytes, SessionsIfLost: 20_000}
+	quiet, busy := q.growing(f, 300*time.Millisecond), pings.growing(f, 300*time.Millisecond)
+	if fewer := (quiet.BySignIns - busy.BySignIns) / 60 * q.seconds(calibration.SignIn); math.Abs(fewer-more) > 0.01 || busy.Room >= quiet.Room {
+		t.Errorf("%+v, with pings %+v", quiet, busy)
+	}
+}
+
 // Where posts meet, several are played, and the plan is for the slowest.
 func TestPostsThatMeet(t *testing.T) {
 	q := with(func(q *Question) { roomy(q); q.Pod.Cores = 0.5 })

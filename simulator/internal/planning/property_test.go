@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
+	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
 )
 
 // usualChecks of a property are enough in each run of the tests, since a check plays a dozen fleets; -rapid.checks asks for more.
@@ -195,6 +196,9 @@ func TestTheReturnIsBounded(t *testing.T) {
 		if rapid.Bool().Draw(t, "far") {
 			q.Places = []v1alpha1.Place{far(0.5, "Jakarta", 190*time.Millisecond), far(0.5, "Quito", 160*time.Millisecond)}
 		}
+		if rapid.Bool().Draw(t, "busy") { // with pings, of which few shards bear more than many
+			q.Calibration = q.Calibration.Moved(calibration.Ping, 100)
+		}
 		left := rapid.OneOf(rapid.IntRange(1, 4), rapid.IntRange(1, 40)).Draw(t, "left")
 		takes, err := q.backWith(left + q.Lose)
 		if most := q.returnAtMost(left); err != nil || takes > most {
@@ -215,6 +219,22 @@ func TestTheModelIsNotQuickerThanByHand(t *testing.T) {
 		h := q.byHand(left)
 		if least := max(h.Cores, h.Network); takes < least-least/100 {
 			t.Fatalf("the model says %s, and by hand it is %s", takes, least)
+		}
+	})
+}
+
+// Who could be there in time is as many as the time of their ramp says, whatever pings take, and one more is late.
+func TestWithinIsTheOtherWayRound(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		q := anyQuestion(t)
+		q.Calibration = q.Calibration.Moved(calibration.Ping, rapid.Float64Range(0, 1000).Draw(t, "pings"))
+		seconds, share := rapid.Float64Range(0.001, 2).Draw(t, "seconds"), q.Objective.Percentile/100
+		n := q.within(seconds, share)
+		if takes := n * q.each(n) * share; takes > seconds*(1+1e-9) {
+			t.Fatalf("%g sessions take %g s, not %g", n, takes, seconds)
+		}
+		if takes := (n + 1) * q.each(n+1) * share; takes <= seconds {
+			t.Fatalf("one more than %g sessions take %g s, and %g are there", n, takes, seconds)
 		}
 	})
 }

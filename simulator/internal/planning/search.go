@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
+	"github.com/chatfleet/chatfleet/simulator/internal/model"
 )
 
 // smallest finds a number from 1 to MostShards with which it is so and with one less it is not, by bisection; it is taken to be so with MostShards. Which numbers are
@@ -37,6 +38,16 @@ func (q Question) cost() float64 {
 	return max(base+float64(q.MessageBytes-measuredBytes)*q.seconds(calibration.Byte), base/2)
 }
 
+// pings is the processor time of a shard for the pings of so many sessions, in cores.
+func (q Question) pings(sessions float64) float64 {
+	return sessions * q.seconds(calibration.Ping) / model.PingEvery.Seconds()
+}
+
+// pace is how many cores a shard with so many sessions has for all else, as the model computes it: pings take half of them at most.
+func (q Question) pace(sessions float64) float64 {
+	return max(q.Pod.Cores-q.pings(sessions), q.Pod.Cores/2)
+}
+
 // measuredBytes is the size of the posts that a write was measured with.
 const measuredBytes = 200
 
@@ -45,15 +56,15 @@ func (q Question) wireBytes() float64 {
 	return float64(q.MessageBytes) + q.Calibration.Get(calibration.Frame).Value
 }
 
-// each is how long a shard takes for one session of a broadcast, in seconds: the slower one of cores and network.
-func (q Question) each() float64 {
-	return max(q.cost()/q.Pod.Cores, q.wireBytes()/float64(q.Pod.NetworkPerSecond))
+// each is how long a shard with so many sessions takes for one of them in a broadcast, in seconds: the slower one of cores and network.
+func (q Question) each(sessions float64) float64 {
+	return max(q.cost()/q.pace(sessions), q.wireBytes()/float64(q.Pod.NetworkPerSecond))
 }
 
-// quickest is the number of shards beyond which more are slower, since the owner publishes to one after the other.
+// quickest is the number of shards beyond which more are slower, since the owner publishes to one after the other. With so many no shard has pings to speak of.
 func (q Question) quickest() int {
 	publish := max(q.seconds(calibration.Copy), q.wireBytes()/float64(q.Pod.NetworkPerSecond))
-	return int(min(max(math.Sqrt(float64(q.Subscribers)*q.each()/publish), 1), MostShards))
+	return int(min(max(math.Sqrt(float64(q.Subscribers)*q.each(0)/publish), 1), MostShards))
 }
 
 // shardsForTime finds how many have to be left so that the model meets the objective with headroom; 0 if none do, and then the time with the most that make
@@ -101,7 +112,7 @@ func (q Question) returnAtMost(left int) time.Duration {
 		trip = max(trip, time.Duration(float64(p.RoundTrip)*math.Exp(farOut*sigma)))
 	}
 	lost := ceil(q.Subscribers, left+q.Lose) * int64(q.Lose)
-	work := time.Duration(float64(ceil(lost, left)) * q.seconds(calibration.SignIn) / q.Pod.Cores * float64(time.Second))
+	work := time.Duration(float64(ceil(lost, left)) * q.seconds(calibration.SignIn) / q.pace(float64(ceil(q.Subscribers, left))) * float64(time.Second))
 	// Who is sent away comes again when what waits is done, and up to as long again and the way after that: so a shard may have nothing to do for half of the time.
 	takes := pauses + 3*time.Duration(q.Lose+1)*trip + 2*work + 2*patience
 	if work > patience {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/calibration"
+	"github.com/chatfleet/chatfleet/simulator/internal/calibration/calibrationtest"
 	"github.com/chatfleet/chatfleet/simulator/internal/cascade"
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
 	"github.com/chatfleet/chatfleet/simulator/internal/scenario"
@@ -257,7 +258,7 @@ func sampleModelled(t *testing.T) Run {
 	run.Measurements.Generator = verdict.Generator{Modelled: true}
 	run.Measurements.ErrorShares = map[string]float64{"": 0.8}
 	run.Measurements.Indicative = "grade D: 125 times beyond what was measured"
-	c := calibration.Default()
+	c := calibrationtest.ByHand()
 	c.HoldOut = []calibration.HeldOut{{Run: "simulator run scenarios/broadcast-100k.yaml", Figure: "time to the last", Sessions: 100_000, PredictedMs: 1900, MeasuredMs: 2100, LeastMs: 1950, LargestMs: 2500, Runs: 5}}
 	run.Model = &Model{
 		Grade: "D", GradeSays: "125 times beyond what was measured: indicative, run a test", ExtrapolationFactor: 125, ErrorShare: 0.8, Seeds: 3, Events: 12345,
