@@ -38,6 +38,9 @@ const examples = `  # A small broadcast on a fleet of real processes on this mac
   # The same against a fleet that is there.
   simulator run scenarios/smoke.yaml --target http://10.0.0.7:8080,http://10.0.0.8:8080 --token-key keys/signing.key
 
+  # The largest load that a fleet of this machine bears.
+  simulator capacity scenarios/capacity.yaml --local stores=3,shards=4
+
   # One post to 2.5 million subscribers, in the model.
   simulator model scenarios/broadcast-2.5m.yaml
 
@@ -64,7 +67,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		Version: version(), SilenceErrors: true, SilenceUsage: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), modelCommand(), planCommand(), calibrateCommand(), validateCommand(), doctorCommand(), schemaCommand(), reportCommand(), compareCommand(), workerCommand(), reaperCommand())
+	root.AddCommand(runCommand(), capacityCommand(), modelCommand(), planCommand(), calibrateCommand(), validateCommand(), doctorCommand(), schemaCommand(), reportCommand(), compareCommand(), workerCommand(), reaperCommand())
 	running := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { running = true }
 	root.SetArgs(args)

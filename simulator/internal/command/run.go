@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/chatfleet/chatfleet/api/scenario/v1alpha1"
 	"github.com/chatfleet/chatfleet/simulator/internal/fleet"
@@ -48,17 +49,21 @@ short and still writes a report; the second ends it at once.`,
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return run(cmd, args[0], f) },
 	}
-	flags := cmd.Flags()
-	flags.SortFlags = false
+	cmd.Flags().SortFlags = false
+	f.add(cmd.Flags(), "out/NAME")
+	return cmd
+}
+
+// add declares them. out says where the report goes by default.
+func (f *runFlags) add(flags *pflag.FlagSet, out string) {
 	flags.StringVar(&f.local, "local", "", "start a fleet on this machine: "+fleet.SpecSyntax)
 	flags.StringVar(&f.chatd, "chatd", "", "the chatd that a local fleet is made of (default: beside this program, else in PATH)")
 	flags.StringVar(&f.localDir, "local-dir", "", "where a local fleet's temporary directory is made (default: the system's)")
 	flags.BoolVar(&f.keep, "keep", false, "leave a local fleet's directory where it is")
 	flags.StringSliceVar(&f.targets, "target", nil, "run against the shards with these URLs")
 	flags.StringVar(&f.tokenKey, "token-key", "", "the private key (PKCS#8, PEM) whose tokens the --target takes")
-	flags.StringVar(&f.out, "out", "", "directory for the report (default out/NAME)")
+	flags.StringVar(&f.out, "out", "", "directory for the report (default "+out+")")
 	flags.BoolVar(&f.plain, "plain", false, "print lines also where the standard output is a terminal")
-	return cmd
 }
 
 func run(cmd *cobra.Command, file string, f runFlags) error {
@@ -76,17 +81,10 @@ func run(cmd *cobra.Command, file string, f runFlags) error {
 	if err := os.MkdirAll(f.out, 0o755); err != nil {
 		return usageError{fmt.Errorf("--out: %w", err)}
 	}
-	argv, err := reaperArgv()
+	cleaner, err := startReaper(&config)
 	if err != nil {
 		return err
 	}
-	cleaner, err := reaper.Start(argv, os.Stderr)
-	if err != nil {
-		return err
-	}
-	config.Local.Reaper, config.Guard = cleaner, cleaner
-	config.Version = version()
-
 	screen := newScreen(cmd, s.Name, f.plain)
 	config.Say, config.Watch = screen.say, screen.watch
 	ctx, stop := interruptible(cmd.Context(), screen)
@@ -96,6 +94,20 @@ func run(cmd *cobra.Command, file string, f runFlags) error {
 		return err
 	}
 	return finish(cmd.OutOrStdout(), f.out, outcome)
+}
+
+// startReaper starts what cleans up after this process, and has a run use it.
+func startReaper(c *live.Config) (*reaper.Client, error) {
+	argv, err := reaperArgv()
+	if err != nil {
+		return nil, err
+	}
+	cleaner, err := reaper.Start(argv, os.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	c.Local.Reaper, c.Guard, c.Version = cleaner, cleaner, version()
+	return cleaner, nil
 }
 
 // loadLive loads a scenario that can be played with real sockets.

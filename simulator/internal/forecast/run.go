@@ -58,14 +58,11 @@ func useOf(c Config, f model.Fleet, o model.Outcome) report.ModelUse {
 }
 
 func binding(u report.ModelUse) string {
-	name, most := "the shards’ processors", u.BusiestShard
-	if u.BusiestStore > most {
-		name, most = "the stores’ processors", u.BusiestStore
-	}
-	if u.BusiestNetwork > most {
-		name, most = "the shards’ network", u.BusiestNetwork
-	}
-	return fmt.Sprintf("%s, %.1f %% used", name, 100*most)
+	most := report.MostUsed(
+		report.Used{Name: "the shards’ processors", Share: u.BusiestShard}, report.Used{Name: "the stores’ processors", Share: u.BusiestStore},
+		report.Used{Name: "the shards’ network", Share: u.BusiestNetwork},
+	)
+	return fmt.Sprintf("%s, %.1f %% used", most.Name, 100*most.Share)
 }
 
 func costOf(p v1alpha1.Prices, u report.ModelUse, over time.Duration) *report.Cost {

@@ -26,7 +26,7 @@ func (e *engine) collect(end ended) report.Run {
 				Growth: grown,
 			},
 		},
-		Fleet: e.describeFleet(), Simulator: e.simulator(),
+		Fleet: e.describeFleet(), Simulator: e.simulator(), Machine: e.machine.found,
 	}
 	run.Series.CPUMicros, run.Processors = e.usage.cpu.over(), e.usage.processors
 	for _, p := range e.phases {

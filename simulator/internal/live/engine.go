@@ -84,6 +84,7 @@ type engine struct {
 	faults  []fault.Record
 	hiccup  *measure.Histogram
 	usage   usage
+	machine machine
 
 	// Results of the finish.
 	lists    []history.List

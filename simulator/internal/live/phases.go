@@ -148,6 +148,7 @@ func (e *engine) connect(ctx context.Context) error {
 	if p.Counters.SignedIn == 0 {
 		return unreachable{fmt.Errorf("no session could sign in (%s)", describeErrors(p.Errors))}
 	}
+	e.machine.files(e.everybody())
 	e.usage.after, err = e.shardMemory()
 	e.usage.sessions, e.usage.workers = p.Counters.SignedInNow, workerMemory(e.crowd.Pids())
 	e.Say("%-8s %s of %s sessions signed in after %.1f s", "connect", plain.Count(p.Counters.Subscribed), plain.Count(wanted), (e.now() - e.phases[len(e.phases)-1].From).Seconds())
@@ -187,6 +188,7 @@ func (e *engine) load(ctx, running context.Context) error {
 		untilNs(ctx, measureNs)
 		e.usage.begin(e.fleet, e.crowd.Progress().Counters.Delivered)
 		before := lookAtProcessors(e.crowd.Pids())
+		e.machine.begin(e.generators())
 		measuring, done := context.WithCancel(ctx)
 		// What it sees is to be what the workers' threads see, which stand in line.
 		load.Go(func() { e.threads.Patiently(func() { e.hiccup = probe(measuring, stamp.Now) }) })
@@ -198,6 +200,7 @@ func (e *engine) load(ctx, running context.Context) error {
 		done()
 		e.usage.end(e.fleet, e.crowd.Progress().Counters.Delivered)
 		e.usage.processors = lookAtProcessors(e.crowd.Pids()).since(before)
+		e.machine.end(e.generators())
 		return nil
 	})
 	// The last posts may still be on their way, and the last fault being mended.

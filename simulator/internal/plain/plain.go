@@ -4,6 +4,7 @@ package plain
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -38,4 +39,20 @@ func Lasting(d time.Duration) string {
 		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
 	}
 	return fmt.Sprintf("%d s", int(d.Round(time.Second).Seconds()))
+}
+
+// Plural writes a number of things: 1 shard, 12,400 shards.
+func Plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return Count(int64(n)) + " " + thing + "s"
+}
+
+// Amount writes a number that need not be whole: 12,400, 0.125, 131.5.
+func Amount(v float64) string {
+	if v == math.Trunc(v) {
+		return Count(int64(v))
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64)
 }

@@ -3,6 +3,8 @@ package planning
 import (
 	"fmt"
 	"strings"
+
+	"github.com/chatfleet/chatfleet/simulator/internal/plain"
 )
 
 // Whole says whether a plan is for a ChatCluster that there is not yet, of which everything that it has to have is known.
@@ -19,7 +21,7 @@ func (p Plan) Patch() string {
 	c, f := p.Asked.Cluster, p.Fleet
 	var b strings.Builder
 	fmt.Fprintf(&b, "# For %s, %s, %d of %d shards lost, %g %% to spare. Made by simulator plan, grade %s.\n",
-		plural(int(p.Asked.Subscribers), "subscriber"), p.Asked.Objective, p.Asked.Lose, f.Shards, 100*p.Asked.Headroom, p.Grade)
+		plain.Plural(int(p.Asked.Subscribers), "subscriber"), p.Asked.Objective, p.Asked.Lose, f.Shards, 100*p.Asked.Headroom, p.Grade)
 	if !c.Whole() {
 		fmt.Fprintf(&b, "# For a ChatCluster that there is: %s\n# The plan counts on %d partitions, which cannot be changed in it.\n", p.Apply(PatchFile), f.Partitions)
 		if p.Asked.Pod.Connections != UsualConnections {

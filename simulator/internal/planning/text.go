@@ -20,7 +20,7 @@ import (
 func Render(w io.Writer, p Plan, dir, calibrated string) error {
 	var b strings.Builder
 	q := p.Asked
-	wrap(&b, "", "", fmt.Sprintf("%s: %s subscribers, %s, %s lost, %g %% to spare", headline(p), grouped(float64(q.Subscribers)), q.Objective, plural(q.Lose, "shard"), 100*q.Headroom), "")
+	wrap(&b, "", "", fmt.Sprintf("%s: %s subscribers, %s, %s lost, %g %% to spare", headline(p), grouped(float64(q.Subscribers)), q.Objective, plain.Plural(q.Lose, "shard"), 100*q.Headroom), "")
 	for _, r := range p.Reasons {
 		wrap(&b, "  ", "  ", r, "")
 	}
@@ -86,9 +86,9 @@ type liner func(name, format string, args ...any)
 
 func (p Plan) fleetLines(line liner) {
 	f, a := p.Fleet, p.Answer
-	line("fleet", "%s of %g cores and %d MiB; %d stores of %g cores and %d MiB; %d partitions", plural(f.Shards, "shard"), f.Cores, f.MemoryBytes>>20, f.Stores.Count, f.Stores.Cores, f.Stores.MemoryBytes>>20, f.Partitions)
-	line("binding", "%s; all else would be content with %s (%s)", p.Binding, plural(p.OtherShards, "shard"), p.OtherBinding)
-	line(map[bool]string{true: report.Extrapolated, false: report.Modelled}[p.ExtrapolationFactor > 1], "%s: %s (95 %%: %s to %s), with %s left", p.Asked.Objective.figure().says, plain.Millis(a.ValueMs), plain.Millis(a.LowMs), plain.Millis(a.HighMs), plural(f.Left, "shard"))
+	line("fleet", "%s of %g cores and %d MiB; %d stores of %g cores and %d MiB; %d partitions", plain.Plural(f.Shards, "shard"), f.Cores, f.MemoryBytes>>20, f.Stores.Count, f.Stores.Cores, f.Stores.MemoryBytes>>20, f.Partitions)
+	line("binding", "%s; all else would be content with %s (%s)", p.Binding, plain.Plural(p.OtherShards, "shard"), p.OtherBinding)
+	line(map[bool]string{true: report.Extrapolated, false: report.Modelled}[p.ExtrapolationFactor > 1], "%s: %s (95 %%: %s to %s), with %s left", p.Asked.Objective.figure().says, plain.Millis(a.ValueMs), plain.Millis(a.LowMs), plain.Millis(a.HighMs), plain.Plural(f.Left, "shard"))
 	if p.Grade != "D" { // Then it is the first reason.
 		line("grade", "%s: %s", p.Grade, p.GradeSays)
 	}
@@ -115,7 +115,7 @@ func (p Plan) table(w io.Writer) {
 	for _, d := range p.Demands {
 		mark, needs, used := "", "no number", "of "+amount(d.Most, d.Unit)
 		if d.Shards > 0 {
-			needs = plural(d.Shards, "shard")
+			needs = plain.Plural(d.Shards, "shard")
 		}
 		if d.Name == p.Binding {
 			mark = "*"
@@ -136,7 +136,7 @@ func (p Plan) more(w io.Writer, line liner) {
 	}
 	fmt.Fprintln(w)
 	if l := p.Loss; l != nil {
-		line("loss", "%s lose their connection; all are back after %s, for %.3g core-seconds of sign-ins", plural(int(l.Sessions), "session"), plain.Millis(l.Back), l.CoreSeconds)
+		line("loss", "%s lose their connection; all are back after %s, for %.3g core-seconds of sign-ins", plain.Plural(int(l.Sessions), "session"), plain.Millis(l.Back), l.CoreSeconds)
 		line("", "if it happens at the post: %s %s. Clients of the model wait up to 0.1 s before they come back, those of the protocol up to 1 s", q.Objective.figure().says, plain.Millis(l.AtThePost))
 	}
 	if q.GrowthPerMinute > 0 {
@@ -168,7 +168,7 @@ func (p Plan) commands(w io.Writer, dir string) {
 	file := filepath.Join(dir, TestFile)
 	fmt.Fprintln(w)
 	wrap(w, "", "", fmt.Sprintf("test first: %s on %s here, and what the model says of the same on the machine of the calibration; where they are apart, so is this plan",
-		plural(int(p.Test.Sessions), "session"), plural(p.Test.Shards, "shard")), "")
+		plain.Plural(int(p.Test.Sessions), "session"), plain.Plural(p.Test.Shards, "shard")), "")
 	command(fmt.Sprintf("simulator run %s --local stores=3,shards=%d --out %s", file, p.Test.Shards, filepath.Join(dir, "measured")))
 	command(fmt.Sprintf("simulator model %s --out %s", file, filepath.Join(dir, "modelled")))
 }
@@ -209,14 +209,6 @@ func inTime(d time.Duration) string {
 		return "never"
 	}
 	return plain.Millis(report.Millis(milliseconds(d)))
-}
-
-// plural is a number of things.
-func plural(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return grouped(float64(n)) + " " + thing + "s"
 }
 
 // grouped writes the whole part of a number with its thousands apart: 12,400.

@@ -31,6 +31,8 @@ type Run struct {
 	Simulator                                    Simulator
 	// Of the generator's machine; nil: not known.
 	Processors *Processors
+	// nil: not known.
+	Machine *Machine
 	// Of what was modelled: how good it is, and the thresholds that it can be held to; nil for what was measured, which is held to all.
 	Model *Model
 	// nil: the scenario has none.
@@ -60,7 +62,7 @@ func New(run Run) Report {
 		Sessions: sessions(m.Sessions), Posts: posts(m.Posts),
 		Generator: generator(run, j.Health),
 		Clock:     Clock{m.Clock.Source, m.Clock.Trusted, millis(m.Clock.ErrorBound), millis(m.Clock.Step)},
-		Fleet:     run.Fleet, Shards: orEmpty(run.Shards), Phases: orEmpty(run.Phases),
+		Fleet:     run.Fleet, Shards: orEmpty(run.Shards), Phases: orEmpty(run.Phases), Machine: run.Machine,
 		Spectrum: Spectrum(m.Deliveries.Latency, m.Deliveries.LostOfLatency),
 		Histograms: Histograms{
 			Delivery: m.Deliveries.Latency, SendLag: m.Posts.SendLag, Service: m.Posts.Service,

@@ -98,12 +98,10 @@ func cpuPerDelivery(r, as Report) []float64 {
 
 // blockEdges are the moments between blocks. Which broadcasts begin one is decided by the other run, so that both have the same blocks.
 func blockEdges(r, as Report) []time.Duration {
-	phase := slices.IndexFunc(r.Phases, func(p Phase) bool { return p.Name == PhaseMeasure })
-	if phase < 0 {
+	from, to, ok := r.MeasurePhase()
+	if !ok {
 		return nil
 	}
-	moment := func(ms Millis) time.Duration { return time.Duration(float64(ms) * float64(time.Millisecond)) }
-	from, to := moment(r.Phases[phase].FromMs), moment(r.Phases[phase].ToMs)
 	var edges []time.Duration
 	last := Millis(math.Inf(-1))
 	for i, b := range as.Broadcasts {
@@ -126,6 +124,18 @@ func blockEdges(r, as Report) []time.Duration {
 	}
 	return edges
 }
+
+// MeasurePhase is from when to when the measure phase was; ok is false if there was none.
+func (r Report) MeasurePhase() (from, to time.Duration, ok bool) {
+	for _, p := range r.Phases {
+		if p.Name == PhaseMeasure {
+			return moment(p.FromMs), moment(p.ToMs), true
+		}
+	}
+	return 0, 0, false
+}
+
+func moment(ms Millis) time.Duration { return time.Duration(float64(ms) * float64(time.Millisecond)) }
 
 // between sums a series up from each edge to the next one. A bucket belongs to where it begins.
 func between(s *measure.Series, edges []time.Duration) []int64 {

@@ -80,12 +80,14 @@ func replace(path string, data []byte) error {
 }
 
 // RenderJSON writes the report as report.json has it: indented, with lists of numbers in one line each.
-func RenderJSON(w io.Writer, r Report) error {
+func RenderJSON(w io.Writer, r Report) error { return renderJSON(w, r) }
+
+func renderJSON(w io.Writer, document any) error {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", " ")
-	if err := e.Encode(r); err != nil {
+	if err := e.Encode(document); err != nil {
 		return err
 	}
 	_, err := w.Write(numberLists.ReplaceAllFunc(text.Bytes(), func(list []byte) []byte {
@@ -99,33 +101,41 @@ var numberLists = regexp.MustCompile(`\[\n\s*-?[0-9][-+.eE0-9]*(,\n\s*-?[0-9][-+
 
 // Read reads the report in a report.json, or in the directory that has one.
 func Read(path string) (Report, error) {
+	return readDocument[Report]("report", path, JSONFile, Schema)
+}
+
+// readDocument reads a file of that schema, or the one of that name in a directory. what it is stands in errors.
+func readDocument[T any](what, path, name, schema string) (T, error) {
+	var none, document T
+	wrong := func(format string, args ...any) (T, error) {
+		return none, fmt.Errorf("read "+what+": "+format, args...)
+	}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		path = filepath.Join(path, JSONFile)
+		path = filepath.Join(path, name)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return Report{}, fmt.Errorf("read report: %w", err)
+		return wrong("%w", err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxReportBytes+1))
 	switch {
 	case err != nil:
-		return Report{}, fmt.Errorf("read report: %w", err)
+		return wrong("%w", err)
 	case len(data) > maxReportBytes:
-		return Report{}, fmt.Errorf("read report: %s is larger than %d MiB", path, maxReportBytes>>20)
+		return wrong("%s is larger than %d MiB", path, maxReportBytes>>20)
 	}
 	var head struct {
 		Schema string `json:"schema"`
 	}
 	if err := json.Unmarshal(data, &head); err != nil {
-		return Report{}, fmt.Errorf("read report: %s is not a report.json: %w", path, err)
+		return wrong("%s is not a %s: %w", path, name, err)
 	}
-	if head.Schema != Schema {
-		return Report{}, fmt.Errorf("read report: %s has the schema %q; this program reads %q", path, head.Schema, Schema)
+	if head.Schema != schema {
+		return wrong("%s has the schema %q; this program reads %q", path, head.Schema, schema)
 	}
-	var r Report
-	if err := json.Unmarshal(data, &r); err != nil {
-		return Report{}, fmt.Errorf("read report: %s: %w", path, err)
+	if err := json.Unmarshal(data, &document); err != nil {
+		return wrong("%s: %w", path, err)
 	}
-	return r, nil
+	return document, nil
 }

@@ -46,6 +46,8 @@ type Report struct {
 	Fleet       Fleet        `json:"fleet"`
 	Shards      []Shard      `json:"shards"`
 	Phases      []Phase      `json:"phases"`
+	// absent: not known.
+	Machine *Machine `json:"machine,omitempty"`
 
 	// absent: the figures were measured.
 	Model *Model `json:"model,omitempty"`

@@ -145,15 +145,17 @@ type usedRow struct {
 }
 
 // usedRows shows what is used up first when everything grows alike: the longest bar.
-func usedRows(u ModelUse) []usedRow {
-	rows := []usedRow{{Name: "busiest shard’s processors", Width: 100 * u.BusiestShard}, {Name: "stores’ processors", Width: 100 * u.BusiestStore}, {Name: "busiest shard’s network", Width: 100 * u.BusiestNetwork}}
-	most := max(u.BusiestShard, u.BusiestStore, u.BusiestNetwork)
-	for i := range rows {
-		rows[i].Binding = most > 0 && rows[i].Width == 100*most
-		rows[i].Figure = usedText(rows[i].Width)
-		rows[i].Width = min(rows[i].Width, 100)
+func usedRows(used ...Used) (rows []usedRow) {
+	most := MostUsed(used...).Share
+	for _, u := range used {
+		rows = append(rows, usedRow{u.Name, usedText(100 * u.Share), min(100*u.Share, 100), most > 0 && u.Share == most})
 	}
 	return rows
+}
+
+// used is how much of what the modelled fleet used, by the names that pages have for it.
+func (u ModelUse) used() []Used {
+	return []Used{{"busiest shard’s processors", u.BusiestShard}, {"stores’ processors", u.BusiestStore}, {"busiest shard’s network", u.BusiestNetwork}}
 }
 
 // usedText is a share in percent, with two digits.

@@ -48,13 +48,13 @@ func TestCostsAreSteps(t *testing.T) {
 
 func TestWhatIsUsedUpFirstIsMarked(t *testing.T) {
 	for i, u := range []ModelUse{{BusiestShard: .3, BusiestStore: .2, BusiestNetwork: .1}, {BusiestShard: .1, BusiestStore: 1.4}, {BusiestNetwork: .01}} {
-		for k, row := range usedRows(u) {
+		for k, row := range usedRows(u.used()...) {
 			if row.Binding != (k == i) || row.Width > 100 {
 				t.Errorf("%+v: %+v", u, row)
 			}
 		}
 	}
-	for _, row := range usedRows(ModelUse{}) {
+	for _, row := range usedRows(ModelUse{}.used()...) {
 		if row.Binding {
 			t.Error("of nothing something is used up first")
 		}

@@ -105,7 +105,7 @@ func modelViewOf(m *Model) *modelView {
 		})
 	}
 	v.HeldOutPlot = heldOutPlot(points)
-	v.Used, v.Binding, v.Steps = usedRows(m.Use), sentence(m.Use.Binding), costSteps(m.Use.Cost)
+	v.Used, v.Binding, v.Steps = usedRows(m.Use.used()...), sentence(m.Use.Binding), costSteps(m.Use.Cost)
 	if m.Use.Cost != nil {
 		v.Prices = m.Use.Cost.Source
 	}

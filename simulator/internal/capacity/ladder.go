@@ -1,0 +1,57 @@
+package capacity
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// ladder is the loads that a search may try, ascending, none more than the tolerance (0.05 is 5 %) above the one before, and the index of the one that it
+// begins with. Loads that are whole numbers are one apart where the tolerance is less than that. An error says what is wrong with the bounds.
+func ladder(from, least, most, tolerance float64, whole bool) (rungs []float64, start int, err error) {
+	switch {
+	case !(least > 0 && least <= from && from <= most && !math.IsInf(most, 0)):
+		return nil, 0, fmt.Errorf("it begins with %g, which is not from %g to %g", from, least, most)
+	case !(tolerance >= minTolerance && tolerance <= maxTolerance):
+		return nil, 0, fmt.Errorf("a tolerance of %g is not from %g to %g", tolerance, minTolerance, maxTolerance)
+	}
+	for at := from; at > least; {
+		at = max(below(at, tolerance, whole), least)
+		rungs = append(rungs, at)
+	}
+	slices.Reverse(rungs)
+	start = len(rungs)
+	rungs = append(rungs, from)
+	for at := from; at < most; {
+		at = min(above(at, tolerance, whole), most)
+		rungs = append(rungs, at)
+	}
+	return rungs, start, nil
+}
+
+const (
+	// minTolerance is less than a search on a machine that does other things too can tell; it keeps a ladder short.
+	minTolerance, maxTolerance = 0.01, 0.5
+	// precision is in how many parts of its leading digit's unit a load is rounded: 1,234 or 0.1234.
+	precision = 1000
+)
+
+// above is the next load, rounded down to four digits, so that it never is more than the tolerance above.
+func above(load, tolerance float64, whole bool) float64 {
+	next := load * (1 + tolerance)
+	if whole {
+		return max(math.Floor(next+1e-9), load+1)
+	}
+	unit := math.Pow10(int(math.Floor(math.Log10(next)))) / precision
+	return math.Floor(next/unit+1e-9) * unit
+}
+
+// below is the load before, rounded up.
+func below(load, tolerance float64, whole bool) float64 {
+	next := load / (1 + tolerance)
+	if whole {
+		return min(math.Ceil(next-1e-9), load-1)
+	}
+	unit := math.Pow10(int(math.Floor(math.Log10(next)))) / precision
+	return math.Ceil(next/unit-1e-9) * unit
+}
