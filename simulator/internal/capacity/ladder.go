@@ -15,16 +15,31 @@ func ladder(from, least, most, tolerance float64, whole bool) (rungs []float64, 
 	case !(tolerance >= minTolerance && tolerance <= maxTolerance):
 		return nil, 0, fmt.Errorf("a tolerance of %g is not from %g to %g", tolerance, minTolerance, maxTolerance)
 	}
+	// Half as much and twice as much of the first load are on it, and so on, so that what is tried first is round.
+	marks := []float64{from}
 	for at := from; at > least; {
-		at = max(below(at, tolerance, whole), least)
-		rungs = append(rungs, at)
+		if at /= 2; whole {
+			at = math.Ceil(at)
+		}
+		at = max(at, least)
+		marks = append(marks, at)
 	}
-	slices.Reverse(rungs)
-	start = len(rungs)
-	rungs = append(rungs, from)
+	slices.Reverse(marks)
 	for at := from; at < most; {
-		at = min(above(at, tolerance, whole), most)
-		rungs = append(rungs, at)
+		at = min(2*at, most)
+		marks = append(marks, at)
+	}
+	for i, mark := range marks {
+		if mark == from {
+			start = len(rungs)
+		}
+		rungs = append(rungs, mark)
+		if i == len(marks)-1 {
+			break
+		}
+		for at := above(mark, tolerance, whole); at < marks[i+1]; at = above(at, tolerance, whole) {
+			rungs = append(rungs, at)
+		}
 	}
 	return rungs, start, nil
 }
@@ -44,14 +59,4 @@ func above(load, tolerance float64, whole bool) float64 {
 	}
 	unit := math.Pow10(int(math.Floor(math.Log10(next)))) / precision
 	return math.Floor(next/unit+1e-9) * unit
-}
-
-// below is the load before, rounded up.
-func below(load, tolerance float64, whole bool) float64 {
-	next := load / (1 + tolerance)
-	if whole {
-		return min(math.Ceil(next-1e-9), load-1)
-	}
-	unit := math.Pow10(int(math.Floor(math.Log10(next)))) / precision
-	return math.Ceil(next/unit-1e-9) * unit
 }

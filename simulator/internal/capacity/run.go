@@ -56,6 +56,7 @@ const (
 type Run struct {
 	Config
 	search  Search
+	plays   map[Step]*v1alpha1.Scenario
 	trials  []Trial
 	steps   []report.CapacityStep
 	started time.Time
@@ -94,22 +95,19 @@ func New(c Config) (*Run, error) {
 		if load == 0 {
 			continue
 		}
-		if _, err := c.Vary.With(c.Scenario, load, c.Hold); err != nil {
+		if err := c.Vary.fits(c.Scenario, load, c.Hold); err != nil {
 			return nil, err
 		}
 	}
+	least, most := c.Vary.within(c.Scenario, c.From, c.Hold)
 	if c.To == 0 {
-		c.To = c.Vary.most(c.Scenario, c.From, reach*c.From, c.Hold)
-	}
-	least := c.From / reach
-	if c.Vary.whole() {
-		least = max(math.Ceil(least), 1)
+		c.To = most
 	}
 	rungs, start, err := ladder(c.From, least, c.To, c.Tolerance, c.Vary.whole())
 	if err != nil {
 		return nil, err
 	}
-	return &Run{Config: c, search: Search{Ladder: rungs, Start: start, Repeats: c.Repeats, MaxRuns: MaxRuns}}, nil
+	return &Run{Config: c, search: Search{Ladder: rungs, Start: start, Repeats: c.Repeats, MaxRuns: MaxRuns}, plays: map[Step]*v1alpha1.Scenario{}}, nil
 }
 
 // Do searches until nothing more is to be known, or the time is over, or ctx ends, and returns what was found by then. An error means that a step could not be
@@ -192,12 +190,21 @@ func (r *Run) step(ctx context.Context, step Step) (more bool, err error) {
 	return true, nil
 }
 
+// with is the scenario of a step, which is made once: what is to come is looked at after each run.
 func (r *Run) with(step Step) (*v1alpha1.Scenario, error) {
+	step.Why = ""
+	if s, ok := r.plays[step]; ok {
+		return s, nil
+	}
 	var hold time.Duration
 	if step.Kind == Hold {
 		hold = r.Hold
 	}
-	return r.Vary.With(r.Scenario, r.search.Ladder[step.Rung], hold)
+	s, err := r.Vary.With(r.Scenario, r.search.Ladder[step.Rung], hold)
+	if err == nil {
+		r.plays[step] = s
+	}
+	return s, err
 }
 
 // phases is how long the phases of a run are where all that is posted arrives; then settling is over as soon as it has.
@@ -227,9 +234,8 @@ func (r *Run) left() time.Duration {
 
 // load is what a load of the ladder asks for.
 func (r *Run) load(rung int) report.Load {
-	amount := r.search.Ladder[rung]
-	l := report.Load{Amount: amount}
-	if s, err := r.Vary.With(r.Scenario, amount, 0); err == nil {
+	l := report.Load{Amount: r.search.Ladder[rung]}
+	if s, err := r.with(Step{Rung: rung, Kind: Probe}); err == nil {
 		l.DeliveriesPerSecond = DeliveriesPerSecond(s)
 	}
 	return l

@@ -17,10 +17,8 @@ func loads(t interface{ Fatal(...any) }, from float64, whole bool) Search {
 	return Search{Ladder: rungs, Start: start, Repeats: 3, MaxRuns: MaxRuns}
 }
 
-// doublings is how many runs it takes to go from one load to another, whichever is the larger one: they are rounded to the ladder, so a little less than double.
-func doublings(from, to float64) int {
-	return int(math.Abs(math.Log(to/from))/math.Log(1.92)) + 2
-}
+// doublings is how many runs it takes to go from one load to another, whichever is the larger one.
+func doublings(from, to float64) int { return int(math.Abs(math.Log2(to/from))) + 2 }
 
 // oracle says what becomes of a run.
 type oracle func(load float64, kind Kind) Outcome
@@ -76,7 +74,7 @@ func TestASharpLimitIsFound(t *testing.T) {
 		if low > limit || high <= limit || high > low*1.05*(1+1e-9) && high-low > 1+1e-9 {
 			t.Fatalf("the limit is %g, and the capacity %g to %g", limit, low, high)
 		}
-		if most := doublings(from, limit) + 1 + 4 + 3 + 2; len(trials) > most {
+		if most := doublings(from, limit) + 1 + 5 + 3 + 2; len(trials) > most {
 			t.Fatalf("%d runs; %d are enough", len(trials), most)
 		}
 	})
@@ -168,7 +166,7 @@ func TestTheGeneratorGivesUpFirst(t *testing.T) {
 			t.Fatalf("the generator gives up above %g, and the capacity is ≥ %g", gives, c)
 		}
 		// All that the generator cannot do is tried twice.
-		if most := 2*doublings(from, gives) + 2*4 + 3 + 1; len(trials) > most {
+		if most := 2*doublings(from, gives) + 2*4 + 3 + 2; len(trials) > most {
 			t.Fatalf("%d runs; %d are enough", len(trials), most)
 		}
 	})
@@ -313,7 +311,7 @@ func TestLadder(t *testing.T) {
 				t.Fatalf("%g after %g, with a tolerance of %g", load, rungs[i-1], tolerance)
 			}
 		}
-		if most := 2*math.Log(1024)/math.Log(1+tolerance/1.3) + 4; float64(len(rungs)) > most && !whole {
+		if most := 2*math.Log(1024)/math.Log(1+tolerance/1.2) + 24; float64(len(rungs)) > most && !whole {
 			t.Fatalf("%d loads; %g are enough", len(rungs), most)
 		}
 	})

@@ -133,15 +133,30 @@ func DeliveriesPerSecond(s *v1alpha1.Scenario) float64 {
 	return float64(scenario.Expect(s).Deliveries) / s.Phases.Measure.Std().Seconds()
 }
 
-// most is the largest load up to a limit with which the scenario still is one by all rules, hold and all; by halving.
-func (d Dimension) most(base *v1alpha1.Scenario, from, to float64, hold time.Duration) float64 {
-	for to > from {
-		if _, err := d.With(base, to, hold); err == nil {
-			return to
-		}
-		if to /= 2; d.whole() {
-			to = math.Floor(to)
-		}
+// within is how far up and down from a load a search may go where nobody says: as far as reach, and as the scenario still is one by all rules, hold and all.
+func (d Dimension) within(base *v1alpha1.Scenario, from float64, hold time.Duration) (least, most float64) {
+	fits := func(load float64) bool { return d.fits(base, load, hold) == nil }
+	for least, most = from/reach, from*reach; least < from && !fits(d.rounded(least)); {
+		least *= 2
 	}
-	return from
+	for most > from && !fits(d.rounded(most)) {
+		most /= 2
+	}
+	return min(d.rounded(least), from), max(d.rounded(most), from)
+}
+
+// fits says why a load can be no scenario, be it played or held.
+func (d Dimension) fits(base *v1alpha1.Scenario, load float64, hold time.Duration) error {
+	if _, err := d.With(base, load, 0); err != nil {
+		return err
+	}
+	_, err := d.With(base, load, hold)
+	return err
+}
+
+func (d Dimension) rounded(load float64) float64 {
+	if d.whole() {
+		return math.Ceil(load)
+	}
+	return load
 }

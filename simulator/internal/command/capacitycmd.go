@@ -17,7 +17,6 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/capacity"
 	"github.com/chatfleet/chatfleet/simulator/internal/live"
 	"github.com/chatfleet/chatfleet/simulator/internal/report"
-	"github.com/chatfleet/chatfleet/simulator/internal/verdict"
 )
 
 const capacityLong = `Capacity searches for the largest load that a fleet bears: it plays a scenario again and again with one quantity set anew, and
@@ -142,7 +141,7 @@ func parseLoad(text string) (float64, error) {
 }
 
 // carryOut searches, and says what was found.
-func (f capacityFlags) carryOut(cmd *cobra.Command, s *v1alpha1.Scenario, base live.Config, search *capacity.Run) (err error) {
+func (f capacityFlags) carryOut(cmd *cobra.Command, s *v1alpha1.Scenario, base live.Config, search *capacity.Run) error {
 	steps := filepath.Join(f.out, "steps")
 	// Those of an earlier search would stand beside this one's.
 	if err := errors.Join(os.RemoveAll(steps), os.MkdirAll(steps, 0o755)); err != nil {
@@ -170,15 +169,11 @@ func (f capacityFlags) carryOut(cmd *cobra.Command, s *v1alpha1.Scenario, base l
 	ctx, stop := interruptible(cmd.Context(), screen)
 	defer stop()
 	found, err := search.Do(ctx)
+	// The panel goes before the last line comes.
 	err = errors.Join(err, screen.close(), cleaner.Close())
-	if found.Finding != "" {
-		fmt.Fprintln(cmd.OutOrStdout(), found.Finding+" · report "+filepath.Join(f.out, report.CapacityPage))
-	}
+	said := sayCapacity(cmd.OutOrStdout(), found, filepath.Join(f.out, report.CapacityPage))
 	if err != nil {
 		return err
 	}
-	if found.ExitCode != verdict.ExitPass {
-		return exitError(found.ExitCode)
-	}
-	return nil
+	return said
 }

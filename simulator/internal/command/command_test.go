@@ -30,6 +30,8 @@ func TestUsageErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := filepath.Join(t.TempDir(), "key")
+	// Some program, which is not run.
+	chatd := "--chatd /bin/sh --out " + filepath.Join(t.TempDir(), "out")
 	for _, c := range []struct {
 		args string
 		says string
@@ -50,6 +52,22 @@ func TestUsageErrors(t *testing.T) {
 		{"run " + smoke() + " --token-key " + key, "belongs to --target"},
 		{"run " + smoke() + " --target http://h:1 --token-key k --keep", "belong to --local"},
 		{"run " + filepath.Join(scenarioDir, "store-loss.yaml") + " --target http://h:1 --token-key k", "the scenario breaks processes"},
+		{"capacity", "accepts 1 arg(s)"},
+		{"capacity " + filepath.Join(scenarioDir, "broadcast-2.5m.yaml"), "is for the model alone"},
+		{"capacity " + smoke() + " --local stores=2,shards=4", "1, 3 or 5"},
+		{"capacity " + smoke() + " --vary colour " + chatd, `--vary "colour": rate or subscribers`},
+		{"capacity " + smoke() + " --from many " + chatd, "--from: \"many\""},
+		{"capacity " + smoke() + " --to 0 " + chatd, "--to: \"0\" is no load"},
+		{"capacity " + smoke() + " --from 20 --to 10 " + chatd, "--to 10 is less than --from 20"},
+		{"capacity " + smoke() + " --to 1M " + chatd, "with 1e+06 posts a second: chatter.ratePerSecond"},
+		{"capacity " + smoke() + " --tolerance 0.1% " + chatd, "a tolerance of 0.001 is not from 0.01 to 0.5"},
+		{"capacity " + smoke() + " --tolerance 5 " + chatd, "--tolerance: \"5\" is no share"},
+		{"capacity " + smoke() + " --repeats 0 " + chatd, "0 repeats; from 1 to 20"},
+		{"capacity " + smoke() + " --hold 1s " + chatd, "not held for longer by 1s"},
+		{"capacity " + smoke() + " --rest 1s " + chatd, "--rest belongs to --target"},
+		{"capacity " + smoke() + " --budget -1s " + chatd, "at least 0s"},
+		{"capacity " + smoke() + " --from 10.5 --vary subscribers " + chatd, "whole numbers"},
+		{"capacity " + smoke() + " " + chatd + " --out " + wrong, "--out"},
 		{"validate", "requires at least 1 arg"},
 		{"validate " + wrong + " " + smoke(), "wrong.yaml:3:"},
 		{"validate /nonexistent.yaml", "/nonexistent.yaml"},

@@ -66,7 +66,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// local is a simulator that runs scenarioOfFaults on a local fleet.
+// local is a simulator that plays a scenario on a local fleet.
 type local struct {
 	*exec.Cmd
 	bin, dirs, out string
@@ -75,6 +75,12 @@ type local struct {
 
 func startLocal(t *testing.T, spec string) *local {
 	t.Helper()
+	return startCommand(t, "run", scenarioOfFaults, spec)
+}
+
+// startCommand starts a command of the simulator that plays a scenario on a local fleet.
+func startCommand(t *testing.T, command, scenario, spec string, flags ...string) *local {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("starts a fleet of real processes")
 	}
@@ -82,12 +88,12 @@ func startLocal(t *testing.T, spec string) *local {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "faults.yaml")
-	if err := os.WriteFile(file, []byte(scenarioOfFaults), 0o600); err != nil {
+	file := filepath.Join(t.TempDir(), "scenario.yaml")
+	if err := os.WriteFile(file, []byte(scenario), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	l := &local{bin: bin, dirs: t.TempDir(), out: t.TempDir()}
-	l.Cmd = exec.Command(filepath.Join(bin, "simulator"), "run", file, "--local", spec, "--local-dir", l.dirs, "--out", l.out)
+	l.Cmd = exec.Command(filepath.Join(bin, "simulator"), append([]string{command, file, "--local", spec, "--local-dir", l.dirs, "--out", l.out}, flags...)...)
 	l.Stdout, l.Stderr = &l.stdout, &l.stderr
 	l.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := l.Start(); err != nil {

@@ -2,8 +2,10 @@ package command
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -17,10 +19,10 @@ import (
 func reportCommand() *cobra.Command {
 	var html string
 	cmd := &cobra.Command{
-		Use:   "report DIR|report.json",
-		Short: "Draw the page of a run again, and say its verdict; or print a plan again",
-		Long: `Report reads the report.json of a run, draws its HTML page again and says the verdict in a line. It exits with the run's
-own exit code. Of a plan it prints the text again.`,
+		Use:   "report DIR|report.json|capacity.json",
+		Short: "Draw the page of a run or a search again, and say its verdict; or print a plan again",
+		Long: `Report reads the report.json of a run, or the capacity.json of a search, draws its HTML page again and says the verdict in a line. It exits
+with its own exit code. Of a plan it prints the text again.`,
 		Example: "  simulator report out/demo\n  simulator report out/demo/report.json --html /tmp/demo.html",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -30,20 +32,16 @@ own exit code. Of a plan it prints the text again.`,
 				}
 				return printPlan(cmd.OutOrStdout(), p, directory(args[0]), time.Now())
 			}
+			if c, err := report.ReadCapacity(args[0]); err == nil {
+				return redrawCapacity(cmd.OutOrStdout(), c, cmp.Or(html, filepath.Join(directory(args[0]), report.CapacityPage)))
+			}
 			r, err := report.Read(args[0])
 			if err != nil {
 				return usageError{err}
 			}
-			path := html
-			if path == "" {
-				path = filepath.Join(directory(args[0]), report.HTMLFile)
-			}
-			var page bytes.Buffer
-			if err := report.RenderHTML(&page, r); err != nil {
+			path := cmp.Or(html, filepath.Join(directory(args[0]), report.HTMLFile))
+			if err := writePage(path, func(w io.Writer) error { return report.RenderHTML(w, r) }); err != nil {
 				return err
-			}
-			if err := os.WriteFile(path, page.Bytes(), 0o644); err != nil {
-				return fmt.Errorf("write the page: %w", err)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), headline(r, path))
 			if r.ExitCode != 0 {
@@ -54,6 +52,35 @@ own exit code. Of a plan it prints the text again.`,
 	}
 	cmd.Flags().StringVar(&html, "html", "", "where the page goes (default report.html beside report.json)")
 	return cmd
+}
+
+// writePage writes a page to a file, whole or not at all.
+func writePage(path string, draw func(w io.Writer) error) error {
+	var page bytes.Buffer
+	if err := draw(&page); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, page.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("write the page: %w", err)
+	}
+	return nil
+}
+
+// redrawCapacity draws the page of a search again, and ends as it ended.
+func redrawCapacity(stdout io.Writer, c report.Capacity, path string) error {
+	if err := writePage(path, func(w io.Writer) error { return report.RenderCapacityHTML(w, c) }); err != nil {
+		return err
+	}
+	return sayCapacity(stdout, c, path)
+}
+
+// sayCapacity says what a search found, and ends as it ended.
+func sayCapacity(stdout io.Writer, c report.Capacity, path string) error {
+	fmt.Fprintln(stdout, c.Finding+" · report "+path)
+	if c.ExitCode != 0 {
+		return exitError(c.ExitCode)
+	}
+	return nil
 }
 
 // readPlan reads the report.json of a plan; ok is false if it is none, or of something else.

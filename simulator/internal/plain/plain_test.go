@@ -31,3 +31,19 @@ func TestLasting(t *testing.T) {
 		}
 	}
 }
+
+func TestPlural(t *testing.T) {
+	for n, want := range map[int]string{0: "0 shards", 1: "1 shard", 2: "2 shards", 1200: "1,200 shards"} {
+		if got := Plural(n, "shard"); got != want {
+			t.Errorf("Plural(%d) = %s, want %s", n, got, want)
+		}
+	}
+}
+
+func TestAmount(t *testing.T) {
+	for v, want := range map[float64]string{64: "64", 12400: "12,400", 460.8: "460.8", 0.0625: "0.0625", 2435.25: "2435"} {
+		if got := Amount(v); got != want {
+			t.Errorf("Amount(%g) = %s, want %s", v, got, want)
+		}
+	}
+}

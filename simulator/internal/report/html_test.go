@@ -44,6 +44,9 @@ func TestSamples(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := WriteCapacity(filepath.Join(*samplesDir, "capacity"), sampleCapacity(t)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // document is what a browser would make of a page.
