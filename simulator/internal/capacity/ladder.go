@@ -47,16 +47,17 @@ func ladder(from, least, most, tolerance float64, whole bool) (rungs []float64, 
 const (
 	// minTolerance is less than a search on a machine that does other things too can tell; it keeps a ladder short.
 	minTolerance, maxTolerance = 0.01, 0.5
-	// precision is in how many parts of its leading digit's unit a load is rounded: 1,234 or 0.1234.
-	precision = 1000
 )
 
-// above is the next load, rounded down to four digits, so that it never is more than the tolerance above.
+// above is the next load, rounded down to four digits or whole numbers, so that it never is more than the tolerance above.
 func above(load, tolerance float64, whole bool) float64 {
 	next := load * (1 + tolerance)
 	if whole {
 		return max(math.Floor(next+1e-9), load+1)
 	}
-	unit := math.Pow10(int(math.Floor(math.Log10(next)))) / precision
-	return math.Floor(next/unit+1e-9) * unit
+	if digits := 3 - int(math.Floor(math.Log10(next))); digits > 0 {
+		scale := math.Pow10(digits)
+		return math.Floor(next*scale+1e-9) / scale
+	}
+	return math.Floor(next) // Loads of more than four digits are whole.
 }

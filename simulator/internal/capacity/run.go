@@ -148,21 +148,12 @@ func (r *Run) step(ctx context.Context, step Step) (more bool, err error) {
 		return false, nil
 	}
 	number := len(r.steps) + 1
-	if number > 1 && r.Rest > 0 {
-		r.Say("%-8s the fleet is left alone for %s", "rest", r.Rest)
-		select {
-		case <-ctx.Done():
-		case <-time.After(r.Rest):
-		}
-	}
-	load := r.load(step.Rung)
-	if ctx.Err() == nil {
-		r.Say("step %-3d %s of %s: %s; %s, then about %s more", number, step.Kind, r.says(load), step.Why, plain.Lasting(r.lasts(s)), plain.Lasting(max(r.left()-r.lasts(s), 0)))
-	}
-	if ctx.Err() != nil {
+	if !r.rest(ctx, number) {
 		r.cut, r.exit = "it was interrupted", verdict.ExitInterrupted
 		return false, nil
 	}
+	load := r.load(step.Rung)
+	r.Say("step %-3d %s of %s: %s; %s, then about %s more", number, step.Kind, r.says(load), step.Why, plain.Lasting(r.lasts(s)), plain.Lasting(max(r.left()-r.lasts(s), 0)))
 	began := r.Now()
 	played, err := r.Play(ctx, number, s)
 	if err != nil {
@@ -188,6 +179,18 @@ func (r *Run) step(ctx context.Context, step Step) (more bool, err error) {
 	r.trials = append(r.trials, Trial{step.Rung, step.Kind, outcome})
 	r.Say("step %-3d %s: %s", number, outcome.Words(), stepSays(out))
 	return true, nil
+}
+
+// rest leaves the fleet alone before a step; ok is false if the search was interrupted by then.
+func (r *Run) rest(ctx context.Context, number int) (ok bool) {
+	if number > 1 && r.Rest > 0 {
+		r.Say("%-8s the fleet is left alone for %s", "rest", r.Rest)
+		select {
+		case <-ctx.Done():
+		case <-time.After(r.Rest):
+		}
+	}
+	return ctx.Err() == nil
 }
 
 // with is the scenario of a step, which is made once: what is to come is looked at after each run.
