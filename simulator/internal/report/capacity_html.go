@@ -111,7 +111,7 @@ func capacityWord(c Capacity) string {
 func capacityRowOf(s CapacityStep) capacityRow {
 	row := capacityRow{
 		Number: s.Number, Outcome: s.Outcome, Amount: numberText(s.Load.Amount), Asked: countText(int64(math.Round(s.Load.DeliveriesPerSecond))), Came: "–",
-		Value: timeText(float64(s.P99Ms)), Processors: "–", Kind: s.Kind, Why: s.Why, Reason: cmp.Or(s.Reason, "–"),
+		Value: timeText(float64(s.P99Ms)), Processors: "–", Kind: s.Kind, Why: s.Why, Reason: s.Reason,
 	}
 	for _, o := range outcomes {
 		if o.name == s.Outcome {
@@ -202,7 +202,7 @@ func achievedPlot(c Capacity) loadPlot {
 	}
 	p := loadPlot{Title: "Deliveries: asked for and come"}
 	if most > 0 {
-		p.Says = fmt.Sprintf("The most that came in a second, as a mean over a run's measure phase, was %s, where %s were asked for. On the dashed line all comes while it is asked for; below it the rest came later, or never.", countText(int64(most)), countText(int64(math.Round(last))))
+		p.Says = fmt.Sprintf("The most that came in a second, as a mean over a run's measure phase, was %s, where %s were asked for. On the dashed line all comes while it is asked for; below it the rest came later, or never. Both axes begin with 0.", countText(int64(most)), countText(int64(math.Round(last))))
 	}
 	p.Wide, p.Narrow = drawLoads(c, points, 0, numberText, true)
 	return p
@@ -219,22 +219,22 @@ func kneeSays(c Capacity) string {
 	return says
 }
 
-// drawLoads draws runs against their load, logarithmic both ways. They are numbers and units only; "" if there are no points. With asked it has the line on which as
-// many deliveries come as are asked for.
+// drawLoads draws runs against their load, logarithmic both ways; with asked it is linear, and has the line on which as many deliveries come as are asked for. It
+// holds numbers and units only; "" if there are no points.
 func drawLoads(c Capacity, points []point, bound float64, text func(float64) string, asked bool) (wide, narrow template.HTML) {
 	if len(points) == 0 {
 		return "", ""
 	}
-	return drawLoadsIn(640, 300, c, points, bound, text, asked), drawLoadsIn(350, 270, c, points, bound, text, asked)
+	return drawLoadsIn(900, 340, c, points, bound, text, asked), drawLoadsIn(350, 270, c, points, bound, text, asked)
 }
 
 func drawLoadsIn(width, height float64, c Capacity, points []point, bound float64, text func(float64) string, asked bool) template.HTML {
 	const left, bottom, top = 62.0, 40.0, 18.0
-	xs, ys := logAxis{math.Inf(1), 0}, logAxis{math.Inf(1), bound}
+	xs, ys := loadAxis{logAxis{math.Inf(1), 0}, asked}, loadAxis{logAxis{math.Inf(1), bound}, asked}
 	if bound > 0 {
 		ys.low = bound
 	}
-	include := func(axis *logAxis, v float64) {
+	include := func(axis *loadAxis, v float64) {
 		if v > 0 && !math.IsInf(v, 0) {
 			axis.low, axis.high = min(axis.low, v), max(axis.high, v)
 		}
@@ -249,7 +249,7 @@ func drawLoadsIn(width, height float64, c Capacity, points []point, bound float6
 		}
 	}
 	if ys.high == 0 { // Nothing ever came.
-		ys = logAxis{1, 1000}
+		ys.logAxis = logAxis{1, 1000}
 	}
 	xs.low, xs.high, ys.low, ys.high = xs.low/1.15, xs.high*1.15, ys.low/1.3, ys.high*1.4
 	foot := height - bottom
@@ -262,10 +262,10 @@ func drawLoadsIn(width, height float64, c Capacity, points []point, bound float6
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %g %g" class="fan loads" aria-hidden="true">`, width, height)
-	for _, v := range ticks(ys, 6) {
+	for _, v := range ys.ticks(6) {
 		fmt.Fprintf(&b, `<line class="tick" x1="%g" x2="%g" y1="%.1f" y2="%.1f"/><text class="y" x="%g" y="%.1f">%s</text>`, left, width-10, y(v), y(v), left-8, y(v)+4, text(v))
 	}
-	for _, v := range ticks(xs, int(width/90)) {
+	for _, v := range xs.ticks(int(width / 90)) {
 		fmt.Fprintf(&b, `<line class="tick" x1="%.1f" x2="%.1f" y1="%g" y2="%g"/><text x="%.1f" y="%g">%s</text>`, x(v), x(v), top, foot, x(v), foot+16, numberText(v))
 	}
 	fmt.Fprintf(&b, `<text x="%g" y="%g">%s</text>`, (left+width-10)/2, height-6, template.HTMLEscapeString(c.Unit))
@@ -273,22 +273,18 @@ func drawLoadsIn(width, height float64, c Capacity, points []point, bound float6
 		from, to := x(c.From.Amount), x(c.To.Amount)
 		fmt.Fprintf(&b, `<rect class="spanned" x="%.1f" y="%g" width="%.1f" height="%g"/>`, from, top, max(to-from, 2), foot-top)
 	}
-	if asked {
-		b.WriteString(askedLine(c, x, y))
-	}
 	if line := medians(points, x, y); line != "" {
 		fmt.Fprintf(&b, `<path class="line" d="%s"/>`, line)
+	}
+	if asked {
+		b.WriteString(askedLine(c, x, y))
 	}
 	if bound > 0 {
 		fmt.Fprintf(&b, `<line class="bound" x1="%g" x2="%g" y1="%.1f" y2="%.1f"/><text class="bound" x="%g" y="%.1f">bound %s</text>`, left, width-10, y(bound), y(bound), left+6, y(bound)-6, text(bound))
 	}
 	if c.Capacity != nil {
 		at := x(c.Capacity.Amount)
-		anchor := "end"
-		if at < left+(width-left)/3 {
-			anchor = "start"
-		}
-		fmt.Fprintf(&b, `<line class="knee" x1="%.1f" x2="%.1f" y1="%g" y2="%g"/><text class="knee" x="%.1f" y="%g" text-anchor="%s">%s</text>`, at, at, top-4, foot, at, top-7, anchor, numberText(c.Capacity.Amount))
+		fmt.Fprintf(&b, `<line class="knee" x1="%.1f" x2="%.1f" y1="%g" y2="%g"/><text class="knee" x="%.1f" y="%g">%s</text>`, at, at, top-4, foot, max(at-5, left+50), top-3, numberText(c.Capacity.Amount))
 	}
 	for _, p := range points {
 		b.WriteString(mark(p.outcome, x(p.x), y(p.y)))
@@ -336,13 +332,39 @@ func sortedKeys[V any](m map[float64]V) []float64 {
 	return keys
 }
 
-// ticks are at most so many round numbers on a logarithmic axis: of 1, 2 and 5 times powers of ten, or of these powers alone.
-func ticks(axis logAxis, most int) []float64 {
+// loadAxis is logarithmic, or linear from 0.
+type loadAxis struct {
+	logAxis
+	linear bool
+}
+
+func (a loadAxis) at(v float64) float64 {
+	if a.linear {
+		return min(v/a.high, 1)
+	}
+	return a.logAxis.at(v)
+}
+
+// ticks are at most so many round numbers on an axis, of 1, 2 and 5 times powers of ten: on a logarithmic one all of them, or fewer, and on a linear one the multiples of
+// one of them.
+func (a loadAxis) ticks(most int) (out []float64) {
+	if a.linear {
+		step := math.Pow(10, math.Floor(math.Log10(a.high))) / 10
+		for _, by := range []float64{1, 2, 5, 10, 20, 50} {
+			if a.high/(step*by) <= float64(most) {
+				for i := 0.0; i*step*by <= a.high; i++ {
+					out = append(out, i*step*by)
+				}
+				return out
+			}
+		}
+		return nil
+	}
 	for _, steps := range [][]float64{{1, 2, 5}, {1, 3}, {1}} {
-		var out []float64
-		for unit := math.Pow(10, math.Floor(math.Log10(axis.low))); unit <= axis.high; unit *= 10 {
+		out = nil
+		for unit := math.Pow(10, math.Floor(math.Log10(a.low))); unit <= a.high; unit *= 10 {
 			for _, s := range steps {
-				if v := s * unit; v >= axis.low && v <= axis.high {
+				if v := s * unit; v >= a.low && v <= a.high {
 					out = append(out, v)
 				}
 			}

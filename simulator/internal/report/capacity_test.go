@@ -121,16 +121,17 @@ func TestCapacityPagesOfEveryKind(t *testing.T) {
 // Marks are where the axis has their load.
 func TestTicksAreRoundAndFew(t *testing.T) {
 	for _, tt := range []struct {
-		axis logAxis
+		axis loadAxis
 		most int
 		want []float64
 	}{
-		{logAxis{55, 580}, 7, []float64{100, 200, 500}}, {logAxis{2.9, 700}, 5, []float64{3, 10, 30, 100, 300}}, {logAxis{1, 1e6}, 7, []float64{1, 10, 100, 1e3, 1e4, 1e5, 1e6}},
-		{logAxis{1, 1e9}, 3, nil},
+		{loadAxis{logAxis{55, 580}, false}, 7, []float64{100, 200, 500}}, {loadAxis{logAxis{2.9, 700}, false}, 5, []float64{3, 10, 30, 100, 300}},
+		{loadAxis{logAxis{1, 1e6}, false}, 7, []float64{1, 10, 100, 1e3, 1e4, 1e5, 1e6}}, {loadAxis{logAxis{1, 1e9}, false}, 3, nil},
+		{loadAxis{logAxis{7, 590}, true}, 7, []float64{0, 100, 200, 300, 400, 500}}, {loadAxis{logAxis{7, 590}, true}, 3, []float64{0, 200, 400}}, {loadAxis{logAxis{.1, .9}, true}, 5, []float64{0, .2, .4, .6, .8}},
 	} {
-		got := ticks(tt.axis, tt.most)
+		got := tt.axis.ticks(tt.most)
 		if len(got) != len(tt.want) || slices.ContainsFunc(got, func(v float64) bool {
-			return !slices.ContainsFunc(tt.want, func(w float64) bool { return math.Abs(v/w-1) < 1e-9 })
+			return !slices.ContainsFunc(tt.want, func(w float64) bool { return math.Abs(v-w) < 1e-9*max(w, 1) })
 		}) {
 			t.Errorf("%+v: %v, want %v", tt.axis, got, tt.want)
 		}
