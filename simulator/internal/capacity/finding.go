@@ -97,12 +97,21 @@ func (r *Run) conclude(c *report.Capacity, found Result) {
 	}
 	c.Verdict, c.ExitCode = verdict.Pass, verdict.ExitPass
 	near, over := r.nearest(found.Capacity), r.above(found.Capacity)
-	if near != nil {
-		c.Used, c.Processors = near.Used, near.Processors
+	var most report.Used
+	for _, run := range []struct {
+		step *report.CapacityStep
+		in   string
+	}{{near, "at the capacity"}, {over, "at the lowest load above that did not hold"}} {
+		if run.step == nil || len(run.step.Used) == 0 {
+			continue
+		}
+		if u := report.MostUsed(run.step.Used...); c.Used == nil || u.Share > most.Share {
+			most, c.Used, c.Processors, c.UsedIn = u, run.step.Used, run.step.Processors, run.in
+		}
 	}
 	c.AtLeast = found.Limit != NoLimit || found.To < 0
 	var why string
-	c.Binding, why = r.binding(found, near, over)
+	c.Binding, why = r.binding(found, most, over)
 	capacity := r.says(*c.Capacity)
 	if !c.AtLeast {
 		c.Finding = fmt.Sprintf("CAPACITY %s (%s to %s over %s), %s", capacity, r.main(*c.From), r.main(*c.To), plain.Plural(r.Repeats, "repeat"), why)
@@ -131,15 +140,8 @@ func (r *Run) caveats(c *report.Capacity) {
 	}
 }
 
-// binding is what bound the capacity, as a name and as the end of a sentence. near is the run at the capacity, over the lowest one above it that was not held;
-// either may be nil.
-func (r *Run) binding(found Result, near, over *report.CapacityStep) (binding, why string) {
-	most := report.Used{}
-	for _, s := range []*report.CapacityStep{near, over} {
-		if s != nil {
-			most = report.MostUsed(append([]report.Used{most}, s.Used...)...)
-		}
-	}
+// binding is what bound the capacity, as a name and as the end of a sentence. over is a run of the lowest load above it that was not held, nil if there is none.
+func (r *Run) binding(found Result, most report.Used, over *report.CapacityStep) (binding, why string) {
 	spent := ""
 	if most.Share >= usedUp {
 		spent = usedSays(most)
@@ -219,7 +221,7 @@ func (r *Run) nothing(c *report.Capacity, found Result) {
 		if s.Reason != "" {
 			last += ", " + s.Reason
 		}
-		c.Used, c.Processors = s.Used, s.Processors
+		c.Used, c.Processors, c.UsedIn = s.Used, s.Processors, "in the last run"
 	}
 	switch {
 	case found.Best >= 0:

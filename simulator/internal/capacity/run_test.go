@@ -105,8 +105,11 @@ func TestFound(t *testing.T) {
 			t.Errorf("%s\ndoes not say %q", c.Finding, want)
 		}
 	}
-	if c.Binding != "the machine’s processors" || len(c.Processors) != 4 || c.Processors[0].Share < 0.22 || c.Processors[0].Share > 0.25 {
+	if c.Binding != "the machine’s processors" || len(c.Processors) != 4 || c.Processors[0].Share < 0.47 || c.Processors[0].Share > 0.49 {
 		t.Errorf("bound by %s, of which %+v", c.Binding, c.Processors)
+	}
+	if most := report.MostUsed(c.Used...); most.Share < 0.95 || c.UsedIn != "at the lowest load above that did not hold" {
+		t.Errorf("used %+v %s", c.Used, c.UsedIn)
 	}
 	if len(f.saved) != len(c.Steps)+1 || len(f.saved[4].Steps) != 5 || f.saved[4].Capacity != nil {
 		t.Errorf("%d steps were saved %d times", len(c.Steps), len(f.saved))

@@ -220,6 +220,7 @@ func TestOddFleets(t *testing.T) {
 		{"the first run is missed by chance", nth(1, Missed, upTo(50_000)), 47_000, NoLimit, func(r Result) bool { return true }, 25},
 		{"a doubled load is missed by chance", nth(3, Missed, upTo(50_000)), 47_000, NoLimit, func(r Result) bool { return true }, 25},
 		{"a clock steps in the first run", nth(1, Unclear, upTo(50_000)), 47_000, NoLimit, func(r Result) bool { return r.From == r.Capacity }, 25},
+		{"a clock steps in a bisection", nth(9, Unclear, upTo(50_000)), 47_000, NoLimit, func(r Result) bool { return r.From == r.Capacity }, 25},
 		{"a clock steps in a held run", nth(13, Unclear, upTo(50_000)), 47_000, NoLimit, func(r Result) bool { return r.From == r.Capacity }, 25},
 		{"above the limit nothing tells", func(load float64, _ Kind) Outcome {
 			if load > 50_000 {

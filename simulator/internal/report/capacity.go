@@ -44,8 +44,9 @@ type Capacity struct {
 	To   *Load `json:"to,omitempty"`
 	// What ends it, as in "the machine’s processors (97 % used)"; "" if nothing was found.
 	Binding string `json:"binding"`
-	// What of everything was used at the capacity, or at the load that is nearest to it; absent if not known.
-	Used []Used `json:"used,omitempty"`
+	// What of everything was used, and in which run: the one at the capacity or at the lowest load above it, whichever used more. Absent if not known.
+	Used   []Used `json:"used,omitempty"`
+	UsedIn string `json:"usedIn,omitempty"`
 	// Who used the processors: shares of all of them.
 	Processors []Used `json:"processors,omitempty"`
 

@@ -57,10 +57,7 @@ func capacityPageOf(c Capacity) capacityPage {
 		Tone: cmp.Or(tone.tone, "open"), Word: capacityWord(c), Label: c.Label, Scenario: c.Scenario, Finding: sentence(c.Finding),
 		When: c.StartedAt.UTC().Format("2 January 2006, 15:04 UTC"), Reasons: c.Reasons, Unit: c.Unit, Figure: "p99",
 		Curve: latencyPlot(c), Achieved: achievedPlot(c), Binding: sentence(c.Binding),
-		UsedOf: "at the last of the runs", Used: usedRows(c.Used...), Processors: usedRows(c.Processors...),
-	}
-	if c.Capacity != nil {
-		p.UsedOf = "at the capacity"
+		UsedOf: c.UsedIn, Used: usedRows(c.Used...), Processors: usedRows(c.Processors...),
 	}
 	if f := figureOf(c); f != nil {
 		p.Figure = f.Title

@@ -17,10 +17,11 @@ import (
 func sampleCapacity(t *testing.T) Capacity {
 	t.Helper()
 	c := Capacity{
-		Schema: CapacitySchema, Verdict: verdict.Pass, Finding: "CAPACITY 46,080 deliveries a second at 460.8 posts a second (43,880 to 51,200 over 3 repeats), bound by the machine’s processors (97 % used): delivery p99 < 100ms is missed",
+		Schema: CapacitySchema, Verdict: verdict.Pass, Finding: "CAPACITY 46,080 deliveries a second at 460.8 posts a second (43,880 to 51,200 over 3 repeats), bound by the machine’s processors (93 % used): delivery p99 < 100ms is missed",
 		Reasons:  []string{"fleet and generator share the machine's processors: on processors of its own the fleet would bear more"},
 		Scenario: "capacity", Label: Measured, Vary: "rate", Unit: "posts a second", Capacity: &Load{460.8, 46080}, From: &Load{438.8, 43880}, To: &Load{512, 51200},
 		Binding:    "the machine’s processors",
+		UsedIn:     "at the capacity",
 		Used:       []Used{{"the machine’s processors", .93}, {"the machine’s memory", .12}, {"the open files of a process", .26}},
 		Processors: []Used{{"shards", .41}, {"stores", .12}, {"generator", .24}, {"others, and the kernel for all", .16}},
 		Tolerance:  .05, Repeats: 3, StartedAt: time.Date(2030, 1, 2, 3, 4, 0, 0, time.UTC), DurationMs: 561_000, Spec: sampleSmall(t).Scenario,
@@ -58,7 +59,7 @@ func TestTheCapacityAsAPage(t *testing.T) {
 	}
 	for _, want := range []string{
 		"46 080 deliveries a second", c.Finding, c.Reasons[0], "The knee is at 461 posts a second", "Below 439 nothing was missed, from 512 on nothing held", "bound 100 ms",
-		"What bound it", "shards", "The most that came in a second, as a mean over a run's measure phase, was 49 000", "lost = 0: 3 <of> 99", "never ± ",
+		"What bound it", "What is used up at the capacity", "shards", "The most that came in a second, as a mean over a run's measure phase, was 49 000", "lost = 0: 3 <of> 99", "never ± ",
 		"● held", "✕ missed", "◇ inconclusive", "▲ the generator gave up", "13 runs in 9 min 21 s", "differ by 5 % at most",
 	} {
 		if want == "never ± " {
