@@ -80,11 +80,8 @@ func (r *Run) document() report.Capacity {
 	}
 	c.Capacity, c.From, c.To = at(found.Capacity), at(found.From), at(found.To)
 	r.conclude(&c, found)
-	if r.exit != 0 {
-		c.ExitCode = r.exit
-		if c.Verdict == verdict.Fail {
-			c.Verdict = verdict.Inconclusive
-		}
+	if r.exit != 0 { // What was found by then stands; the search as a whole does not.
+		c.Verdict, c.ExitCode = verdict.Inconclusive, r.exit
 	}
 	return c
 }

@@ -48,6 +48,8 @@ const (
 	holdFactor = 2
 	// around is what a run takes besides its phases, until one has shown it: a fleet is started and stopped, and logs are read.
 	around = 8 * time.Second
+	// exitFailed is the exit code of a simulator that could not go on.
+	exitFailed = 1
 	// MostRepeats is more than anybody waits for.
 	MostRepeats = 20
 )
@@ -121,7 +123,7 @@ func (r *Run) Do(ctx context.Context) (report.Capacity, error) {
 		}
 		more, err := r.step(ctx, step)
 		if err != nil {
-			r.cut = err.Error()
+			r.cut, r.exit = err.Error(), exitFailed
 			return r.document(), err
 		}
 		if err := r.Save(r.document()); err != nil {

@@ -185,6 +185,12 @@ func TestEndings(t *testing.T) {
 			}
 			return heldUpTo(480)(n, rate)
 		}, nil, verdict.ExitInterrupted, "NO CAPACITY YET: 12,800 deliveries a second at 128 posts a second held once, and it takes 3 longer runs; it was interrupted"},
+		{"interrupted when it is known what held", func(n int, rate float64) report.Report {
+			if n == 14 {
+				return local2(rate, verdict.Inconclusive, verdict.ExitInterrupted, "the run was interrupted")
+			}
+			return heldUpTo(480)(n, rate)
+		}, nil, verdict.ExitInterrupted, "CAPACITY ≥ 45,930 deliveries a second"},
 		{"elsewhere", func(n int, rate float64) report.Report {
 			r := heldUpTo(200)(n, rate)
 			r.Fleet, r.Generator.SharesCoresWithFleet = report.Fleet{Where: "http://10.0.0.7:8080", Shards: 1}, false
@@ -241,7 +247,7 @@ func TestAStepThatCannotBePlayed(t *testing.T) {
 		t.Fatal(err)
 	}
 	found, err := r.Do(t.Context())
-	if err == nil || len(found.Steps) != 3 || !strings.Contains(found.Finding, "held once") || !strings.Contains(found.Finding, "no room") || found.ExitCode == 0 {
+	if err == nil || len(found.Steps) != 3 || !strings.Contains(found.Finding, "held once") || !strings.Contains(found.Finding, "no room") || found.ExitCode != 1 || found.Verdict != verdict.Inconclusive {
 		t.Errorf("%v: %s", err, found.Finding)
 	}
 }

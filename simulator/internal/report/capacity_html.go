@@ -39,16 +39,7 @@ var outcomes = []struct{ name, class, sign, words string }{
 // RenderCapacityHTML writes a search as one page that needs nothing else.
 func RenderCapacityHTML(w io.Writer, c Capacity) error {
 	p := capacityPageOf(c)
-	styling, err := assets.ReadFile("assets/page.css")
-	if err != nil {
-		return fmt.Errorf("render capacity: %w", err)
-	}
-	p.Styling = template.CSS(styling) // our own file
-	t, err := template.ParseFS(assets, "assets/capacity.html.tmpl")
-	if err != nil {
-		return fmt.Errorf("render capacity: %w", err)
-	}
-	return t.Execute(w, p)
+	return renderStill(w, "capacity", "capacity.html.tmpl", &p.Styling, &p)
 }
 
 func capacityPageOf(c Capacity) capacityPage {

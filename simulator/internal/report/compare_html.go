@@ -40,16 +40,21 @@ var findingTones = map[verdict.Finding]string{verdict.Worse: "bad", verdict.Bett
 // RenderComparisonHTML writes a comparison as one page that needs nothing else.
 func RenderComparisonHTML(w io.Writer, c Comparison) error {
 	p := comparePageOf(c)
-	styling, err := assets.ReadFile("assets/page.css")
+	return renderStill(w, "comparison", "compare.html.tmpl", &p.Styling, &p)
+}
+
+// renderStill writes a page without scripts: what the template makes of the page, whose styling it sets. what it is stands in errors.
+func renderStill(w io.Writer, what, file string, styling *template.CSS, page any) error {
+	css, err := assets.ReadFile("assets/page.css")
 	if err != nil {
-		return fmt.Errorf("render comparison: %w", err)
+		return fmt.Errorf("render %s: %w", what, err)
 	}
-	p.Styling = template.CSS(styling) // our own file
-	t, err := template.ParseFS(assets, "assets/compare.html.tmpl")
+	*styling = template.CSS(css) // our own file
+	t, err := template.ParseFS(assets, "assets/"+file)
 	if err != nil {
-		return fmt.Errorf("render comparison: %w", err)
+		return fmt.Errorf("render %s: %w", what, err)
 	}
-	return t.Execute(w, p)
+	return t.Execute(w, page)
 }
 
 func comparePageOf(c Comparison) comparePage {
