@@ -94,6 +94,7 @@ scenario: build ## Run one scenario on a local fleet: make scenario NAME=smoke [
 .PHONY: calibrate
 calibrate: build ## Measure this machine and fit the model to it, about 40 minutes; goes on where it was stopped; result in out/calibration
 	$(BIN)/simulator calibrate --commit "$$(git rev-parse --short=12 HEAD)" --out $(OUT)/calibration
+
 .PHONY: capacity
 capacity: build ## Search for the load that a local fleet bears, about 12 minutes: make capacity [LOCAL=stores=3,shards=4]; result in out/capacity
 	@echo 'capacity: some fifteen runs of scenarios/capacity.yaml on fleets of real processes ($(LOCAL)), about 12 minutes; the machine should have nothing else to do'

@@ -34,14 +34,14 @@ func used(r report.Report) []report.Used {
 func processors(r report.Report) []report.Used {
 	from, to, ok := r.MeasurePhase()
 	all := (to - from).Seconds() * float64(r.Simulator.Cores)
-	if !ok || r.Machine == nil || len(r.Fleet.Processes) == 0 || all <= 0 {
+	if !ok || r.Machine == nil || r.Processors == nil || len(r.Fleet.Processes) == 0 || all <= 0 {
 		return nil
 	}
 	seconds := map[string]float64{}
 	for _, p := range r.Fleet.Processes {
 		seconds[p.Role+"s"] += p.CPUSeconds
 	}
-	seconds["generator"] = r.Machine.GeneratorCPUSeconds
+	seconds["generator"] = r.Processors.GeneratorSeconds
 	var out []report.Used
 	rest := r.Machine.Processors
 	for _, who := range []string{"shards", "stores", "generator"} {

@@ -74,7 +74,8 @@ func local2(rate float64, v verdict.Verdict, exit int, reasons ...string) report
 		Verdict: v, ExitCode: exit, Reasons: reasons, Fleet: report.Fleet{Where: "local", Stores: 3, Shards: 4, Processes: []report.Process{
 			{Name: "shard-0", Role: "shard", CPUSeconds: 12 * share}, {Name: "store-0", Role: "store", CPUSeconds: 2.4 * share},
 		}},
-		Machine: &report.Machine{Processors: share, Memory: 0.2, OpenFiles: 0.1, GeneratorCPUSeconds: 4.8 * share}, LatencyMs: report.Latency{P99: report.Millis(rate / 10)},
+		Machine: &report.Machine{Processors: share, Memory: 0.2, OpenFiles: 0.1}, Processors: &report.Processors{GeneratorSeconds: 4.8 * share},
+		LatencyMs:  report.Latency{P99: report.Millis(rate / 10)},
 		Thresholds: []report.Threshold{{Metric: "delivery", Title: "delivery p99 < 100ms", Unit: "ms", Bound: 100, Value: report.Millis(rate / 10), Samples: 9, Verdict: v}},
 	}
 	r.Generator.SharesCoresWithFleet = true

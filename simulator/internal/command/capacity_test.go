@@ -50,8 +50,8 @@ func TestCapacity(t *testing.T) {
 		if err != nil || r.Verdict != s.Verdict || r.Spec.Chatter.RatePerSecond != s.Load.Amount {
 			t.Errorf("step %d: %v, verdict %s, want %s", s.Number, err, r.Verdict, s.Verdict)
 		}
-		if r.Machine == nil || r.Machine.GeneratorCPUSeconds <= 0 {
-			t.Errorf("machine %+v", r.Machine)
+		if r.Machine == nil || r.Processors == nil || r.Processors.GeneratorSeconds <= 0 {
+			t.Errorf("machine %+v, processors %+v", r.Machine, r.Processors)
 		}
 		// A fleet of its own, which is gone.
 		if _, err := os.Stat(filepath.Join(l.out, "steps", fmt.Sprint(s.Number), "logs", "store-0.log")); err != nil {

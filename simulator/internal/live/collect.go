@@ -28,7 +28,7 @@ func (e *engine) collect(end ended) report.Run {
 		},
 		Fleet: e.describeFleet(), Simulator: e.simulator(), Machine: e.machine.found,
 	}
-	run.Series.CPUMicros, run.Processors = e.usage.cpu.over(), e.usage.processors
+	run.Series.CPUMicros, run.Processors = e.usage.cpu.over(), e.machine.processors
 	for _, p := range e.phases {
 		if p.Name != "prepare" { // It was before the run's moment 0.
 			run.Phases = append(run.Phases, report.MakePhase(p.Name, p.From, p.To))

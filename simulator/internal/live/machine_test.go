@@ -9,27 +9,29 @@ import (
 // What is used is a share of what there is, of the time between the two looks alone.
 func TestMachine(t *testing.T) {
 	var m machine
-	pids := []int{os.Getpid(), 1 << 30} // The second one has just ended.
-	m.files(pids)
-	for began := processorTime(pids); processorTime(pids) < began+0.1; { // Used before, and not counted.
+	workers := []int{1 << 30} // It has just ended.
+	m.files(append(workers, os.Getpid()))
+	used := func() time.Duration { return lookAtProcessors(workers).generator }
+	for began := used(); used() < began+100*time.Millisecond; { // Used before, and not counted.
 	}
-	m.begin(pids)
-	began := processorTime(pids)
-	for processorTime(pids) < began+0.2 {
+	m.begin(workers)
+	began := used()
+	for used() < began+200*time.Millisecond {
 	}
 	time.Sleep(20 * time.Millisecond) // The kernel counts in hundredths.
-	m.end(pids)
+	m.end(workers)
 	if m.found == nil {
 		t.Fatal("the kernel says nothing of its processors")
 	}
-	used := processorTime(pids) - began
-	if f := *m.found; f.Processors <= 0 || f.Processors > 1 || f.Memory <= 0 || f.Memory >= 1 || f.OpenFiles <= 0 || f.OpenFiles > 1 || f.GeneratorCPUSeconds < 0.19 || f.GeneratorCPUSeconds > used+0.02 {
-		t.Errorf("%+v; %g s were used", f, used)
+	took := (used() - began).Seconds()
+	if f := *m.found; f.Processors <= 0 || f.Processors > 1 || f.Memory <= 0 || f.Memory >= 1 || f.OpenFiles <= 0 || f.OpenFiles > 1 {
+		t.Errorf("%+v", f)
+	}
+	if s := m.processors.GeneratorSeconds; s < 0.19 || s > took+0.02 {
+		t.Errorf("the generator used %g s; %g s were used", s, took)
 	}
 	var none machine
-	none.used, none.all = processors()
-	none.all += 1e9
-	if none.end(pids); none.found != nil {
-		t.Errorf("%+v where no time went by", none.found)
+	if none.end(workers); none.found != nil || none.processors != nil {
+		t.Errorf("%+v where nobody looked first", none.found)
 	}
 }

@@ -187,8 +187,7 @@ func (e *engine) load(ctx, running context.Context) error {
 	_ = e.phase("measure", e.loadStatus, func() error {
 		untilNs(ctx, measureNs)
 		e.usage.begin(e.fleet, e.crowd.Progress().Counters.Delivered)
-		before := lookAtProcessors(e.crowd.Pids())
-		e.machine.begin(e.generators())
+		e.machine.begin(e.crowd.Pids())
 		measuring, done := context.WithCancel(ctx)
 		// What it sees is to be what the workers' threads see, which stand in line.
 		load.Go(func() { e.threads.Patiently(func() { e.hiccup = probe(measuring, stamp.Now) }) })
@@ -199,8 +198,7 @@ func (e *engine) load(ctx, running context.Context) error {
 		untilNs(ctx, endNs)
 		done()
 		e.usage.end(e.fleet, e.crowd.Progress().Counters.Delivered)
-		e.usage.processors = lookAtProcessors(e.crowd.Pids()).since(before)
-		e.machine.end(e.generators())
+		e.machine.end(e.crowd.Pids())
 		return nil
 	})
 	// The last posts may still be on their way, and the last fault being mended.

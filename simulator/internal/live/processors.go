@@ -65,10 +65,8 @@ func (p processors) since(before processors) *report.Processors {
 func BusyShare(ctx context.Context, over time.Duration) float64 {
 	before := lookAtProcessors(nil)
 	until(ctx, over, func() bool { return false })
-	used := lookAtProcessors(nil).since(before)
-	if used == nil {
-		return 0
+	if used := lookAtProcessors(nil).since(before); used != nil {
+		return used.Share()
 	}
-	busy := used.BusySeconds + used.InterruptSeconds + used.StolenSeconds
-	return busy / max(busy+used.IdleSeconds, 0.01)
+	return 0
 }

@@ -29,8 +29,6 @@ type usage struct {
 
 	trend trend
 	cpu   cpuSeries
-	// What the machine's processors did in the measure phase; nil: not known.
-	processors *report.Processors
 
 	mu sync.Mutex
 	// Largest resident memory by process.

@@ -78,6 +78,12 @@ type Processors struct {
 	IdleSeconds   float64 `json:"idleSeconds"`
 }
 
+// Share is how much of them was used, 0 to 1. What a hypervisor gave to others counts as used, since nobody here could have it.
+func (p *Processors) Share() float64 {
+	used := p.BusySeconds + p.InterruptSeconds + p.StolenSeconds
+	return used / max(used+p.IdleSeconds, 0.01)
+}
+
 // WorstMargin is the threshold with the least of its bound left.
 type WorstMargin struct {
 	Title string `json:"title"`

@@ -24,6 +24,4 @@ type Machine struct {
 	Processors float64 `json:"processors"`
 	Memory     float64 `json:"memory"`
 	OpenFiles  float64 `json:"openFiles"`
-	// Processor time of this program and its workers.
-	GeneratorCPUSeconds float64 `json:"generatorCPUSeconds"`
 }
