@@ -107,7 +107,8 @@ func (c *chatd) start(ctx context.Context) (door, error) {
 
 // settings of the fleet's processes, which are taken from the environment.
 func (c *chatd) settings() (map[string]string, error) {
-	all := map[string]string{"CHATD_TLS_CERTIFICATE_FILE": "", "CHATD_TLS_KEY_FILE": ""}
+	// Subscribers do not ping: the swarm is the same for all targets.
+	all := map[string]string{"CHATD_TLS_CERTIFICATE_FILE": "", "CHATD_TLS_KEY_FILE": "", "CHATD_SESSION_PING_WITHIN": "1h"}
 	if c.engine != "" {
 		all["CHATD_ENGINE"] = c.engine
 	}
