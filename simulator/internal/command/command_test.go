@@ -108,22 +108,35 @@ func TestValidate(t *testing.T) {
 // A forecast says whose figures it stands on, how old they are, and how far to trust it; its exit code is its verdict's, and its report can be drawn
 // again.
 func TestModel(t *testing.T) {
-	out := filepath.Join(t.TempDir(), "out")
-	code, stdout, stderr := simulator("model", smoke(), "--seeds", "2", "--out", out)
-	if code != verdict.ExitInconclusive || stderr != "" {
-		t.Errorf("exit code %d, stderr %q", code, stderr)
-	}
-	for _, want := range []string{"calibration  2 cores, put together by hand", "grade        D: ", "time to 99.9 %", "depends on   ", "INCONCLUSIVE smoke (", "no run was held against this calibration"} {
-		if !strings.Contains(stdout, want) {
-			t.Errorf("it does not say %q:\n%s", want, stdout)
-		}
-	}
-	r, err := report.Read(out)
-	if err != nil || r.Model == nil || r.Label == report.Measured || !r.StartedAt.IsZero() || r.Simulator.Cores != 0 {
-		t.Errorf("report %+v, %v", r.Simulator, err)
-	}
-	if code, _, stderr := simulator("report", out); code != verdict.ExitInconclusive || stderr != "" {
-		t.Errorf("drawn again: exit code %d, stderr %q", code, stderr)
+	for _, c := range []struct {
+		name string
+		args []string
+		exit int
+		says []string
+	}{
+		{"a calibration that was held against no run", []string{"--calibration", filepath.Join("..", "calibration", "calibrationtest", "hand.yaml")}, verdict.ExitInconclusive,
+			[]string{"calibration  2 cores, put together by hand", "grade        D: ", "INCONCLUSIVE smoke (", "no run was held against this calibration"}},
+		{"the one that ships", nil, verdict.ExitPass, []string{"calibration  fitted to ", "PASS smoke (modelled, grade "}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "out")
+			code, stdout, stderr := simulator(append([]string{"model", smoke(), "--seeds", "2", "--out", out}, c.args...)...)
+			if code != c.exit || stderr != "" {
+				t.Errorf("exit code %d, stderr %q; want %d", code, stderr, c.exit)
+			}
+			for _, want := range append(c.says, "time to 99.9 %", "depends on   ") {
+				if !strings.Contains(stdout, want) {
+					t.Errorf("it does not say %q:\n%s", want, stdout)
+				}
+			}
+			r, err := report.Read(out)
+			if err != nil || r.Model == nil || r.Label == report.Measured || !r.StartedAt.IsZero() || r.Simulator.Cores != 0 {
+				t.Errorf("report %+v, %v", r.Simulator, err)
+			}
+			if code, _, stderr := simulator("report", out); code != c.exit || stderr != "" {
+				t.Errorf("drawn again: exit code %d, stderr %q", code, stderr)
+			}
+		})
 	}
 }
 

@@ -38,7 +38,7 @@ func TestTheShippedScenariosLoad(t *testing.T) {
 	longest := map[string]time.Duration{
 		"smoke": time.Minute, "noop-baseline": 90 * time.Second, "broadcast-20k": 100 * time.Second, "reconnect-storm": 4 * time.Minute,
 		"broadcast-100k": 6 * time.Minute, "rolling-upgrade": 5 * time.Minute, "store-loss": 6 * time.Minute,
-		"clock-step": 90 * time.Second, "steady": 100 * time.Second,
+		"clock-step": 90 * time.Second, "steady": 100 * time.Second, "capacity": 30 * time.Second,
 		"slow-readers": 32 * time.Minute, "soak": 62 * time.Minute,
 		// In simulated time.
 		"broadcast-2.5m": 11 * time.Minute, "trillion-month": 722 * time.Hour, "election-surge": 49 * time.Hour,
