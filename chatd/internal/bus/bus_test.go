@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -138,13 +140,27 @@ func (r *region) stopStores() {
 	r.stores = nil
 }
 
+// given are the ports that freeAddress has given, none of them twice.
+var given sync.Map
+
+// freeAddress is a loopback address of which nobody makes use. Its port is none that the system gives to outgoing connections, which come and go meanwhile.
 func freeAddress(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	t.Helper()
+	for range 1000 {
+		port := 10_000 + rand.IntN(22_000)
+		address := "127.0.0.1:" + strconv.Itoa(port)
+		if _, twice := given.LoadOrStore(port, true); twice {
+			continue
+		}
+		if l, err := net.Listen("tcp", address); err == nil {
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no free port between 10000 and 32000 in 1000 tries")
+	panic("unreachable")
 }
 
 // eventually waits for check to say nil; a fleet that never gets there fails the test.
