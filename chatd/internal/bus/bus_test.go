@@ -159,8 +159,7 @@ func freeAddress(t testing.TB) string {
 			return address
 		}
 	}
-	t.Fatal("no free port between 10000 and 32000 in 1000 tries")
-	panic("unreachable")
+	panic("no free port between 10000 and 32000 in 1000 tries")
 }
 
 // eventually waits for check to say nil; a fleet that never gets there fails the test.
