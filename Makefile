@@ -96,8 +96,8 @@ calibrate: build ## Measure this machine and fit the model to it, about 40 minut
 	$(BIN)/simulator calibrate --commit "$$(git rev-parse --short=12 HEAD)" --out $(OUT)/calibration
 
 .PHONY: capacity
-capacity: build ## Search for the load that a local fleet bears, about 12 minutes: make capacity [LOCAL=stores=3,shards=4]; result in out/capacity
-	@echo 'capacity: some fifteen runs of scenarios/capacity.yaml on fleets of real processes ($(LOCAL)), about 12 minutes; the machine should have nothing else to do'
+capacity: build ## Search for the load that a local fleet bears; it says before each run how long the rest takes: make capacity [LOCAL=stores=3,shards=4]; result in out/capacity
+	@echo 'capacity: runs of scenarios/capacity.yaml on fleets of real processes ($(LOCAL)), half a minute to a minute each; before each it says how long the rest takes; the machine should have nothing else to do'
 	$(BIN)/simulator capacity scenarios/capacity.yaml --local $(LOCAL) --out $(OUT)/capacity
 
 .PHONY: images
