@@ -9,8 +9,8 @@ import (
 	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
 )
 
-// probeEvery is how often the hiccup probe wants to run.
-const probeEvery = time.Millisecond
+// probeEvery is how often the hiccup probe wants to run: as often as the loops of package swarm.
+const probeEvery = 5 * time.Millisecond
 
 // probe measures hiccups of this process until ctx ends: by how much later than it wanted a goroutine that does nothing runs.
 func probe(ctx context.Context, clock stamp.Clock) *measure.Histogram {

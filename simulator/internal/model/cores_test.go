@@ -81,7 +81,7 @@ func TestIdleFleetsUseWhatIdlingTakes(t *testing.T) {
 	in := inputOf(t, s)
 	u := play(t, in).Use
 	get := func(name calibration.Name) float64 { return in.Calibration.Get(name).Value }
-	pings := 4000.0 / 10 / 1e6
+	pings := 4000.0 / 20 / 1e6
 	for name, tt := range map[string]struct {
 		used time.Duration
 		want float64

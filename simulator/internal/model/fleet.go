@@ -78,8 +78,8 @@ type costs struct {
 	frame                                             int64
 }
 
-// PingEvery is how often a session pings (simulator/internal/swarm; other clients do as often, since shards ask for it).
-const PingEvery = 10 * time.Second
+// PingEvery is how often a session pings (simulator/internal/swarm, and the client library).
+const PingEvery = 20 * time.Second
 
 // measuredBytes is the size of the posts that a write was measured with.
 const measuredBytes = 200

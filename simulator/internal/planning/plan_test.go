@@ -234,7 +234,7 @@ func TestTheTestIsAScenario(t *testing.T) {
 func TestPingsAreCounted(t *testing.T) {
 	q := with(roomy)
 	pings := with(func(q *Question) { roomy(q); q.Calibration = q.Calibration.Moved(calibration.Ping, 25) })
-	more := 20_000 * 25 * 8e-6 / 10 // the standard error is 8 µs
+	more := 20_000 * 25 * 8e-6 / 20 // the standard error is 8 µs
 	for i, d := range pings.divisions() {
 		want := 0.0
 		if strings.HasPrefix(d.Name, "processor") {

@@ -108,7 +108,7 @@ type Behaviour struct {
 	SignInWithin  time.Duration `json:"signInWithin"`
 	// AnswerWithin bounds the wait for a pong or a difference. A session that waits longer takes the connection for dead.
 	AnswerWithin time.Duration `json:"answerWithin"`
-	// PingEvery is the pause between pings where the server's limit does not ask for a shorter one.
+	// PingEvery is the pause between pings where the server's limit does not ask for a shorter one. By default that of the client library.
 	PingEvery time.Duration `json:"pingEvery"`
 	// DifferenceLimit is the most events that one difference asks for; 0 leaves it to the server.
 	DifferenceLimit uint32 `json:"differenceLimit"`
@@ -125,7 +125,7 @@ func DefaultBehaviour() Behaviour {
 		ConnectWithin:   5 * time.Second,
 		SignInWithin:    10 * time.Second,
 		AnswerWithin:    10 * time.Second,
-		PingEvery:       10 * time.Second,
+		PingEvery:       20 * time.Second,
 		DifferenceLimit: 500,
 		MaxMessageBytes: 16 << 20,
 	}

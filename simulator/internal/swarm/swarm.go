@@ -233,7 +233,7 @@ type Result struct {
 	Waits       *Peaks             `json:"waits"`
 	// SignIn is the time from a session's first dial to its first sign-in, whatever attempts that took.
 	SignIn *measure.Histogram `json:"signIn"`
-	// Hiccups is how late the loops' ticks of a millisecond ran.
+	// Hiccups is how late the loops' ticks ran.
 	Hiccups *measure.Histogram `json:"hiccups"`
 	// CPU is what the process used, in all, and BytesPerSubscriber what its sessions hold on average (BytesPerSubscriber).
 	CPU                time.Duration `json:"cpu"`
