@@ -52,9 +52,14 @@ type Fanout interface {
 	// be sent. covered says that from is what was asked for; it is false if the ring has no longer all events after
 	// cursor, and from is then the newest event's position. A session that is attached already is attached anew. A
 	// cursor beyond the newest event is waited for.
+	//
+	// Who attaches a session also detaches it, at the latest when he is told that it is closed: an engine need not know
+	// which logs a session has attached. Until then it counts among the log's, though it is sent nothing once it is over.
+	// One that is over already is not attached.
 	Attach(s Session, cursor uint64) (from uint64, covered bool)
 
-	// Detach ends that. No event of this log comes after an answer that is sent once Detach has returned.
+	// Detach ends that. No event of this log comes after an answer that is sent once Detach has returned. Of a session that
+	// is not attached it does nothing.
 	Detach(s Session)
 
 	// Reset empties the ring and gives the log another head, and maybe another epoch. Every session is told TooLong.
@@ -66,7 +71,7 @@ type Fanout interface {
 
 	Epoch() uint32
 	Head() uint64
-	// Sessions is the number of sessions attached.
+	// Sessions is the number of sessions attached. It may lag behind Detach.
 	Sessions() int
 
 	// Close detaches all sessions. The log may be opened anew.
@@ -100,7 +105,8 @@ type Handler interface {
 	// Message brings one whole message from the client, one at a time, in order. It must not block, nor keep payload.
 	Message(s Session, payload []byte)
 
-	// Closed is the last call for a session, once the connection is closed. cause says why.
+	// Closed is the last call for a session, once the connection is closed. cause says why. The session is then to be
+	// detached from the logs that it was attached to.
 	Closed(s Session, cause error)
 }
 

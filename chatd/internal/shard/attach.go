@@ -7,6 +7,7 @@ import (
 
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
 	"github.com/chatfleet/chatfleet/chatd/internal/logid"
+	"github.com/chatfleet/chatfleet/chatd/internal/snug"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
 
@@ -83,13 +84,29 @@ func (s *session) makeRoom(wanted []want) {
 	}
 	attached := len(s.feeds) + len(away) // who comes back to a log finds room
 	for i := range wanted {
-		if _, back := away[wanted[i].id]; back || wanted[i].fault != nil || s.feeds.get(wanted[i].id) != nil {
+		if _, back := away[wanted[i].id]; back || wanted[i].fault != nil || s.feeds.get(&s.sh.table, wanted[i].id) != nil {
 			continue
 		}
 		if attached++; attached > s.sh.cfg.MaxAttachedLogs {
 			wanted[i].fault = tooMany(0, "%d logs are attached to this session, the most that may be; detach some", s.sh.cfg.MaxAttachedLogs)
 		}
 	}
+}
+
+// expect has the session's list be as long as it is going to be.
+func (s *session) expect(wanted []want) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == ended {
+		return
+	}
+	more := 0
+	for i := range wanted {
+		if wanted[i].fault == nil && s.feeds.get(&s.sh.table, wanted[i].id) == nil {
+			more++
+		}
+	}
+	s.feeds = snug.Reserve(s.feeds, more)
 }
 
 // want is one cursor of a request, and what has become of it.
@@ -169,6 +186,7 @@ func (f *feed) servesAtOnce(user string, cursor *chatv1.Cursor) bool {
 
 // attachAll attaches all that could be opened, and has the answer sent before any event of it.
 func (s *session) attachAll(wanted []want, answer func([]*chatv1.LogState)) {
+	s.expect(wanted)
 	s.conn.Cork()
 	defer s.conn.Uncork()
 	states := make([]*chatv1.LogState, len(wanted))
@@ -182,21 +200,8 @@ func (s *session) attachOne(w *want) *chatv1.LogState {
 	if w.fault != nil {
 		return refusedState(w.id, w.fault)
 	}
-	s.mu.Lock()
-	var before *feed
-	over := s.phase == ended
-	if !over {
-		before = s.feeds.put(w.feed)
-	}
-	s.mu.Unlock()
-	if before != nil || over {
-		s.sh.release(w.feed) // before is the same feed: it cannot end while it is held
-	}
-	if over {
-		return refusedState(w.id, draining())
-	}
-	state := w.feed.attach(s, w.cursor)
-	if state.GetStatus() == chatv1.LogState_STATUS_REFUSED && s.forget(w.feed) {
+	state, noted := w.feed.attach(s, w.cursor)
+	if !noted {
 		s.sh.release(w.feed)
 	}
 	return state
@@ -206,24 +211,21 @@ func refusedState(id string, flt *chatv1.Error) *chatv1.LogState {
 	return &chatv1.LogState{Log: id, Status: chatv1.LogState_STATUS_REFUSED, Error: flt}
 }
 
-// attach begins to send a session the log's events, and says from where.
-func (f *feed) attach(s *session, c *chatv1.Cursor) *chatv1.LogState {
+// attach begins to send a session the log's events, and says from where. noted: the feed has come onto the session's list, which holds it from now on. What the
+// list says and what the engine does change together, under the feed's lock: so nothing is sent that is not on the list, and who has ended is a member nowhere.
+func (f *feed) attach(s *session, c *chatv1.Cursor) (state *chatv1.LogState, noted bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if flt := f.failBannedLocked(s.user); flt != nil {
-		return refusedState(f.id, flt)
+	if flt := f.refusesLocked(s.user); flt != nil {
+		f.detachLocked(s)
+		return refusedState(f.id, flt), false
 	}
-	if f.keepsOutLocked(s.user) {
-		return refusedState(f.id, notInvitedTo(f.id))
+	noted, over := s.note(f)
+	if over {
+		return refusedState(f.id, draining()), false
 	}
 	if f.group != nil {
-		if _, ok := f.group.members[s.user]; !ok {
-			return refusedState(f.id, f.notAllowed())
-		}
 		f.group.sessions[s] = struct{}{}
-		if s.over.Load() { // Closed may have looked for it before it was there
-			delete(f.group.sessions, s)
-		}
 	}
 	status, cursor := chatv1.LogState_STATUS_LIVE, c.GetPts()
 	switch {
@@ -237,10 +239,26 @@ func (f *feed) attach(s *session, c *chatv1.Cursor) *chatv1.LogState {
 	if !covered {
 		status = chatv1.LogState_STATUS_BEHIND
 	}
-	return &chatv1.LogState{Log: f.id, Epoch: f.epoch, Pts: from, Status: status}
+	return &chatv1.LogState{Log: f.id, Epoch: f.epoch, Pts: from, Status: status}, noted
 }
 
-// detached forgets a session that has ended; the engine has let go of it already.
+// refusesLocked says why a user may not be attached, if so.
+func (f *feed) refusesLocked(user string) *chatv1.Error {
+	if flt := f.failBannedLocked(user); flt != nil {
+		return flt
+	}
+	if f.keepsOutLocked(user) {
+		return notInvitedTo(f.id)
+	}
+	if f.group != nil {
+		if _, ok := f.group.members[user]; !ok {
+			return f.notAllowed()
+		}
+	}
+	return nil
+}
+
+// detached forgets a session that has ended.
 func (f *feed) detached(s *session) {
 	if f.group == nil {
 		return
@@ -250,24 +268,29 @@ func (f *feed) detached(s *session) {
 	delete(f.group.sessions, s)
 }
 
+// detachLocked ends the sending of the log to a session, if its list has the feed.
+func (f *feed) detachLocked(s *session) {
+	if !s.forget(f) {
+		return
+	}
+	f.fanout.Detach(s.conn)
+	if f.group != nil {
+		delete(f.group.sessions, s)
+	}
+	f.sh.release(f)
+}
+
 // detach ends the sending of logs. A log that is not attached is detached already.
 func (s *session) detach(req *chatv1.DetachRequest) {
 	for _, id := range req.GetLogs() {
 		if id == logid.Me {
 			id = logid.User(s.user)
 		}
-		s.mu.Lock()
-		f := s.feeds.get(id)
-		if f != nil {
-			s.feeds.drop(f)
+		if f := s.attached(id); f != nil {
+			f.mu.Lock()
+			f.detachLocked(s)
+			f.mu.Unlock()
 		}
-		s.settledLocked(id)
-		s.mu.Unlock()
-		if f == nil {
-			continue
-		}
-		f.fanout.Detach(s.conn)
-		f.detached(s)
-		s.sh.release(f)
+		s.settled(id)
 	}
 }

@@ -16,7 +16,7 @@ import (
 func (s *session) sentAway(f *feed) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.feeds.drop(f) {
+	if !s.feeds.drop(&s.sh.table, f) {
 		return false
 	}
 	r := s.moreLocked()

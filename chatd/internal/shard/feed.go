@@ -28,7 +28,8 @@ type feed struct {
 	// gone is closed once the feed has been taken away.
 	gone chan struct{}
 
-	// These belong to Shard.mu.
+	// These belong to Shard.mu. number is the feed's in Shard.table.
+	number    uint32
 	refs      int
 	ready     bool // open, and not refused
 	leaving   bool

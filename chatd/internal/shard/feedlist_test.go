@@ -1,47 +1,98 @@
 package shard
 
 import (
+	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"testing"
+	"unsafe"
 
 	"pgregory.net/rapid"
 )
 
-// A list of feeds is a map by log.
+// A list of feeds is a map by log, whatever numbers they have; and a number is given anew only when its feed is gone.
 func TestAFeedListIsAMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
+		var table feedTable
 		var list feedList
-		model := make(map[string]*feed)
+		model, there := make(map[string]*feed), make(map[string]*feed)
 		for range rapid.IntRange(0, 200).Draw(t, "steps") {
 			id := rapid.StringMatching("[a-c]{1,3}").Draw(t, "log")
-			switch rapid.IntRange(0, 2).Draw(t, "what") {
+			f := there[id]
+			switch rapid.IntRange(0, 3).Draw(t, "what") {
 			case 0:
-				f := &feed{id: id}
-				if before := list.put(f); before != model[id] {
-					t.Fatalf("put %s in place of %v, want %v", id, before, model[id])
+				if f == nil {
+					f = &feed{id: id}
+					table.add(f)
+					there[id] = f
+				}
+				if put := list.put(&table, f); put != (model[id] == nil) {
+					t.Fatalf("put %s: %v", id, put)
 				}
 				model[id] = f
 			case 1:
-				f := model[id]
 				if f == nil {
 					f = &feed{id: id}
 				}
-				if dropped := list.drop(f); dropped != (model[id] != nil) {
+				if dropped := list.drop(&table, f); dropped != (model[id] != nil) {
 					t.Fatalf("drop %s: %v", id, dropped)
 				}
 				delete(model, id)
 			case 2:
-				if list.drop(&feed{id: id}) {
+				if list.drop(&table, &feed{id: id}) {
 					t.Fatalf("another feed of %s was dropped", id)
 				}
+			case 3:
+				if f != nil && model[id] == nil {
+					table.remove(f)
+					delete(there, id)
+				}
 			}
-			if got := list.get(id); got != model[id] {
+			if got := list.get(&table, id); got != model[id] {
 				t.Fatalf("%s is %v, want %v", id, got, model[id])
 			}
-			if ids := slices.Sorted(maps.Keys(model)); !slices.EqualFunc(list, ids, func(f *feed, id string) bool { return f.id == id }) {
+			if ids := slices.Sorted(maps.Keys(model)); !slices.EqualFunc(list, ids, func(n uint32, id string) bool { return table.at(n) == model[id] }) {
 				t.Fatalf("the list has %d feeds, or another order than %v", len(list), ids)
+			}
+			numbers := make(map[uint32]bool)
+			for _, f := range there {
+				if numbers[f.number] || f.number >= 39 { // as many logs as there are
+					t.Fatalf("a feed has the number %d, of %d feeds", f.number, len(there))
+				}
+				numbers[f.number] = true
 			}
 		}
 	})
+}
+
+// Each log that a session has attached costs it four bytes: exactly, of what a request brings, and with little room where they came one by one.
+func TestAnAttachedLogIsSmall(t *testing.T) {
+	const logs = 64
+	sh := &Shard{}
+	var wanted []want
+	for i := range logs {
+		f := &feed{id: fmt.Sprint("c", i)}
+		sh.table.add(f)
+		wanted = append(wanted, want{id: f.id, feed: f})
+	}
+	each := func(l feedList) float64 { return float64(cap(l)*int(unsafe.Sizeof(l[0]))) / float64(len(l)) }
+	atOnce, oneByOne := &session{sh: sh}, &session{sh: sh}
+	atOnce.expect(wanted)
+	rand.Shuffle(logs, func(a, b int) { wanted[a], wanted[b] = wanted[b], wanted[a] })
+	for i := range wanted {
+		atOnce.note(wanted[i].feed)
+		oneByOne.expect(wanted[i : i+1])
+		oneByOne.note(wanted[i].feed)
+	}
+	if got := each(atOnce.feeds); len(atOnce.feeds) != logs || got != 4 {
+		t.Errorf("%.1f bytes a log of %d that came at once, want 4", got, len(atOnce.feeds))
+	}
+	if got := each(oneByOne.feeds); len(oneByOne.feeds) != logs || got > 5 {
+		t.Errorf("%.1f bytes a log of %d that came one by one, want at most 5", got, len(oneByOne.feeds))
+	}
+	atOnce.expect(wanted)
+	if got := each(atOnce.feeds); got != 4 {
+		t.Errorf("%.1f bytes a log once all are attached anew, want 4", got)
+	}
 }

@@ -74,6 +74,7 @@ func (sh *Shard) hold(user, id string) (f *feed, leaving chan struct{}, flt *cha
 	}
 	f.refs = 1
 	sh.feeds[id] = f
+	sh.table.add(f)
 	f.part.join(f)
 	return f, nil, nil
 }
@@ -153,5 +154,6 @@ func (sh *Shard) end(f *feed) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	delete(sh.feeds, f.id)
+	sh.table.remove(f)
 	close(f.gone)
 }

@@ -173,7 +173,8 @@ func (sh *Shard) visitorsOf(feeds map[*feed]bool, user string) []*visitor {
 			s.mu.Unlock()
 			continue
 		}
-		for _, f := range s.feeds {
+		for _, number := range s.feeds {
+			f := sh.table.at(number)
 			log := f.id
 			who := reader{s.user, log}
 			switch {

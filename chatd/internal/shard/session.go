@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
@@ -33,7 +32,6 @@ type session struct {
 	id   string
 	user string
 
-	over atomic.Bool // ended; read without the lock
 	// admitted, under the shard's sessionsMu: counted among its user's.
 	admitted bool
 
@@ -167,7 +165,7 @@ func (s *session) Message(conn engine.Session, payload []byte) {
 }
 
 // Closed implements engine.Handler.
-func (s *session) Closed(_ engine.Session, cause error) {
+func (s *session) Closed(conn engine.Session, cause error) {
 	s.mu.Lock()
 	s.phase = ended
 	feeds := s.feeds
@@ -176,9 +174,10 @@ func (s *session) Closed(_ engine.Session, cause error) {
 		s.rare.away = nil
 	}
 	s.mu.Unlock()
-	s.over.Store(true)
 	s.sh.endsNoMore(s)
-	for _, f := range feeds {
+	for _, number := range feeds {
+		f := s.sh.table.at(number)
+		f.fanout.Detach(conn)
 		f.detached(s)
 		s.sh.release(f)
 	}
@@ -293,9 +292,19 @@ func (s *session) runQueue(log string, f func()) {
 	}
 }
 
+// note puts a feed on the session's list; false if it is on it already. Who is over has none.
+func (s *session) note(f *feed) (noted, over bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == ended {
+		return false, true
+	}
+	return s.feeds.put(&s.sh.table, f), false
+}
+
 // forget takes a feed off the session's list; false if it is not on it.
 func (s *session) forget(f *feed) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.feeds.drop(f)
+	return s.feeds.drop(&s.sh.table, f)
 }

@@ -65,6 +65,7 @@ type Shard struct {
 
 	mu    sync.Mutex
 	feeds map[string]*feed
+	table feedTable
 	idle  list.List // of *feed, longest idle first
 
 	sessionsMu sync.Mutex

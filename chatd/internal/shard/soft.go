@@ -169,7 +169,7 @@ func (sh *Shard) rightsOf(ctx context.Context, user, log string) (rights, *chatv
 func (s *session) attached(log string) *feed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.feeds.get(log)
+	return s.feeds.get(&s.sh.table, log)
 }
 
 // typesAgain counts what a session says of its typing, and reports whether this is to be passed on.
@@ -292,7 +292,7 @@ func (sh *Shard) pushToPosters(typing map[string][]*chatv1.Typing) {
 		s.mu.Lock()
 		if s.phase == ready { // else it has no user yet
 			for _, t := range typing[s.user] {
-				if s.feeds.get(t.GetLog()) != nil {
+				if s.feeds.get(&sh.table, t.GetLog()) != nil {
 					s.conn.SendIfIdle(typingFrame(t))
 				}
 			}

@@ -95,7 +95,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the upgrader has answered
 	}
 	early, _ := buffered.Peek(buffered.Reader.Buffered())
-	session, err := s.engine.Adopt(conn, early, engine.Protobuf, silent{})
+	session, err := s.engine.Adopt(conn, early, engine.Protobuf, silent{s.log})
 	if err == nil {
 		s.log.Attach(session, engine.Newest)
 	}
@@ -117,7 +117,8 @@ func (s *server) post(texts []string) error {
 }
 
 // silent takes no notice of what subscribers say.
-type silent struct{}
+type silent struct{ log engine.Fanout }
 
 func (silent) Message(engine.Session, []byte) {}
-func (silent) Closed(engine.Session, error)   {}
+
+func (h silent) Closed(session engine.Session, _ error) { h.log.Detach(session) }

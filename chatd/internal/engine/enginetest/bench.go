@@ -17,7 +17,7 @@ func (s Suite) Benchmark(b *testing.B) {
 	for range sessions {
 		c := r.connect(engine.Protobuf)
 		go func() { _, _ = io.Copy(io.Discard, c.conn) }()
-		log.Attach(c.session, 0)
+		c.attach(log, 0)
 	}
 	pts := uint64(0)
 	broadcast := func() {

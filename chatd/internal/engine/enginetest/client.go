@@ -100,6 +100,14 @@ func (c *client) wantEvents(from, to uint64) {
 	}
 }
 
+// attach has the client's session attached to a log, until it ends.
+func (c *client) attach(log engine.Fanout, cursor uint64) (from uint64, covered bool) {
+	c.recorder.mu.Lock()
+	c.recorder.logs = append(c.recorder.logs, log)
+	c.recorder.mu.Unlock()
+	return log.Attach(c.session, cursor)
+}
+
 // wantQuiet proves that the session was sent nothing, by an answer that would come after it.
 func (c *client) wantQuiet() {
 	c.t.Helper()

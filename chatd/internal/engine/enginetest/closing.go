@@ -24,7 +24,7 @@ func testClose(t *testing.T, s Suite) {
 	for _, enc := range encodings {
 		c := r.connect(enc)
 		log := r.engine.OpenLog("c1", 1, 0)
-		log.Attach(c.session, 0)
+		c.attach(log, 0)
 		c.session.Send(pong(1))
 		c.session.Close(comeBack(), engine.CloseComeBack, "drain")
 		c.session.Close(nil, engine.CloseGoingAway, "a second close is none")
@@ -49,9 +49,7 @@ func testClose(t *testing.T, s Suite) {
 		if len(c.recorder.messages) > 0 {
 			t.Error("a message was handed on after the close")
 		}
-		if log.Sessions() != 0 {
-			t.Error("the session is still attached")
-		}
+		wantAttached(t, log, 0)
 		log.Close()
 	}
 }
@@ -73,18 +71,16 @@ func testPeerVanishes(t *testing.T, s Suite) {
 	r := s.start(t, engine.Config{})
 	log := r.engine.OpenLog("c1", 1, 0)
 	c := r.connect(engine.Protobuf)
-	log.Attach(c.session, 0)
+	c.attach(log, 0)
 	_ = c.conn.Close()
 	if cause := c.recorder.cause(t); cause == nil {
 		t.Error("no cause")
 	}
-	if log.Sessions() != 0 {
-		t.Error("the session is still attached")
-	}
+	wantAttached(t, log, 0)
 	// Its handle may be used still, and does nothing.
 	c.session.Send(pong(1))
 	c.session.Close(nil, engine.CloseNormal, "")
-	if _, covered := log.Attach(c.session, 0); !covered || log.Sessions() != 0 {
+	if _, covered := c.attach(log, 0); !covered || log.Sessions() != 0 {
 		t.Error("a session that has ended was attached")
 	}
 }

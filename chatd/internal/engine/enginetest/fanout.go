@@ -17,7 +17,7 @@ func testFanOut(t *testing.T, s Suite) {
 	var clients []*client
 	for i := range sessions {
 		c := r.connect(encodings[i%2])
-		if from, covered := log.Attach(c.session, engine.Newest); from != 0 || !covered {
+		if from, covered := c.attach(log, engine.Newest); from != 0 || !covered {
 			t.Fatalf("attached from %d (covered %v), want 0", from, covered)
 		}
 		clients = append(clients, c)
@@ -76,7 +76,7 @@ func testAttach(t *testing.T, s Suite) {
 			}
 			client := r.connect(engine.Protobuf)
 			client.t = t
-			from, covered := log.Attach(client.session, c.cursor)
+			from, covered := client.attach(log, c.cursor)
 			if from != c.from || covered != c.covered {
 				t.Fatalf("begins after %d (covered %v), want %d (%v)", from, covered, c.from, c.covered)
 			}
@@ -94,11 +94,11 @@ func testAttachAnew(t *testing.T, s Suite) {
 	r := s.start(t, engine.Config{})
 	log := r.engine.OpenLog("c1", 1, 0)
 	c := r.connect(engine.Protobuf)
-	log.Attach(c.session, 0)
+	c.attach(log, 0)
 	log.Append(frameOf(t, "c1", 1, 1, 10))
 	log.Append(frameOf(t, "c1", 1, 2, 10))
 	c.wantEvents(1, 2)
-	log.Attach(c.session, 1)
+	c.attach(log, 1)
 	c.wantEvents(2, 2)
 	log.Append(frameOf(t, "c1", 1, 3, 10))
 	c.wantEvents(3, 3)
@@ -112,8 +112,8 @@ func testDetach(t *testing.T, s Suite) {
 	r := s.start(t, engine.Config{})
 	gone, kept := r.engine.OpenLog("c1", 1, 0), r.engine.OpenLog("c2", 1, 0)
 	c := r.connect(engine.Protobuf)
-	gone.Attach(c.session, 0)
-	kept.Attach(c.session, 0)
+	c.attach(gone, 0)
+	c.attach(kept, 0)
 	gone.Append(frameOf(t, "c1", 1, 1, 10))
 	c.wantEvents(1, 1)
 	gone.Detach(c.session)
@@ -127,11 +127,66 @@ func testDetach(t *testing.T, s Suite) {
 	}
 }
 
+// wantAttached waits until so many sessions are attached.
+func wantAttached(t *testing.T, log engine.Fanout, want int) {
+	t.Helper()
+	for end := time.Now().Add(patience); log.Sessions() != want && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	if got := log.Sessions(); got != want {
+		t.Errorf("%d sessions attached, want %d", got, want)
+	}
+}
+
+// Sessions that have ended may be detached late, and once more: who comes meanwhile is not taken for one of them, nor who comes later.
+func testLateDetach(t *testing.T, s Suite) {
+	const each = 20
+	r := s.start(t, engine.Config{Loops: 1})
+	log := r.engine.OpenLog("c1", 1, 0)
+	connect := func() (clients []*client) {
+		for range each {
+			clients = append(clients, r.connect(engine.Protobuf))
+		}
+		return clients
+	}
+	gone := connect()
+	for _, c := range gone {
+		log.Attach(c.session, 0) // of which its handler knows nothing
+		_ = c.conn.Close()
+		_ = c.recorder.cause(t)
+	}
+	meanwhile := connect()
+	log.Append(frameOf(t, "c1", 1, 1, 10))
+	for _, c := range meanwhile {
+		c.wantQuiet()
+		c.attach(log, 1)
+	}
+	detachGone := func() {
+		for _, c := range gone {
+			log.Detach(c.session)
+		}
+	}
+	detachGone()
+	wantAttached(t, log, each)
+	later := connect()
+	for _, c := range later {
+		c.wantQuiet()
+		c.attach(log, 1)
+	}
+	detachGone()
+	log.Append(frameOf(t, "c1", 1, 2, 10))
+	for _, c := range append(meanwhile, later...) {
+		c.wantEvents(2, 2)
+		c.wantQuiet()
+	}
+	wantAttached(t, log, 2*each)
+}
+
 func testCloseLog(t *testing.T, s Suite) {
 	r := s.start(t, engine.Config{})
 	c := r.connect(engine.Protobuf)
 	log := r.engine.OpenLog("c1", 1, 0)
-	log.Attach(c.session, 0)
+	c.attach(log, 0)
 	log.Close()
 	log.Append(frameOf(t, "c1", 1, 1, 10))
 	c.wantQuiet()
@@ -139,7 +194,7 @@ func testCloseLog(t *testing.T, s Suite) {
 		t.Errorf("%d sessions attached to a closed log", log.Sessions())
 	}
 	again := r.engine.OpenLog("c1", 1, 1)
-	again.Attach(c.session, 1)
+	c.attach(again, 1)
 	again.Append(frameOf(t, "c1", 1, 2, 10))
 	c.wantEvents(2, 2)
 }
@@ -151,7 +206,7 @@ func testCork(t *testing.T, s Suite) {
 	c := r.connect(engine.Protobuf)
 	c.session.Cork()
 	c.session.Cork()
-	log.Attach(c.session, 0)
+	c.attach(log, 0)
 	log.Append(frameOf(t, "c1", 1, 2, 10))
 	c.session.Uncork()
 	c.wantQuiet()
@@ -164,8 +219,8 @@ func testSlowReader(t *testing.T, s Suite) {
 	r := s.start(t, engine.Config{RingFrames: 64, SendBufferBytes: 4096})
 	log := r.engine.OpenLog("c1", 7, 0)
 	slow, quick := r.connect(engine.Protobuf), r.connect(engine.Protobuf)
-	log.Attach(slow.session, 0)
-	log.Attach(quick.session, 0)
+	slow.attach(log, 0)
+	quick.attach(log, 0)
 	for pts := uint64(1); pts <= events; pts++ {
 		log.Append(frameOf(t, "c1", 7, pts, 4000))
 		if got, tooLong := quick.event(); got != pts || tooLong {
@@ -202,7 +257,7 @@ func testReset(t *testing.T, s Suite) {
 	var clients []*client
 	for i := range 100 {
 		c := r.connect(encodings[i%2])
-		log.Attach(c.session, 0)
+		c.attach(log, 0)
 		clients = append(clients, c)
 	}
 	log.Append(frameOf(t, "c1", 1, 1, 10))
@@ -316,7 +371,7 @@ func testAllRingsBytes(t *testing.T, s Suite) {
 		t.Errorf("%d bytes in rings", got)
 	}
 	c := r.connect(engine.Protobuf)
-	if from, covered := quiet.Attach(c.session, 0); from != 1 || covered {
+	if from, covered := c.attach(quiet, 0); from != 1 || covered {
 		t.Errorf("attached to what is gone from %d, covered %v", from, covered)
 	}
 	quiet.Append(frameOf(t, "c2", 1, 2, 10))
@@ -330,7 +385,7 @@ func testChurn(t *testing.T, s Suite) {
 	var stay []*client
 	for range attached {
 		c := r.connect(engine.Protobuf)
-		log.Attach(c.session, 0)
+		c.attach(log, 0)
 		stay = append(stay, c)
 	}
 	stop := make(chan struct{})
@@ -344,7 +399,7 @@ func testChurn(t *testing.T, s Suite) {
 				default:
 				}
 				c := r.connect(engine.JSON)
-				from, _ := log.Attach(c.session, engine.Newest)
+				from, _ := c.attach(log, engine.Newest)
 				if from%2 == 0 {
 					log.Detach(c.session)
 				}
@@ -364,7 +419,5 @@ func testChurn(t *testing.T, s Suite) {
 	}
 	close(stop)
 	churn.Wait()
-	if log.Sessions() != attached {
-		t.Errorf("%d sessions attached, want the %d that stayed", log.Sessions(), attached)
-	}
+	wantAttached(t, log, attached) // those that stayed
 }

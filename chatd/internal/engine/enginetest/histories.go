@@ -91,7 +91,7 @@ func (h *history) attach(rt *rapid.T) {
 	r, l := h.reader(rt), h.log(rt)
 	h.detachFrom(rt, r, l)
 	cursor := l.fanout.Head() - min(l.fanout.Head(), uint64(rapid.IntRange(0, 25).Draw(rt, "behind")))
-	from, covered := l.fanout.Attach(r.session, cursor)
+	from, covered := r.attach(l.fanout, cursor)
 	if covered && from != cursor || !covered && from != l.fanout.Head() {
 		rt.Fatalf("attached at %d with head %d: begins after %d, covered %v", cursor, l.fanout.Head(), from, covered)
 	}

@@ -37,6 +37,7 @@ func (s Suite) Run(t *testing.T) {
 		"attaching anew moves the cursor":                 testAttachAnew,
 		"nothing of a log comes after its detach":         testDetach,
 		"a closed log sends nothing":                      testCloseLog,
+		"nobody has the place of one who is attached":     testLateDetach,
 		"the answer comes before corked events":           testCork,
 		"a slow reader is told too long, others are not":  testSlowReader,
 		"a reset is told as too long":                     testReset,
@@ -142,12 +143,15 @@ func (r *rig) connect(enc engine.Encoding) *client {
 	return c
 }
 
-// recorder is a Handler that keeps what it is told.
+// recorder is a Handler that keeps what it is told, and detaches its session at the end.
 type recorder struct {
 	messages chan string
 	closed   chan error
 	once     sync.Once
 	twice    chan struct{}
+
+	mu   sync.Mutex
+	logs []engine.Fanout // attached
 }
 
 func newRecorder() *recorder {
@@ -156,7 +160,12 @@ func newRecorder() *recorder {
 
 func (r *recorder) Message(_ engine.Session, payload []byte) { r.messages <- string(payload) }
 
-func (r *recorder) Closed(_ engine.Session, cause error) {
+func (r *recorder) Closed(s engine.Session, cause error) {
+	r.mu.Lock()
+	for _, log := range r.logs {
+		log.Detach(s)
+	}
+	r.mu.Unlock()
 	select {
 	case r.closed <- cause:
 	default:

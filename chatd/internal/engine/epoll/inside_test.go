@@ -4,6 +4,8 @@ package epoll
 
 import (
 	"io"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -77,10 +79,54 @@ func TestADeliveryAllocatesNothing(t *testing.T) {
 	}
 }
 
-// A million sessions are a million of these: what is added to them is weighed. 112 bytes is one of the allocator's sizes.
+// A million sessions are a million of these: what is added to them is weighed. 96 bytes is one of the allocator's sizes.
 func TestASessionIsSmall(t *testing.T) {
-	if size := unsafe.Sizeof(session{}); size > 112 {
-		t.Errorf("a session has %d bytes of its own, want at most 112: what few have belongs to extra", size)
+	if size := unsafe.Sizeof(session{}); size > 96 {
+		t.Errorf("a session has %d bytes of its own, want at most 96: what few have belongs to extra", size)
+	}
+}
+
+// Each log that a session has attached costs a loop a number in the log's array, and what room there is in that: a session has no list of them. Who has gone leaves
+// no more behind than as much again.
+func TestAMembershipIsSmall(t *testing.T) {
+	const sessions, logs = 1000, 64
+	e, l := standing(t, engine.Config{})
+	all := make([]*session, sessions)
+	for i := range all {
+		all[i] = &session{loop: l, slot: uint32(i)}
+	}
+	l.sessions = slices.Clone(all)
+	fanouts := make([]*fanout, logs)
+	each := func(members int) float64 {
+		bytes := 0
+		for _, f := range fanouts {
+			if got := len(f.parts[0].members); got != members {
+				t.Fatalf("%d members, want %d", got, members)
+			}
+			bytes += cap(f.parts[0].members) * int(unsafe.Sizeof(f.parts[0].members[0]))
+		}
+		return float64(bytes) / float64(members*logs)
+	}
+	for i := range fanouts {
+		fanouts[i] = e.OpenLog("c", 1, 0).(*fanout)
+		rand.Shuffle(sessions, func(a, b int) { all[a], all[b] = all[b], all[a] })
+		for _, s := range all {
+			l.attach(s, fanouts[i], fanouts[i].ring.Load(), 1)
+		}
+	}
+	if got := each(sessions); got > 5 {
+		t.Errorf("%.1f bytes a membership, want at most 5", got)
+	}
+	for _, s := range all[sessions/4:] {
+		for _, f := range fanouts {
+			l.detach(s, f)
+		}
+	}
+	if got := each(sessions / 4); got > 8 {
+		t.Errorf("%.1f bytes a membership that is left, want at most 8", got)
+	}
+	if all[0].joined != logs || all[sessions-1].joined != 0 || all[0].x != nil {
+		t.Errorf("who stays is in %d parts, who has left in %d; want %d and none", all[0].joined, all[sessions-1].joined, logs)
 	}
 }
 

@@ -50,8 +50,6 @@ type loop struct {
 	sessions []*session // by slot
 	free     []uint32   // slots
 	ages     []uint32   // by slot: how often it was given
-	parts    []*part    // by number
-	gaps     []uint32   // numbers without a part
 	wheel    wheel
 
 	// ready sessions have something to be sent, as far as is known. sweeps are parts whose members lack events; wave is what one of them was brought last.

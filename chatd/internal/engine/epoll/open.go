@@ -61,8 +61,11 @@ func (l *loop) release(s *session, said []byte, late bool) {
 	o.Released(int(s.fd), said, late)
 }
 
-// vacate gives a session's place back.
+// vacate gives the place of a session that has ended to others, unless it is still attached to a log.
 func (l *loop) vacate(s *session) {
+	if s.joined > 0 {
+		return
+	}
 	l.sessions[s.slot] = nil
 	l.free = append(l.free, s.slot)
 }

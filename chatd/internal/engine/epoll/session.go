@@ -51,12 +51,10 @@ type session struct {
 	// Ticks: until when something must be read; when the wheel brings the session up.
 	readBy, wheelAt uint32
 
-	places []place
+	// joined is how many parts have it among their members, by its slot: which is another's only when it has ended and is in none.
+	joined uint32
 	x      *extra // nil of nearly all
 }
-
-// place is a session's place among the members of a part, which is named by its number.
-type place struct{ part, pos uint32 }
 
 // extra is what only few sessions have at a time.
 type extra struct {
@@ -218,16 +216,6 @@ func (s *session) cursorOf(p *part) *cursor {
 	return nil
 }
 
-// positionIn is the session's place in a part of which it is a member.
-func (s *session) positionIn(p *part) int {
-	for _, at := range s.places {
-		if at.part == p.number {
-			return int(at.pos)
-		}
-	}
-	return -1
-}
-
 // deadline is the tick at which the session's time is over.
 func (s *session) deadline() uint32 {
 	if s.blocked && s.phase == open {
@@ -243,9 +231,6 @@ func (l *loop) close(s *session, cause error, final, last []byte, hangUp bool) {
 		return
 	}
 	s.over.Store(true)
-	for len(s.places) > 0 {
-		l.leave(s, len(s.places)-1)
-	}
 	x := s.more()
 	if final != nil {
 		x.out = append(x.out, outgoing{data: final})
@@ -267,9 +252,6 @@ func (l *loop) end(s *session, cause error) {
 		return
 	}
 	s.over.Store(true)
-	for len(s.places) > 0 {
-		l.leave(s, len(s.places)-1)
-	}
 	if s.blocked {
 		l.count.stuck.Add(-1)
 	}

@@ -36,7 +36,7 @@ func (l *loop) sweep(p *part) (over bool) {
 		p.swept++
 	}
 	for range strideSessions {
-		// A member who ends takes others out of their places, or all of them.
+		// Others may come and go meanwhile, on this side and on that, or all of them.
 		if p.swept == 0 || p.swept >= len(p.segments) || p.segments[p.swept-1].end >= p.segments[p.swept].end {
 			break
 		}
@@ -51,8 +51,11 @@ func (l *loop) sweep(p *part) (over bool) {
 func (l *loop) bring(p *part, i int) {
 	w := &l.wave
 	s := l.sessions[p.members[i]&^hasCursor]
+	if s.phase != open {
+		return // it is sent no more events, and stays until it is detached
+	}
 	if p.members[i]&hasCursor != 0 {
-		l.bringOwn(p, i, s)
+		l.bringOwn(p, s)
 		return
 	}
 	if s.blocked || s.ready || s.withheld() {
@@ -116,21 +119,23 @@ func (l *loop) cutShort(p *part, i int, s *session, n int) {
 }
 
 // bringOwn lets a member with a cursor go on by it, and takes the cursor away where he is then where the wave brings the others.
-func (l *loop) bringOwn(p *part, i int, s *session) {
+func (l *loop) bringOwn(p *part, s *session) {
 	if !s.blocked && !s.ready {
 		l.flush(s)
 	}
-	if s.phase != open || i >= len(p.members) || p.members[i] != s.slot|hasCursor {
-		return // it has ended, and another may have its place
+	if s.phase == open {
+		l.settled(s, p)
 	}
-	l.settled(s, p)
 }
 
 // settled takes a cursor away where its session is where the others are.
 func (l *loop) settled(s *session, p *part) {
-	i := s.positionIn(p)
-	g := &p.segments[p.segmentOf(i)]
-	if c := s.cursorOf(p); c != nil && c.ring == g.ring && c.next == g.at+1 {
+	c := s.cursorOf(p)
+	if c == nil {
+		return // or it has left
+	}
+	i, _ := p.find(s.slot)
+	if g := &p.segments[p.segmentOf(i)]; c.ring == g.ring && c.next == g.at+1 {
 		s.unfollow(p)
 		p.members[i] &^= hasCursor
 	}

@@ -34,6 +34,7 @@ type field struct {
 	kind    int // of sockets
 	members []*member
 	text    string
+	ended   func() // called when a member has ended
 }
 
 type member struct {
@@ -54,23 +55,57 @@ func (fd *field) close() {
 	fd.l.ready, fd.l.sweeps = nil, nil
 	for _, m := range fd.members {
 		fd.l.end(m.s, nil)
+		fd.vanish(m)
+	}
+	fd.l.doOps()
+}
+
+// vanish closes the other end of a member's socket.
+func (fd *field) vanish(m *member) {
+	if m.reader >= 0 {
 		_ = unix.Close(m.reader)
+		m.reader = -1
 	}
 }
 
+// join has somebody come who attaches the log.
 func (fd *field) join(cursor uint64) *member {
+	fd.t.Helper()
+	m := fd.connect()
+	fd.attach(m, cursor)
+	return m
+}
+
+// connect has somebody come. He is detached once he is told to have ended.
+func (fd *field) connect() *member {
 	fd.t.Helper()
 	pair, err := unix.Socketpair(unix.AF_UNIX, fd.kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		fd.t.Fatalf("no sockets: %v", err)
 	}
 	setSendBuffer(pair[0], 1) // the least that the system gives
-	m := &member{s: &session{loop: fd.l, h: &enginetest.Listener{}, fd: int32(pair[0])}, reader: pair[1]}
+	m := &member{reader: pair[1]}
+	m.s = &session{loop: fd.l, fd: int32(pair[0]), h: &enginetest.Listener{Ended: func() {
+		fd.leaveSoon(m)
+		if fd.ended != nil {
+			fd.ended()
+		}
+	}}}
 	fd.e.sessions++
 	fd.l.adopt(m.s, nil)
 	fd.members = append(fd.members, m)
-	fd.attach(m, cursor)
 	return m
+}
+
+// comeSoon and leaveSoon are as others than the loop have it: it does so when it comes to it.
+func (fd *field) comeSoon(m *member) {
+	from, _ := fd.f.Attach(m.s, engine.Newest)
+	m.last, m.epoch, m.attached = from, fd.f.Epoch(), true
+}
+
+func (fd *field) leaveSoon(m *member) {
+	fd.f.Detach(m.s)
+	m.attached = false
 }
 
 func (fd *field) attach(m *member, cursor uint64) {
@@ -134,6 +169,10 @@ func (fd *field) read(m *member) (some bool) {
 		if err != nil || int64(r.Len()) < h.Length {
 			return some
 		}
+		if h.OpCode == ws.OpClose {
+			m.got = nil
+			return some
+		}
 		payload := m.got[len(m.got)-r.Len():][:h.Length]
 		var frame chatv1.ServerFrame
 		if err := proto.Unmarshal(payload, &frame); err != nil {
@@ -165,13 +204,27 @@ func (fd *field) check() {
 	if !slices.IsSorted(ends) || len(p.members) > 0 && ends[len(ends)-1] != len(p.members) {
 		fd.t.Fatalf("the segments of %d members end at %v", len(p.members), ends)
 	}
+	here := make(map[*session]bool)
 	for i, m := range p.members {
 		s := fd.l.sessions[m&^hasCursor]
-		if s == nil || s.positionIn(p) != i {
-			fd.t.Fatalf("the member at %d is not there, or thinks that it is elsewhere", i)
+		if s == nil || s.slot != m&^hasCursor {
+			fd.t.Fatalf("the member at %d is not there, or has another slot", i)
 		}
-		if (s.cursorOf(p) != nil) != (m&hasCursor != 0) {
+		if i > 0 && p.members[i-1]&^hasCursor >= s.slot {
+			fd.t.Fatalf("the member at %d is not in the order of slots", i)
+		}
+		if s.phase == open && (s.cursorOf(p) != nil) != (m&hasCursor != 0) {
 			fd.t.Fatalf("the member at %d has a cursor or has none, and its part does not know", i)
+		}
+		here[s] = true
+	}
+	for _, m := range fd.members {
+		if (m.s.joined == 1) != here[m.s] || m.s.joined > 1 {
+			fd.t.Fatalf("a session is said to be in %d parts, and is there: %v", m.s.joined, here[m.s])
+		}
+		// Who is over when the loop comes to attach him is not attached.
+		if len(fd.l.inbox.ops) == 0 && m.attached != here[m.s] && (here[m.s] || m.s.phase == open) {
+			fd.t.Fatalf("a session is attached: %v, and is there: %v", m.attached, here[m.s])
 		}
 	}
 }
@@ -202,6 +255,7 @@ func TestASweepBringsEverybodyEverything(t *testing.T) {
 			},
 			"leave": func(*rapid.T) {
 				m := some()
+				l.doOps()
 				l.detach(m.s, fd.f)
 				m.attached = false
 			},
@@ -210,11 +264,18 @@ func TestASweepBringsEverybodyEverything(t *testing.T) {
 					fd.attach(m, engine.Newest)
 				}
 			},
-			"end": func(*rapid.T) {
-				m := some()
-				l.end(m.s, nil)
-				m.attached = false
+			"leave soon": func(*rapid.T) { fd.leaveSoon(some()) },
+			"come back soon": func(*rapid.T) {
+				if m := some(); m.s.phase == open && !m.attached && fd.settle(m) {
+					fd.comeSoon(m)
+				}
 			},
+			"ops": func(*rapid.T) { l.doOps() },
+			"end": func(*rapid.T) { l.end(some().s, nil) },
+			"close": func(*rapid.T) {
+				l.close(some().s, nil, nil, engine.CloseFrame(engine.CloseNormal, ""), true)
+			},
+			"vanish": func(*rapid.T) { fd.vanish(some()) },
 			"reset": func(t *rapid.T) {
 				if rapid.IntRange(0, 9).Draw(t, "rarely") == 0 {
 					fd.f.Reset(fd.f.Epoch()+1, 5)
@@ -226,28 +287,91 @@ func TestASweepBringsEverybodyEverything(t *testing.T) {
 			},
 			"": func(*rapid.T) { fd.check() },
 		})
-		for again := true; again; {
-			again = fd.stride() || len(l.ready) > 0
-			fd.serve()
-			l.handle(l.poll.wait(0))
-			for _, m := range fd.members {
-				again = fd.read(m) || again
-			}
-		}
-		fd.check()
+		fd.settleAll()
+	})
+}
+
+// settleAll has everything done and read, and checks that nobody lacks anything.
+func (fd *field) settleAll() {
+	fd.t.Helper()
+	for again := true; again; {
+		fd.l.doOps()
+		again = fd.stride() || len(fd.l.ready) > 0
+		fd.serve()
+		fd.l.handle(fd.l.poll.wait(0))
 		for _, m := range fd.members {
-			if m.attached && (m.epoch != fd.f.Epoch() || m.last < fd.f.Head()) {
-				t.Fatalf("a member has what is up to %d of epoch %d, of %d of %d", m.last, m.epoch, fd.f.Head(), fd.f.Epoch())
-			}
-			if m.attached && m.s.cursorOf(fd.f.parts[0]) != nil && m.last == fd.f.Head() {
-				t.Fatalf("a member who is where the others are goes by a cursor of his own")
-			}
+			again = fd.read(m) || again
 		}
+	}
+	fd.l.doOps()
+	fd.check()
+	for _, m := range fd.members {
+		if !m.attached || m.s.phase != open {
+			continue
+		}
+		if m.epoch != fd.f.Epoch() || m.last < fd.f.Head() {
+			fd.t.Fatalf("a member has what is up to %d of epoch %d, of %d of %d", m.last, m.epoch, fd.f.Head(), fd.f.Epoch())
+		}
+		if m.s.cursorOf(fd.f.parts[0]) != nil && m.last == fd.f.Head() {
+			fd.t.Fatalf("a member who is where the others are goes by a cursor of his own")
+		}
+	}
+}
+
+// Who comes and goes in the midst of a stride, before and behind the place that it has come to, moves others in the array: none is passed over, and none served twice.
+func TestMembersComeAndGoInTheMidstOfAStride(t *testing.T) {
+	e, l := standing(t, engine.Config{})
+	rapid.Check(t, func(t *rapid.T) {
+		fd := newField(t, e, l, unix.SOCK_STREAM)
+		defer fd.close()
+		var lag, vanish, come, leave []*member
+		for range rapid.IntRange(3, 2*strideSessions).Draw(t, "members") {
+			m := fd.connect()
+			switch rapid.SampledFrom([]string{"stay", "stay", "lag", "lag", "vanish", "come", "come", "leave"}).Draw(t, "role") {
+			case "lag": // has a cursor, so that it is served by its own, and the loop looks into its inbox
+				lag = append(lag, m)
+				m.s.corked.Add(1)
+			case "vanish":
+				vanish = append(vanish, m)
+			case "come":
+				come = append(come, m)
+				continue
+			case "leave":
+				leave = append(leave, m)
+			}
+			fd.attach(m, engine.Newest)
+		}
+		fd.post()
+		for fd.stride() {
+		}
+		for _, m := range lag {
+			m.s.corked.Add(-1)
+		}
+		for _, m := range vanish {
+			fd.vanish(m)
+		}
+		fd.ended = func() {
+			for _, m := range come {
+				fd.comeSoon(m)
+			}
+			for _, m := range leave {
+				fd.leaveSoon(m)
+			}
+			come, leave = nil, nil
+		}
+		fd.post()
+		for range rapid.IntRange(1, 3).Draw(t, "strides") {
+			fd.stride()
+			fd.check()
+		}
+		fd.post()
+		fd.settleAll()
 	})
 }
 
 // settle has a member take all that is on its way to him; false if there is more, of another log or an answer.
 func (fd *field) settle(m *member) bool {
+	fd.l.doOps()
 	for range 100 {
 		if !fd.read(m) && m.s.idle() {
 			return len(m.got) == 0
