@@ -178,6 +178,9 @@ func TestALogThatIsReopenedAtOnceIsFollowed(t *testing.T) {
 		if s := d.attach(none(b))[0]; s.GetStatus() != chatv1.LogState_STATUS_REFUSED || s.GetError().GetCode() != chatv1.Error_CODE_TOO_MANY {
 			t.Errorf("one log too many was answered %v", s)
 		}
+		if n := r.shard.Numbers(); n > 4 {
+			t.Errorf("of two logs that came and went, %d had numbers at the same time", n)
+		}
 	})
 }
 

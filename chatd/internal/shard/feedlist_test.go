@@ -1,12 +1,9 @@
 package shard
 
 import (
-	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"testing"
-	"unsafe"
 
 	"pgregory.net/rapid"
 )
@@ -64,35 +61,4 @@ func TestAFeedListIsAMap(t *testing.T) {
 			}
 		}
 	})
-}
-
-// Each log that a session has attached costs it four bytes: exactly, of what a request brings, and with little room where they came one by one.
-func TestAnAttachedLogIsSmall(t *testing.T) {
-	const logs = 64
-	sh := &Shard{}
-	var wanted []want
-	for i := range logs {
-		f := &feed{id: fmt.Sprint("c", i)}
-		sh.table.add(f)
-		wanted = append(wanted, want{id: f.id, feed: f})
-	}
-	each := func(l feedList) float64 { return float64(cap(l)*int(unsafe.Sizeof(l[0]))) / float64(len(l)) }
-	atOnce, oneByOne := &session{sh: sh}, &session{sh: sh}
-	atOnce.expect(wanted)
-	rand.Shuffle(logs, func(a, b int) { wanted[a], wanted[b] = wanted[b], wanted[a] })
-	for i := range wanted {
-		atOnce.note(wanted[i].feed)
-		oneByOne.expect(wanted[i : i+1])
-		oneByOne.note(wanted[i].feed)
-	}
-	if got := each(atOnce.feeds); len(atOnce.feeds) != logs || got != 4 {
-		t.Errorf("%.1f bytes a log of %d that came at once, want 4", got, len(atOnce.feeds))
-	}
-	if got := each(oneByOne.feeds); len(oneByOne.feeds) != logs || got > 5 {
-		t.Errorf("%.1f bytes a log of %d that came one by one, want at most 5", got, len(oneByOne.feeds))
-	}
-	atOnce.expect(wanted)
-	if got := each(atOnce.feeds); got != 4 {
-		t.Errorf("%.1f bytes a log once all are attached anew, want 4", got)
-	}
 }

@@ -38,7 +38,7 @@ const partitions = 4
 type rig struct {
 	t        *testing.T
 	stores   *stores
-	engine   engine.Engine
+	engine   *audit
 	shard    *shard.Shard
 	registry *prometheus.Registry
 	signer   *token.Signer
@@ -75,7 +75,7 @@ func newRig(t *testing.T, change func(*shard.Config)) *rig {
 		change(&cfg)
 	}
 	r := &rig{t: t, stores: newStores(partitions), registry: prometheus.NewRegistry(), signer: signer}
-	r.engine = perconn.New(cfg.Engine())
+	r.engine = newAudit(t, perconn.New(cfg.Engine()))
 	r.shard, err = shard.New(cfg, r.engine, r.stores, token.NewVerifier(keys, cfg.Now), shard.NewMetrics(r.registry))
 	if err != nil {
 		t.Fatal(err)

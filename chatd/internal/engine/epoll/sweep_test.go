@@ -213,12 +213,18 @@ func (fd *field) check() {
 		if i > 0 && p.members[i-1]&^hasCursor >= s.slot {
 			fd.t.Fatalf("the member at %d is not in the order of slots", i)
 		}
-		if s.phase == open && (s.cursorOf(p) != nil) != (m&hasCursor != 0) {
-			fd.t.Fatalf("the member at %d has a cursor or has none, and its part does not know", i)
+		if has := s.cursorOf(p) != nil; has != (s.phase == open && m&hasCursor != 0) { // who is over is owed nothing
+			fd.t.Fatalf("the member at %d has a cursor (%v), and its part does not know", i, has)
 		}
 		here[s] = true
 	}
+	if vacant := len(slices.DeleteFunc(slices.Clone(fd.l.sessions), func(s *session) bool { return s != nil })); vacant != len(fd.l.free) {
+		fd.t.Fatalf("%d slots are vacant, %d of them are to be had", vacant, len(fd.l.free))
+	}
 	for _, m := range fd.members {
+		if m.s.phase == ended && m.s.joined == 0 && fd.l.sessions[m.s.slot] == m.s {
+			fd.t.Fatalf("a session that has ended and is nowhere keeps its slot")
+		}
 		if (m.s.joined == 1) != here[m.s] || m.s.joined > 1 {
 			fd.t.Fatalf("a session is said to be in %d parts, and is there: %v", m.s.joined, here[m.s])
 		}
