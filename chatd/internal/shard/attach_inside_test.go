@@ -7,6 +7,8 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
 	"github.com/chatfleet/chatfleet/chatd/internal/engine/enginetest"
 	"github.com/chatfleet/chatfleet/chatd/internal/engine/perconn"
@@ -21,7 +23,7 @@ type attaching struct {
 }
 
 func newAttaching(t *testing.T) *attaching {
-	a := &attaching{t: t, sh: &Shard{}, engine: perconn.New(engine.Config{})}
+	a := &attaching{t: t, sh: &Shard{metrics: NewMetrics(prometheus.NewRegistry())}, engine: perconn.New(engine.Config{})}
 	t.Cleanup(func() { _ = a.engine.Shutdown(t.Context()) })
 	return a
 }
@@ -44,7 +46,7 @@ func (a *attaching) feed(id string) *feed {
 
 // Each log that a session has attached costs it four bytes: exactly, of what one request brings, and with little room where they came one by one.
 func TestAnAttachedLogIsSmall(t *testing.T) {
-	const logs = 64
+	const logs = 60
 	a := newAttaching(t)
 	var wanted []want
 	for i := range logs {
@@ -88,5 +90,31 @@ func TestWhoIsRefusedIsDetached(t *testing.T) {
 	}
 	if f.fanout.Sessions() != 0 || len(s.feeds) != 0 || f.refs != 1 {
 		t.Errorf("%d are attached, %d on the list, %d hold the log; want none but the one who asked", f.fanout.Sessions(), len(s.feeds), f.refs)
+	}
+}
+
+// Who has ended is on no list and attached to nothing, also if he is attached at that very moment.
+func TestWhoHasEndedIsNowhere(t *testing.T) {
+	a := newAttaching(t)
+	s := a.session()
+	channel, group := a.feed("c1"), a.feed("g1")
+	group.group = newMembership()
+	group.group.allow("eve", 0)
+	for _, f := range []*feed{channel, group} {
+		f.attach(s, &chatv1.Cursor{})
+	}
+	if len(s.feeds) != 2 || channel.fanout.Sessions() != 1 || len(group.group.sessions) != 1 {
+		t.Fatal("the session is not attached")
+	}
+	s.Closed(s.conn, engine.ErrPeerClosed)
+	for again := range 2 {
+		for _, f := range []*feed{channel, group} {
+			if f.fanout.Sessions() != 0 || f.refs != 0 || len(s.feeds) != 0 || f.group != nil && len(f.group.sessions) != 0 {
+				t.Errorf("%d are attached to %s, %d hold it, %d are on the list (round %d); want none", f.fanout.Sessions(), f.id, f.refs, len(s.feeds), again)
+			}
+			if state, noted := f.attach(s, &chatv1.Cursor{}); state.GetStatus() != chatv1.LogState_STATUS_REFUSED || noted {
+				t.Errorf("attached as %v, on the list: %v", state, noted)
+			}
+		}
 	}
 }

@@ -388,6 +388,25 @@ func (fd *field) settle(m *member) bool {
 	return false
 }
 
+// A log that is closed lets go of its members, also of those who have ended and are not detached yet.
+func TestAClosedLogLetsGo(t *testing.T) {
+	e, l := standing(t, engine.Config{})
+	fd := newField(t, e, l, unix.SOCK_STREAM)
+	stays, ends := fd.join(engine.Newest), fd.join(engine.Newest)
+	l.end(ends.s, nil)
+	if fd.check(); stays.s.joined != 1 || ends.s.joined != 1 || len(l.free) != 0 {
+		t.Fatalf("they are in %d and %d parts, %d slots are free", stays.s.joined, ends.s.joined, len(l.free))
+	}
+	l.closePart(fd.f)
+	if stays.s.joined != 0 || ends.s.joined != 0 || l.sessions[stays.s.slot] != stays.s || !slices.Equal(l.free, []uint32{ends.s.slot}) {
+		t.Errorf("they are in %d and %d parts, the slots %v are free", stays.s.joined, ends.s.joined, l.free)
+	}
+	fd.close()
+	if len(l.free) != 2 {
+		t.Errorf("%d slots are free, want those of both", len(l.free))
+	}
+}
+
 // A log with few members does not wait until all of one with many have what is new there.
 func TestSweepsTakeTurns(t *testing.T) {
 	e, l := standing(t, engine.Config{})
