@@ -195,6 +195,7 @@ func TestWhatHappensWhileALogIsOpenedIsNotForgotten(t *testing.T) {
 				log := r.stores.create("ann", channel)
 				r.stores.post("ann", log, 4)
 				r.stores.digest(nil)
+				synctest.Wait() // a digest that is read only now would be of before what happens
 				d, _ := r.signIn("bob")
 				r.stores.set(func(s *stores) { s.back = time.Second })
 				answer := d.begin(&chatv1.ClientFrame{Body: &chatv1.ClientFrame_Attach{Attach: &chatv1.AttachRequest{Cursors: []*chatv1.Cursor{at(log, 1, 5)}}}})
