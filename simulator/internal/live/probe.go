@@ -7,10 +7,11 @@ import (
 
 	"github.com/chatfleet/chatfleet/simulator/internal/measure"
 	"github.com/chatfleet/chatfleet/simulator/internal/stamp"
+	"github.com/chatfleet/chatfleet/simulator/internal/swarm"
 )
 
 // probeEvery is how often the hiccup probe wants to run: as often as the loops of package swarm.
-const probeEvery = 5 * time.Millisecond
+const probeEvery = swarm.HiccupEvery
 
 // probe measures hiccups of this process until ctx ends: by how much later than it wanted a goroutine that does nothing runs.
 func probe(ctx context.Context, clock stamp.Clock) *measure.Histogram {

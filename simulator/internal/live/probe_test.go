@@ -5,6 +5,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/chatfleet/chatfleet/simulator/internal/model"
+	"github.com/chatfleet/chatfleet/simulator/internal/swarm"
 )
 
 // A wall clock that is set is noticed, one that is slewed is not.
@@ -77,4 +80,11 @@ func TestTimeLeft(t *testing.T) {
 		p.enter("c")
 		expect(5 * time.Second)
 	})
+}
+
+// What is modelled pings as often as what is played.
+func TestTheModelPingsAsTheSwarmDoes(t *testing.T) {
+	if played := swarm.DefaultBehaviour().PingEvery; played != model.PingEvery {
+		t.Errorf("a session of the swarm pings every %s, one of the model every %s", played, model.PingEvery)
+	}
 }

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// hiccupEvery is the tick. A dozen of workers that wake every millisecond take a tenth of a core from the fleet beside them.
-	hiccupEvery  = 5 * time.Millisecond
+	// HiccupEvery is the tick, by whose lateness hiccups are measured. A dozen of workers that wake every millisecond take a tenth of a core from the fleet beside them.
+	HiccupEvery  = 5 * time.Millisecond
 	publishEvery = 50 * time.Millisecond
 	// eventBatch bounds how long a loop is away from its tick.
 	eventBatch = 256
@@ -118,10 +118,10 @@ func (l *loop) run(ctx context.Context) error {
 		l.publish()
 	}()
 	l.startNs = l.clock()
-	l.nextTick = l.startNs + int64(hiccupEvery)
+	l.nextTick = l.startNs + int64(HiccupEvery)
 	events := make([]unix.EpollEvent, eventBatch)
 	for !l.control.stop.Load() {
-		n, err := unix.EpollWait(l.epfd, events, int(hiccupEvery/time.Millisecond))
+		n, err := unix.EpollWait(l.epfd, events, int(HiccupEvery/time.Millisecond))
 		if err != nil && err != unix.EINTR {
 			return fmt.Errorf("swarm: epoll: %w", err)
 		}
@@ -141,13 +141,13 @@ func (l *loop) run(ctx context.Context) error {
 	return nil
 }
 
-// tick does what goes by the clock, every hiccupEvery. How late it runs is the loop's own delay, which is in every
+// tick does what goes by the clock, every HiccupEvery. How late it runs is the loop's own delay, which is in every
 // latency that it takes; a tick that stood for several counts as several.
 func (l *loop) tick(now int64) {
-	for late := now - l.nextTick; late >= 0; late -= int64(hiccupEvery) {
+	for late := now - l.nextTick; late >= 0; late -= int64(HiccupEvery) {
 		l.hiccups.Record(time.Duration(late))
 	}
-	l.nextTick = now + int64(hiccupEvery)
+	l.nextTick = now + int64(HiccupEvery)
 	l.wheel.advance(now-l.startNs, func(id int32) { l.expired(id, now) })
 	if l.control.start.Load() {
 		l.dialDue(now)

@@ -111,7 +111,7 @@ func (s *Swarm) Cut(ctx context.Context, order int, share float64) (sessions int
 	for _, l := range s.loops {
 		l.control.cut.Store(cut)
 	}
-	tick := time.NewTicker(hiccupEvery)
+	tick := time.NewTicker(HiccupEvery)
 	defer tick.Stop()
 	for {
 		sessions, done := int64(0), true
