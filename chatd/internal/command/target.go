@@ -1,12 +1,16 @@
 package command
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -54,7 +58,30 @@ func (t *target) dial() (*admin, error) {
 		if err != nil {
 			return nil, usageError{fmt.Errorf("--tls-directory: %w", err)}
 		}
-		client.Transport = &http.Transport{TLSClientConfig: m.ClientConfig(certs.PortAdmin, certs.Store, certs.Shard), ForceAttemptHTTP2: true}
+		client.Transport = &http.Transport{
+			DialContext: dialReadably, TLSClientConfig: m.ClientConfig(certs.PortAdmin, certs.Store, certs.Shard), ForceAttemptHTTP2: true,
+		}
 	}
 	return &admin{t.addr, adminv1connect.NewAdminServiceClient(client, strings.TrimRight(base, "/"))}, nil
+}
+
+// readable is a connection whose reader alone tells that the other side is gone. In TLS 1.3 a server refuses a certificate after the client
+// has done its part of the handshake: it says why and closes, and what the client has begun to write fails. Whoever sees that failure first
+// closes the connection, and the reason is in it, unread.
+type readable struct{ net.Conn }
+
+func (c readable) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return len(b), nil
+	}
+	return n, err
+}
+
+func dialReadably(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return readable{c}, nil
 }
