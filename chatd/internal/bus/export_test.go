@@ -80,3 +80,12 @@ func (c Config) Begin() error {
 
 // Turn is turn.
 var Turn = turn
+
+// Terms are how many elections each of a store's groups has seen.
+func Terms(s *Store) map[string]uint64 {
+	terms := map[string]uint64{}
+	for name, g := range s.groups() {
+		terms[name] = g.Term
+	}
+	return terms
+}

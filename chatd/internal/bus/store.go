@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -16,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chatfleet/chatfleet/chatd/internal/election"
 	"github.com/chatfleet/chatfleet/chatd/internal/owner"
 	"github.com/chatfleet/chatfleet/chatd/internal/wire"
 )
@@ -103,6 +106,9 @@ func StartStore(cfg Config) (*Store, error) {
 	s.watchRoom(ctx)
 	if !s.alone() {
 		s.done.Go(func() { succession{s.srv}.watch(ctx) })
+		s.done.Go(func() {
+			election.Pulse(ctx, s.srv, func() []string { return slices.Collect(maps.Keys(s.groups())) })
+		})
 		s.done.Go(func() { s.watchRoutes(ctx) })
 		s.done.Go(func() { s.keepSteppingDown(ctx) })
 		s.done.Go(func() { s.keepGrowing(ctx) })

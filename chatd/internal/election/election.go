@@ -22,8 +22,10 @@ import (
 type Timing struct {
 	// MinElection and MaxElection bound the silence after which a follower stands for election.
 	MinElection, MaxElection time.Duration
-	// Heartbeat is how often a leader with nothing to say speaks.
+	// Heartbeat is how often a leader with nothing to say speaks: all that a server leads at once, see Pulse.
 	Heartbeat time.Duration
+	// Lone is how often each does so by itself.
+	Lone time.Duration
 	// MinCampaign and MaxCampaign bound how long a candidate waits before it asks again.
 	MinCampaign, MaxCampaign time.Duration
 }
@@ -33,13 +35,14 @@ type Timing struct {
 var Fast = Timing{
 	MinElection: 600 * time.Millisecond, MaxElection: 1200 * time.Millisecond,
 	Heartbeat:   150 * time.Millisecond,
+	Lone:        600 * time.Millisecond,
 	MinCampaign: 12 * time.Millisecond, MaxCampaign: 100 * time.Millisecond,
 }
 
 // upstream are the times that nats-server ships with.
 var upstream = Timing{
 	MinElection: 4 * time.Second, MaxElection: 9 * time.Second,
-	Heartbeat:   time.Second,
+	Lone:        time.Second,
 	MinCampaign: 100 * time.Millisecond, MaxCampaign: 800 * time.Millisecond,
 }
 
@@ -93,7 +96,7 @@ func Set() error {
 			return
 		}
 		minElectionTimeout, maxElectionTimeout = Fast.MinElection, Fast.MaxElection
-		hbInterval = Fast.Heartbeat
+		hbInterval = Fast.Lone
 		minCampaignTimeout, maxCampaignTimeout = Fast.MinCampaign, Fast.MaxCampaign
 		// As upstream: a leader gives up after ten heartbeats without a quorum.
 		lostQuorumInterval, lostQuorumCheck = 10*Fast.Heartbeat, 10*Fast.Heartbeat
@@ -102,5 +105,7 @@ func Set() error {
 }
 
 func inForce() Timing {
-	return Timing{minElectionTimeout, maxElectionTimeout, hbInterval, minCampaignTimeout, maxCampaignTimeout}
+	return Timing{
+		MinElection: minElectionTimeout, MaxElection: maxElectionTimeout, Lone: hbInterval, MinCampaign: minCampaignTimeout, MaxCampaign: maxCampaignTimeout,
+	}
 }

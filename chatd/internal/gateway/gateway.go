@@ -20,6 +20,9 @@ import (
 // SessionPath is where WebSocket clients connect.
 const SessionPath = "/v1/session"
 
+// compressFrom bytes an answer is compressed, for who asks for it: to make a compressor ready costs more than a short answer.
+const compressFrom = 1 << 10
+
 // Shard is what requests need of a shard. An *chatv1.Error that is not nil is the answer to the client.
 type Shard interface {
 	// Authenticate says who the bearer of a token is.
@@ -142,7 +145,7 @@ func newHandler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(SessionPath, &sessions{cfg})
 	path, service := chatv1connect.NewChatServiceHandler(&methods{cfg},
-		connect.WithReadMaxBytes(cfg.MaxBodyBytes), connect.WithRecover(recovered(cfg.Logger)))
+		connect.WithReadMaxBytes(cfg.MaxBodyBytes), connect.WithCompressMinBytes(compressFrom), connect.WithRecover(recovered(cfg.Logger)))
 	mux.Handle(path, newGuard(cfg, service))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, &chatv1.Error{Code: chatv1.Error_CODE_UNSUPPORTED,

@@ -30,7 +30,7 @@ func (sh *Shard) Authenticate(raw string) (user string, flt *chatv1.Error) {
 	if flt := sh.knowsRevoked(); flt != nil {
 		return "", flt
 	}
-	who, err := sh.tokens.Verify(sh.ctx, raw)
+	who, err := sh.shown.Verify(sh.ctx, raw)
 	if err == nil {
 		err = sh.checkRevoked(grantOf(who, "", ""))
 	}

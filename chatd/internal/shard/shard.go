@@ -49,6 +49,7 @@ type Shard struct {
 	engine  engine.Engine
 	stores  Stores
 	tokens  *token.Verifier
+	shown   *token.Memo // tokens of requests without a session
 	metrics *Metrics
 	users   *rates.Table[string]
 	pace    *rates.Pace // of each session's requests
@@ -88,7 +89,7 @@ func New(cfg Config, eng engine.Engine, stores Stores, tokens *token.Verifier, m
 		return nil, fmt.Errorf("shard: %w", err)
 	}
 	sh := &Shard{
-		cfg: cfg, engine: eng, stores: stores, tokens: tokens, metrics: metrics,
+		cfg: cfg, engine: eng, stores: stores, tokens: tokens, shown: token.NewMemo(tokens), metrics: metrics,
 		feeds: make(map[string]*feed), sessions: make(map[*session]struct{}), sessionsOf: make(map[string]int),
 		revoking: make(chan struct{}, 1),
 		soft:     newSoft(),

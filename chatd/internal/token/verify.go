@@ -113,41 +113,69 @@ func (v *Verifier) KeysRead() map[string]time.Time {
 // Verify says who the bearer of a token is. Its error is an *Error. It waits, for some seconds at most, only when the token names a key
 // that may be new.
 func (v *Verifier) Verify(ctx context.Context, raw string) (Identity, error) {
+	good, err := v.verify(ctx, raw)
+	if err != nil {
+		return Identity{}, err
+	}
+	return good.identity(), nil
+}
+
+// verify is Verify with all that was found.
+func (v *Verifier) verify(ctx context.Context, raw string) (signed, error) {
 	if raw == "" {
-		return Identity{}, refuse(ErrMissing, "get one from whoever runs your accounts")
+		return signed{}, refuse(ErrMissing, "get one from whoever runs your accounts")
 	}
 	if len(raw) > MaxBytes {
-		return Identity{}, refuse(ErrMalformed, "it has %d bytes, at most %d are read", len(raw), MaxBytes)
+		return signed{}, refuse(ErrMalformed, "it has %d bytes, at most %d are read", len(raw), MaxBytes)
 	}
+	good, err := v.parse(ctx, raw)
+	if err != nil {
+		return signed{}, err
+	}
+	return good, good.issuer.check(good.claims, v.now())
+}
+
+// signed is a token whose signature is good, whatever its claims are and whether its key is still in use.
+type signed struct {
+	issuer *accepted
+	header jose.Header
+	key    jose.JSONWebKey
+	claims jwt.Claims
+	id     string
+}
+
+func (g signed) identity() Identity {
+	return Identity{
+		User: g.claims.Subject, Issued: g.claims.IssuedAt.Time(), Expires: g.claims.Expiry.Time(), Leeway: g.issuer.Leeway,
+		ID: g.id, Issuer: g.issuer.Name, KeyID: g.key.KeyID,
+	}
+}
+
+// parse reads a token and checks its signature.
+func (v *Verifier) parse(ctx context.Context, raw string) (signed, error) {
 	parsed, err := jwt.ParseSigned(raw, algorithms)
 	if err != nil {
 		if unexpected := (*jose.ErrUnexpectedSignatureAlgorithm)(nil); errors.As(err, &unexpected) {
-			return Identity{}, refuse(ErrAlgorithm, "it says %q, accepted are %v", clip(string(unexpected.Got)), algorithms)
+			return signed{}, refuse(ErrAlgorithm, "it says %q, accepted are %v", clip(string(unexpected.Got)), algorithms)
 		}
-		return Identity{}, refuse(ErrMalformed, "it is no signed JWT in compact form")
+		return signed{}, refuse(ErrMalformed, "it is no signed JWT in compact form")
 	}
 	issuer, err := v.issuerOf(parsed)
 	if err != nil {
-		return Identity{}, err
+		return signed{}, err
 	}
 	key, err := issuer.keyFor(ctx, parsed.Headers[0])
 	if err != nil {
-		return Identity{}, err
+		return signed{}, err
 	}
 	var claims jwt.Claims
 	if err := parsed.Claims(key.Key, &claims); err != nil {
 		if errors.Is(err, jose.ErrCryptoFailure) {
-			return Identity{}, refuse(ErrSignature, "it is not by the key %q, or was altered", clip(key.KeyID))
+			return signed{}, refuse(ErrSignature, "it is not by the key %q, or was altered", clip(key.KeyID))
 		}
-		return Identity{}, refuse(ErrMalformed, "its claims cannot be read")
+		return signed{}, refuse(ErrMalformed, "its claims cannot be read")
 	}
-	if err := issuer.check(claims, v.now()); err != nil {
-		return Identity{}, err
-	}
-	return Identity{
-		User: claims.Subject, Issued: claims.IssuedAt.Time(), Expires: claims.Expiry.Time(), Leeway: issuer.Leeway,
-		ID: nameOf(raw), Issuer: issuer.Name, KeyID: key.KeyID,
-	}, nil
+	return signed{issuer, parsed.Headers[0], key, claims, nameOf(raw)}, nil
 }
 
 // issuerOf finds the issuer that a token says it is of. That it is so, the signature by one of that issuer's own keys shows.
