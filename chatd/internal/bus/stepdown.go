@@ -41,6 +41,8 @@ type StepDown struct {
 type stepper struct {
 	mu    sync.Mutex
 	state StepDown
+	// wanted is told when it begins.
+	wanted chan struct{}
 	// leaderless since when, by group.
 	leaderless map[string]time.Time
 }
@@ -61,6 +63,10 @@ func (s *Store) BeginStepDown(metadata bool) (StepDown, error) {
 	case st.Began.IsZero():
 		st.Began, st.Metadata = time.Now(), metadata
 		s.cfg.Logger.Info("stepping down", "leads", len(s.Leads()), "metadata", metadata)
+		select {
+		case s.stepper.wanted <- struct{}{}:
+		default:
+		}
 	case metadata && !st.Metadata:
 		st.Metadata = true
 		s.cfg.Logger.Info("stepping down from the metadata group, too")
@@ -92,20 +98,31 @@ func (s *Store) SteppingDown() StepDown {
 
 // keepSteppingDown hands over until ctx ends, for as long as it is wanted.
 func (s *Store) keepSteppingDown(ctx context.Context) {
-	poll := time.NewTicker(stepDownPoll)
-	defer poll.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-poll.C:
-			s.stepper.mu.Lock()
-			if !s.stepper.state.Began.IsZero() {
-				s.stepDownLocked()
+		case <-s.stepper.wanted:
+		}
+		for s.stepDownFurther() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(stepDownPoll):
 			}
-			s.stepper.mu.Unlock()
 		}
 	}
+}
+
+// stepDownFurther hands over some more; false once that is not wanted any more.
+func (s *Store) stepDownFurther() bool {
+	s.stepper.mu.Lock()
+	defer s.stepper.mu.Unlock()
+	if s.stepper.state.Began.IsZero() {
+		return false
+	}
+	s.stepDownLocked()
+	return true
 }
 
 // stepDownLocked hands over some groups of those that the store leads, and keeps it from leading the others.

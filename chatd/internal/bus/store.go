@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chatfleet/chatfleet/chatd/internal/clock"
 	"github.com/chatfleet/chatfleet/chatd/internal/election"
 	"github.com/chatfleet/chatfleet/chatd/internal/owner"
 	"github.com/chatfleet/chatfleet/chatd/internal/wire"
@@ -73,7 +74,7 @@ func StartStore(cfg Config) (*Store, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	s := &Store{cfg: cfg, subjects: subjects{cfg.Region}, failed: make(chan error, 1)}
+	s := &Store{cfg: cfg, subjects: subjects{cfg.Region}, failed: make(chan error, 1), stepper: stepper{wanted: make(chan struct{}, 1)}}
 	s.ready.Store(&errStarting)
 	if s.dir, err = openDir(cfg.Dir, cfg.label(), cfg.Logger); err != nil {
 		return nil, err
@@ -147,7 +148,7 @@ func (s *Store) register() {
 func (s *Store) lead(ctx context.Context) {
 	terms := make([]*leading, s.cfg.Partitions)
 	said := ""
-	poll := time.NewTicker(leaderPoll)
+	poll := clock.NewTicker(leaderPoll)
 	defer poll.Stop()
 	for {
 		select {
@@ -369,12 +370,16 @@ func (s *Store) probe(ctx context.Context) error {
 			return fmt.Errorf("the snapshots of %s are catching up", state)
 		}
 	}
+	var asked errgroup.Group // all at once: what is said together wakes the other stores once
 	for p := range s.cfg.Partitions {
-		if _, err := s.loads.conns[0].RequestWithContext(ctx, s.subjects.owner(p), body); err != nil {
-			return fmt.Errorf("partition %d has no owner that answers: %w", p, err)
-		}
+		asked.Go(func() error {
+			if _, err := s.loads.conns[0].RequestWithContext(ctx, s.subjects.owner(p), body); err != nil {
+				return fmt.Errorf("partition %d has no owner that answers: %w", p, err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return asked.Wait()
 }
 
 // Stop hands over what the store leads and ends it.

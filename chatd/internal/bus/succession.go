@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"github.com/chatfleet/chatfleet/chatd/internal/clock"
 	"github.com/chatfleet/chatfleet/chatd/internal/election"
 )
 
@@ -33,7 +34,7 @@ type succession struct{ srv *server.Server }
 
 // watch looks after the other stores until ctx ends.
 func (s succession) watch(ctx context.Context) {
-	poll := time.NewTicker(routePoll)
+	poll := clock.NewTicker(routePoll)
 	defer poll.Stop()
 	before, routes := map[string]bool(nil), -1
 	for look := 0; ; look++ {

@@ -35,7 +35,7 @@ type Timing struct {
 var Fast = Timing{
 	MinElection: 600 * time.Millisecond, MaxElection: 1200 * time.Millisecond,
 	Heartbeat:   150 * time.Millisecond,
-	Lone:        600 * time.Millisecond,
+	Lone:        time.Second,
 	MinCampaign: 12 * time.Millisecond, MaxCampaign: 100 * time.Millisecond,
 }
 

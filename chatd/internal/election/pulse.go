@@ -3,10 +3,11 @@ package election
 import (
 	"context"
 	"sync/atomic"
-	"time"
 	_ "unsafe" // go:linkname
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/chatfleet/chatfleet/chatd/internal/clock"
 )
 
 // lookEvery is how often Pulse asks which groups there are, besides whenever their number has changed.
@@ -20,7 +21,7 @@ func numRaftNodes(s *server.Server) int
 // gathers what is said at once into one write to each other server, and so do those for their answers. A group that Pulse does not know yet
 // still speaks every Fast.Lone.
 func Pulse(ctx context.Context, s *server.Server, names func() []string) {
-	tick := time.NewTicker(Fast.Heartbeat)
+	tick := clock.NewTicker(Fast.Heartbeat)
 	defer tick.Stop()
 	var groups pulses
 	for count, looked := 0, -1; ; count++ {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/chatlog"
+	memberclock "github.com/chatfleet/chatfleet/chatd/internal/clock"
 	"github.com/chatfleet/chatfleet/chatd/internal/wire"
 	chatv1 "github.com/chatfleet/chatfleet/proto/chat/v1"
 )
@@ -149,7 +150,7 @@ func (t *term) run(ctx context.Context, active func(bool)) error {
 	t.loadInherited()
 	t.loadTallies()
 	t.relayOn()
-	digest := time.NewTicker(t.cfg.DigestEvery)
+	digest := memberclock.NewTicker(t.cfg.DigestEvery)
 	defer digest.Stop()
 	for t.err == nil {
 		requests := t.requests
