@@ -27,8 +27,7 @@ const numPending = "Nats-Num-Pending"
 const (
 	// tailBatch messages are read at once in a take-over.
 	tailBatch = 2048
-	// A read may be sent to the replica of a store that hangs, since its interest stays until its links are given up. So the
-	// first try is given little time, each further one twice as much, and after readTimeout it has failed.
+	// A store may die within an answer. The first silence is given little time, each further one twice as much, and after readTimeout the read has failed.
 	firstPatience = 100 * time.Millisecond
 	readTimeout   = 2 * time.Second
 	// putTimeout bounds one write to the state stream.
@@ -217,9 +216,7 @@ func (j *journal) Range(ctx context.Context, from uint64, n int, visit func(uint
 	})
 }
 
-var errSilent = errors.New("no replica answered in time")
-
-// patiently tries to read, with more patience each time, until there is an answer.
+// patiently tries to read, with more patience each time, until there is a whole answer.
 func patiently(try func(patience time.Duration) error) error {
 	for patience := firstPatience; ; patience *= 2 {
 		if err := try(patience); !errors.Is(err, errSilent) || patience >= readTimeout {
@@ -228,38 +225,26 @@ func patiently(try func(patience time.Duration) error) error {
 	}
 }
 
-// batch reads several messages and returns how many more there are; errSilent if for so long there came none.
+// batch reads several messages and returns how many more there are; errSilent if there came no more of them for so long.
 func (j *journal) batch(ctx context.Context, l *lane, api string, req getRequest, patience time.Duration, visit func(*nats.Msg) error) (pending uint64, err error) {
-	// A queue for what may come: the messages, and the batch's end. What did not fit would be lost.
-	messages := make(chan *nats.Msg, max(req.Batch, len(req.MultiLast))+1)
+	body, err := json.Marshal(req)
+	if err != nil {
+		return 0, err
+	}
 	nc, leave, err := l.enter(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer leave()
-	sub, err := nc.ChanSubscribe(nats.NewInbox(), messages)
+	r, err := begin(nc, &l.prompt, api, body, max(req.Batch, len(req.MultiLast)), patience)
 	if err != nil {
 		return 0, err
 	}
-	defer sub.Unsubscribe() //nolint:errcheck // fails only with the connection
-	body, err := json.Marshal(req)
-	if err != nil {
-		return 0, err
-	}
-	if err := nc.PublishRequest(api, sub.Subject, body); err != nil {
-		return 0, err
-	}
-	silent := time.NewTimer(patience)
-	defer silent.Stop()
+	defer r.close()
 	for {
-		var m *nats.Msg
-		select {
-		case m = <-messages:
-			silent.Reset(patience)
-		case <-silent.C:
-			return 0, errSilent
-		case <-ctx.Done():
-			return 0, ctx.Err()
+		m, err := r.next(ctx)
+		if err != nil {
+			return 0, err
 		}
 		switch status := m.Header.Get("Status"); status {
 		case "":
@@ -282,11 +267,7 @@ func (j *journal) At(ctx context.Context, seq uint64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var m *nats.Msg
-	err = patiently(func(patience time.Duration) error {
-		m, err = j.fetches.request(ctx, j.logAPI, body, patience)
-		return err
-	})
+	m, err := j.fetches.request(ctx, j.logAPI, body)
 	if err != nil {
 		return nil, err
 	}

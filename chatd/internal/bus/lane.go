@@ -2,8 +2,6 @@ package bus
 
 import (
 	"context"
-	"errors"
-	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -21,7 +19,8 @@ const (
 type lane struct {
 	conns []*nats.Conn
 	// slots holds each connection as often as it has room.
-	slots chan *nats.Conn
+	slots  chan *nats.Conn
+	prompt promptness
 }
 
 func newLane(connect func() (*nats.Conn, error)) (*lane, error) {
@@ -58,18 +57,17 @@ func (l *lane) enter(ctx context.Context) (nc *nats.Conn, leave func(), err erro
 	}
 }
 
-// request asks once; errSilent if there is no answer for so long.
-func (l *lane) request(ctx context.Context, subject string, body []byte, patience time.Duration) (*nats.Msg, error) {
+// request reads one message.
+func (l *lane) request(ctx context.Context, subject string, body []byte) (*nats.Msg, error) {
 	nc, leave, err := l.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	try, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	m, err := nc.RequestWithContext(try, subject, body)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		err = errSilent
+	r, err := begin(nc, &l.prompt, subject, body, 1, readTimeout)
+	if err != nil {
+		return nil, err
 	}
-	return m, err
+	defer r.close()
+	return r.next(ctx)
 }
