@@ -278,6 +278,27 @@ func TestMethods(t *testing.T) {
 }
 
 // Every error of the protocol has a meaning in connect's terms.
+// Only answers for which it pays are compressed.
+func TestShortAnswersAreNotCompressed(t *testing.T) {
+	srv, _ := open(t, nil)
+	for _, bytes := range []int{10, 2 * compressFrom} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL+chatv1connect.ChatServicePostProcedure,
+			strings.NewReader(`{"log":"`+strings.Repeat("c", bytes)+`"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = http.Header{"Authorization": {"Bearer good"}, "Content-Type": {"application/json"}, "Accept-Encoding": {"gzip"}}
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if got, want := res.Header.Get("Content-Encoding") == "gzip", bytes > compressFrom; got != want || res.StatusCode != http.StatusOK {
+			t.Errorf("an answer of %d bytes: compressed %v, want %v; status %d", bytes, got, want, res.StatusCode)
+		}
+	}
+}
+
 func TestCodesAreComplete(t *testing.T) {
 	for n, name := range chatv1.Error_Code_name {
 		code, ok := codes[chatv1.Error_Code(n)]
