@@ -18,6 +18,8 @@ const (
 	hedgeFactor = 8
 	minHedge    = 20 * time.Millisecond
 	maxHedge    = 200 * time.Millisecond
+	// firstMean is what a store that has read nothing yet goes by: it may have a cold disk.
+	firstMean = 10 * time.Millisecond
 	// answerWithin is how long a read waits in all for an answer to begin.
 	answerWithin = 6 * time.Second
 )
@@ -27,18 +29,25 @@ var (
 	errSilent = errors.New("a replica fell silent within its answer")
 )
 
-// promptness is how soon answers begin lately, nanoseconds.
-type promptness struct{ mean atomic.Int64 }
+// promptness is how soon answers begin lately.
+type promptness struct{ mean atomic.Int64 } // nanoseconds; 0 before the first
+
+func (p *promptness) lately() time.Duration {
+	if mean := p.mean.Load(); mean > 0 {
+		return time.Duration(mean)
+	}
+	return firstMean
+}
 
 // note adds one. Two at once may lose one of them.
 func (p *promptness) note(took time.Duration) {
-	mean := p.mean.Load()
-	p.mean.Store(mean + (took.Nanoseconds()-mean)/8)
+	mean := p.lately()
+	p.mean.Store(max(1, int64(mean+(took-mean)/8)))
 }
 
 // after is how long a read waits before it is asked again that has been asked so often.
 func (p *promptness) after(tries int) time.Duration {
-	wait := min(max(hedgeFactor*time.Duration(p.mean.Load()), minHedge), maxHedge)
+	wait := min(max(hedgeFactor*p.lately(), minHedge), maxHedge)
 	return wait << max(0, tries-quickTries)
 }
 
@@ -77,7 +86,12 @@ func begin(nc *nats.Conn, prompt *promptness, api string, body []byte, most int,
 	if r.sub, err = nc.Subscribe(r.inbox+".*", r.received); err != nil {
 		return nil, err
 	}
-	if err := r.ask(); err != nil {
+	// What is dropped for want of room would be a hole. There is room: for one answer here, and those of other tries are dropped as they come.
+	err = r.sub.SetPendingLimits(-1, -1)
+	if err == nil {
+		err = r.ask()
+	}
+	if err != nil {
 		r.close()
 		return nil, err
 	}

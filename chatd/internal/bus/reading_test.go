@@ -134,6 +134,9 @@ func TestAReadOfNobodyFails(t *testing.T) {
 // A read is asked again soon where answers are quick, and not soon where they are slow.
 func TestPromptness(t *testing.T) {
 	var p promptness
+	if got := p.after(1); got != hedgeFactor*firstMean {
+		t.Errorf("nothing is known yet: %v", got)
+	}
 	for range 100 {
 		p.note(time.Millisecond)
 	}

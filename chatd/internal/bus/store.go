@@ -30,6 +30,8 @@ const (
 	// readyPoll is how often a store looks whether it is ready, and readyAgain whether it still is, for which it asks all owners.
 	readyPoll  = 500 * time.Millisecond
 	readyAgain = time.Second
+	// askedAtOnce are how many owners are asked at the same time whether they answer.
+	askedAtOnce = 64
 	// epochKey is the stream metadata that holds the partition's epoch.
 	epochKey = "chatfleet-epoch"
 	account  = server.DEFAULT_GLOBAL_ACCOUNT
@@ -371,6 +373,7 @@ func (s *Store) probe(ctx context.Context) error {
 		}
 	}
 	var asked errgroup.Group // all at once: what is said together wakes the other stores once
+	asked.SetLimit(askedAtOnce)
 	for p := range s.cfg.Partitions {
 		asked.Go(func() error {
 			if _, err := s.loads.conns[0].RequestWithContext(ctx, s.subjects.owner(p), body); err != nil {
