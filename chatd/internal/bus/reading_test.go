@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -123,7 +124,9 @@ func TestAReadOfNobodyFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.close()
-	if _, err := r.next(t.Context()); !errors.Is(err, errNobody) {
+	ctx, cancel := context.WithTimeout(t.Context(), 4*answerWithin)
+	defer cancel()
+	if _, err := r.next(ctx); !errors.Is(err, errNobody) {
 		t.Errorf("got %v", err)
 	}
 	if n := asked.Load(); n < quickTries || n > 3*quickTries {
