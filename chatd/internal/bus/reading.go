@@ -110,11 +110,10 @@ func (r *reading) ask() error {
 	r.asked = append(r.asked, time.Now())
 	try, since := len(r.asked), time.Since(r.asked[0])
 	r.mu.Unlock()
-	wait := r.prompt.after(try)
-	if since+wait >= answerWithin {
+	if since >= answerWithin {
 		return errNobody
 	}
-	r.timer.Reset(wait)
+	r.timer.Reset(min(r.prompt.after(try), answerWithin-since))
 	return r.nc.PublishRequest(r.api, r.inbox+"."+strconv.Itoa(try), r.body)
 }
 

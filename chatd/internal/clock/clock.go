@@ -2,7 +2,9 @@
 // that Go measures beside it, by a clock that nobody sets, goes on.
 //
 // A member goes by one only where it was started with --fault-clock, so that a simulation can set it (package node); else by time.Now.
-// Tests use it for what depends on which of the two clocks counts; a test that wants time to pass quickly uses testing/synctest, within
+// NewTicker has no part in that: it is for what a member does every so often, so that all of it is done at once.
+//
+// Tests use a Clock for what depends on which of the two clocks counts; a test that wants time to pass quickly uses testing/synctest, within
 // which this works as well.
 package clock
 

@@ -37,7 +37,7 @@ func newSigner(t *testing.T) *token.Signer {
 	return s
 }
 
-func keySet(t *testing.T, s *token.Signer) *token.KeySet {
+func keySet(t testing.TB, s *token.Signer) *token.KeySet {
 	t.Helper()
 	data, err := s.KeySetJSON()
 	if err != nil {
