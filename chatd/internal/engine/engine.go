@@ -48,6 +48,10 @@ type Fanout interface {
 	// and however slow they are. It refuses, and returns false, if f.Pts() is not Head()+1.
 	Append(f *Frame) bool
 
+	// Expect says that n more events than before are likely to be appended within milliseconds (below 0: fewer). Sessions may have to wait for them that long, if
+	// that saves writing to each of them more than once. What was expected is taken back when it has come, or will not come. Any goroutine may call it.
+	Expect(n int)
+
 	// Attach begins to send a session the events after cursor (Newest: after the newest one). The events after from will
 	// be sent. covered says that from is what was asked for; it is false if the ring has no longer all events after
 	// cursor, and from is then the newest event's position. A session that is attached already is attached anew. A

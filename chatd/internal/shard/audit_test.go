@@ -22,6 +22,8 @@ type audit struct {
 	attached map[engine.Session]map[string]bool
 	// attaching, if not nil, is called before a session is attached.
 	attaching func()
+	// expecting, if not nil, is called when the events that are expected have become more or fewer.
+	expecting func(log string, n int)
 }
 
 func newAudit(t *testing.T, e engine.Engine) *audit {
@@ -93,6 +95,16 @@ func (f *auditedLog) Attach(s engine.Session, cursor uint64) (uint64, bool) {
 	}
 	f.a.note(s, f.log, true)
 	return f.Fanout.Attach(s, cursor)
+}
+
+func (f *auditedLog) Expect(n int) {
+	f.a.mu.Lock()
+	expecting := f.a.expecting
+	f.a.mu.Unlock()
+	if expecting != nil {
+		expecting(f.log, n)
+	}
+	f.Fanout.Expect(n)
 }
 
 func (f *auditedLog) Detach(s engine.Session) {

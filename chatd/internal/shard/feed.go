@@ -155,6 +155,22 @@ func (f *feed) begin(reply *wire.OwnerReply, events []*chatv1.Event) {
 	f.catchUpLocked()
 }
 
+// expect tells a log's readers, if the shard has any, that an event is on its way, until the function that is returned is called.
+func (sh *Shard) expect(log string) (over func()) {
+	f := sh.find(log)
+	if f == nil {
+		return func() {}
+	}
+	f.mu.Lock()
+	fanout := f.fanout
+	f.mu.Unlock()
+	if fanout == nil {
+		return func() {}
+	}
+	fanout.Expect(1)
+	return func() { fanout.Expect(-1) }
+}
+
 // shut ends the feed. Sessions are attached no more, as nobody holds it.
 func (f *feed) shut() {
 	f.mu.Lock()

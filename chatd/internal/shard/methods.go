@@ -100,6 +100,7 @@ func (sh *Shard) Post(ctx context.Context, user string, req *chatv1.PostRequest)
 	if flt := sh.checkPost(req); flt != nil {
 		return nil, flt
 	}
+	defer sh.expect(req.GetLog())()
 	reply, flt := sh.askTraced(ctx, req.GetLog(), &wire.OwnerRequest{User: user, Body: &wire.OwnerRequest_Post{Post: req}})
 	if flt != nil {
 		return nil, flt

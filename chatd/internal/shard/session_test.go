@@ -196,6 +196,48 @@ func TestPostsOfOneSessionKeepTheirOrder(t *testing.T) {
 	})
 }
 
+// While posts are on their way, the sockets of the log's readers are told that there is more to come; not when they have arrived, nor when they never will.
+func TestPostsOnTheirWayAreExpected(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		log, unread := r.stores.create("ann", channel), r.stores.create("ann", channel)
+		r.signIn("ben", none(log))
+		expected := map[string]int{}
+		r.engine.mu.Lock()
+		r.engine.expecting = func(log string, n int) {
+			r.engine.mu.Lock()
+			defer r.engine.mu.Unlock()
+			expected[log] += n
+		}
+		r.engine.mu.Unlock()
+		want := func(when string, n int) {
+			t.Helper()
+			synctest.Wait()
+			r.engine.mu.Lock()
+			defer r.engine.mu.Unlock()
+			if expected[log] != n || expected[unread] != 0 {
+				t.Errorf("%s, %v are expected, want %d", when, expected, n)
+			}
+		}
+		r.stores.set(func(s *stores) { s.delay = 200 * time.Millisecond })
+		var answers []<-chan *chatv1.ServerFrame
+		for i := range uint64(3) {
+			d, _ := r.signIn("ann")
+			answers = append(answers, d.begin(postOf(log, i+1, "x")), d.begin(postOf(unread, i+1, "x")))
+		}
+		want("on their way", 3)
+		for _, a := range answers {
+			<-a
+		}
+		want("arrived", 0)
+		r.stores.set(func(s *stores) { s.down = true })
+		d, _ := r.signIn("ann")
+		a := d.begin(postOf(log, 9, "x"))
+		want("without an owner", 1)
+		<-a
+		want("given up", 0)
+	})
+}
+
 func TestRequestsAreAnsweredWhenNoOwnerIs(t *testing.T) {
 	inBubble(t, nil, func(r *rig) {
 		log := r.stores.create("ann", channel)

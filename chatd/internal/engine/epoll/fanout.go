@@ -4,8 +4,17 @@ package epoll
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
+)
+
+const (
+	// holdEach is how long, for each member of a log, all of them wait at most for events that are expected, to be sent them at once: a tenth of what it takes to
+	// write to them. What comes to less than holdLeast is not worth a timer; holdMost is the most.
+	holdEach  = time.Microsecond
+	holdLeast = time.Millisecond
+	holdMost  = 10 * time.Millisecond
 )
 
 // fanout implements engine.Fanout. Each loop has a part of its own, with the members that are its sessions.
@@ -16,6 +25,11 @@ type fanout struct {
 	closed atomic.Bool
 	at     []presence // by loop
 	parts  []*part    // by loop, whose alone it is
+
+	// expected is how many events are. holding: some have been appended of which the loops are not told yet; timer ends that, and belongs to Append.
+	expected atomic.Int64
+	holding  atomic.Bool
+	timer    *time.Timer
 }
 
 // presence is what is known of a loop's members without asking it.
@@ -33,8 +47,46 @@ func (f *fanout) Append(frame *engine.Frame) bool {
 	if !f.ring.Load().Append(frame) {
 		return false
 	}
+	if f.expected.Load() > 1 && f.hold() { // this one is among them
+		return true
+	}
+	f.holding.Store(false)
 	f.tell()
 	return true
+}
+
+// Expect has what is appended wait a little while more of it is expected, where there are many to be written to. What comes while they are written to goes along
+// only to those who have not been reached, and the others are written to twice; and the writing takes from what is expected the time of the cores.
+func (f *fanout) Expect(n int) {
+	if f.expected.Add(int64(n)) <= 0 {
+		f.release()
+	}
+}
+
+// hold has the loops told later, if that is worth it.
+func (f *fanout) hold() bool {
+	d := min(time.Duration(f.Sessions())*holdEach, holdMost)
+	switch {
+	case d < holdLeast:
+		return false
+	case f.holding.Swap(true):
+		return true
+	case f.timer == nil:
+		f.timer = time.AfterFunc(d, f.release)
+	default:
+		f.timer.Reset(d)
+	}
+	if f.expected.Load() <= 0 { // by now
+		f.release()
+	}
+	return true
+}
+
+// release tells the loops of what was held.
+func (f *fanout) release() {
+	if f.holding.Swap(false) {
+		f.tell()
+	}
 }
 
 func (f *fanout) Reset(epoch uint32, head uint64) {

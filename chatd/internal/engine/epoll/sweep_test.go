@@ -118,14 +118,33 @@ func (fd *field) attach(m *member, cursor uint64) {
 
 func (fd *field) post() {
 	fd.t.Helper()
-	frame, err := engine.NewFrame(&chatv1.Event{Log: "c1", Epoch: fd.f.Epoch(), Pts: fd.f.Head() + 1,
-		Content: &chatv1.Event_Message{Message: &chatv1.Message{Text: fd.text}}})
-	if err != nil || !fd.f.ring.Load().Append(frame) {
-		fd.t.Fatalf("event %d is refused (%v)", fd.f.Head()+1, err)
+	frame := frameAfter(fd.t, fd.f, fd.text)
+	if !fd.f.ring.Load().Append(frame) {
+		fd.t.Fatalf("event %d is refused", fd.f.Head()+1)
 	}
 	if p := fd.f.parts[0]; p != nil {
 		fd.l.lacks(p)
 	}
+}
+
+// append is post as the shard does it.
+func (fd *field) append() { appendTo(fd.t, fd.f) }
+
+func appendTo(t tb, f *fanout) {
+	t.Helper()
+	if !f.Append(frameAfter(t, f, "")) {
+		t.Fatalf("event %d is refused", f.Head()+1)
+	}
+}
+
+func frameAfter(t tb, f *fanout, text string) *engine.Frame {
+	t.Helper()
+	frame, err := engine.NewFrame(&chatv1.Event{Log: "c1", Epoch: f.Epoch(), Pts: f.Head() + 1,
+		Content: &chatv1.Event_Message{Message: &chatv1.Message{Text: text}}})
+	if err != nil {
+		t.Fatalf("event %d cannot be encoded: %v", f.Head()+1, err)
+	}
+	return frame
 }
 
 // serve has those who are ready served, one after the other.
@@ -466,6 +485,87 @@ func TestABurstCostsLittleMoreThanOne(t *testing.T) {
 	if want := members + 3*strideSessions; writes != want {
 		t.Errorf("%d writes to %d members, want %d", writes, members, want)
 	}
+}
+
+// Of a burst that is expected each member is written to once, whatever the loop does meanwhile.
+func TestABurstThatIsExpectedIsOneWrite(t *testing.T) {
+	const members, posts = 2 * strideSessions, 8
+	e, l := standing(t, engine.Config{})
+	fd := newField(t, e, l, unix.SOCK_DGRAM)
+	defer fd.close()
+	for range members {
+		fd.join(engine.Newest)
+	}
+	fd.f.at[0].members.Store(1_000_000_000) // as far as is known
+	fd.f.Expect(posts)
+	for range posts {
+		fd.append()
+		fd.f.timer.Stop() // however slow the machine is
+		l.doOps()
+		fd.stride()
+		fd.f.Expect(-1)
+	}
+	for fd.stride() {
+	}
+	writes := 0
+	for _, m := range fd.members {
+		fd.read(m)
+		if m.last != posts {
+			t.Errorf("a member has what is up to %d of %d", m.last, posts)
+		}
+		writes += m.writes
+	}
+	if writes != members {
+		t.Errorf("%d writes to %d members", writes, members)
+	}
+}
+
+// What is expected holds nobody up for long, and nobody at all if it will not come, or has only few to be written to.
+func TestWhatIsExpectedIsNotWaitedForLong(t *testing.T) {
+	for name, c := range map[string]struct {
+		members  int64
+		expected int
+		then     func(*fanout)
+		atOnce   bool
+	}{
+		"nothing more":       {1_000_000_000, 1, nil, true},
+		"nothing at all":     {1_000_000_000, 0, nil, true},
+		"few members":        {int64(holdLeast/holdEach) - 1, 5, nil, true},
+		"it does not come":   {1_000_000_000, 5, nil, false},
+		"it will not come":   {1_000_000_000, 5, func(f *fanout) { f.timer.Stop(); f.Expect(-5) }, false},
+		"it comes":           {1_000_000_000, 2, func(f *fanout) { f.timer.Stop(); f.Expect(-1); appendTo(t, f) }, false},
+		"another time round": {1_000_000_000, 5, func(f *fanout) { awaitNews(t, f); appendTo(t, f) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, l := standing(t, engine.Config{})
+			f := e.OpenLog("c1", 1, 0).(*fanout)
+			f.at[0].members.Store(c.members)
+			f.Expect(c.expected)
+			appendTo(t, f)
+			if told := len(l.inbox.ops) > 0; told != c.atOnce {
+				t.Fatalf("the loop is told at once: %v", told)
+			}
+			if c.then != nil {
+				c.then(f)
+			}
+			awaitNews(t, f)
+			if f.release(); f.at[0].told.Load() {
+				t.Error("the loop is told twice")
+			}
+		})
+	}
+}
+
+// awaitNews waits until the loop is told that there is something new, and takes it from it.
+func awaitNews(t *testing.T, f *fanout) {
+	t.Helper()
+	l := f.e.loops[0]
+	for until := time.Now().Add(20 * time.Second); !f.at[0].told.Load(); time.Sleep(100 * time.Microsecond) {
+		if time.Now().After(until) {
+			t.Fatal("the loop is never told")
+		}
+	}
+	l.doOps()
 }
 
 // BenchmarkStuckReader is what a delivery costs those who read, and how much more if one in a thousand does not.
