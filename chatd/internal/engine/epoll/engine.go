@@ -18,6 +18,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/chatfleet/chatfleet/chatd/internal/engine"
 )
@@ -35,13 +36,16 @@ type Engine struct {
 	shut     bool
 	sessions int
 	idle     chan struct{} // closed when none is left after shut
+
+	// holdMost is the constant, but in tests.
+	holdMost time.Duration
 }
 
 var _ engine.Engine = (*Engine)(nil)
 
 // New starts an engine. Shutdown ends it. Its error is that of the system, which has no epoll instance left to give.
 func New(cfg engine.Config) (*Engine, error) {
-	e := &Engine{cfg: cfg.WithDefaults(), held: engine.NewHeld(cfg), idle: make(chan struct{})}
+	e := &Engine{cfg: cfg.WithDefaults(), held: engine.NewHeld(cfg), holdMost: holdMost, idle: make(chan struct{})}
 	for id := range e.cfg.Loops {
 		l, err := newLoop(e, id)
 		if err != nil {

@@ -65,7 +65,7 @@ func (f *fanout) Expect(n int) {
 
 // hold has the loops told later, if that is worth it.
 func (f *fanout) hold() bool {
-	d := min(time.Duration(f.Sessions())*holdEach, holdMost)
+	d := min(time.Duration(f.Sessions())*holdEach, f.e.holdMost)
 	switch {
 	case d < holdLeast:
 		return false

@@ -21,7 +21,7 @@ import (
 // standing is an engine whose one loop does not run: the test does its part.
 func standing(t testing.TB, cfg engine.Config) (*Engine, *loop) {
 	t.Helper()
-	e := &Engine{cfg: cfg.WithDefaults(), held: engine.NewHeld(cfg), idle: make(chan struct{})}
+	e := &Engine{cfg: cfg.WithDefaults(), held: engine.NewHeld(cfg), holdMost: holdMost, idle: make(chan struct{})}
 	l, err := newLoop(e, 0)
 	if err != nil {
 		t.Fatal(err)
