@@ -19,7 +19,7 @@ import (
 // Fitted are the coefficients that the grid tells apart. The others are taken over from the calibration that the fit begins with.
 func Fitted() []calibration.Name {
 	return []calibration.Name{
-		calibration.Write, calibration.Byte, calibration.Receive, calibration.ReceiveByte, calibration.Ping, calibration.PingRead, calibration.PostShard,
+		calibration.Write, calibration.Byte, calibration.Receive, calibration.ReceiveByte, calibration.Ping, calibration.PingRead, calibration.Rouse, calibration.RouseRead, calibration.PostShard,
 		calibration.PostStore, calibration.StoreIdle, calibration.ShardIdle, calibration.ReaderIdle, calibration.PosterIdle, calibration.Switch, calibration.PostAuthor,
 		calibration.Acknowledge, calibration.AcknowledgeSpread, calibration.Begin, calibration.Wake,
 	}

@@ -66,7 +66,7 @@ func TestAFitFindsWhatWasPlanted(t *testing.T) {
 		tolerance := 0.06
 		switch p.Name {
 		case calibration.Byte, calibration.ReceiveByte, calibration.Begin, calibration.PostShard, calibration.PostAuthor, calibration.AcknowledgeSpread, calibration.Wake,
-			calibration.Ping, calibration.PingRead, calibration.ReaderIdle, calibration.Switch:
+			calibration.Ping, calibration.PingRead, calibration.Rouse, calibration.RouseRead, calibration.ReaderIdle, calibration.Switch:
 			tolerance = 0.3 // little of what these few runs show hangs on them
 		}
 		if math.Abs(math.Log(p.Value/want)) > tolerance {

@@ -29,6 +29,8 @@ const (
 	ReceiveByte Name = "receiveByte"
 	Ping        Name = "ping"
 	PingRead    Name = "pingRead"
+	Rouse       Name = "rouse"
+	RouseRead   Name = "rouseRead"
 	SignIn      Name = "signIn"
 	Dial        Name = "dial"
 	PostShard   Name = "postShard"
@@ -75,8 +77,10 @@ func Terms() []Term {
 		{TLS, Ratio, "how many times as much a write costs over TLS"},
 		{Receive, Microseconds, "processor time of the generator to receive one event at one session; counts where cores are shared"},
 		{ReceiveByte, Nanoseconds, "processor time of the generator for each byte of an event beyond 200, a session; counts where cores are shared"},
-		{Ping, Microseconds, "processor time of a shard for a session's ping, of which there is one every 10 s"},
-		{PingRead, Microseconds, "processor time of the generator for it; counts where cores are shared"},
+		{Ping, Microseconds, "processor time of a shard for a session's ping, of which there is one every 20 s, beside other work"},
+		{PingRead, Microseconds, "processor time of the generator for it, beside other work; counts where cores are shared"},
+		{Rouse, Microseconds, "processor time of a shard to be woken for a ping while it has no other work; counts where cores are shared"},
+		{RouseRead, Microseconds, "processor time of the generator for that; counts where cores are shared"},
 		{SignIn, Microseconds, "processor time of the fleet for a sign-in, at the shard"},
 		{Dial, Microseconds, "processor time of the generator for it; counts where cores are shared"},
 		{PostShard, Microseconds, "processor time of a shard for a post that comes over HTTP"},

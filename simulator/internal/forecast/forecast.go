@@ -215,7 +215,7 @@ func matters(name calibration.Name, in model.Input) bool {
 		return false // sizes, by which no time goes
 	case calibration.Receive, calibration.ReceiveByte, calibration.Dial, calibration.StoreIdle, calibration.ShardIdle,
 		calibration.ReaderIdle, calibration.PosterIdle, calibration.Switch, calibration.PostAuthor,
-		calibration.PingRead, calibration.Wake:
+		calibration.PingRead, calibration.Rouse, calibration.RouseRead, calibration.Wake:
 		return in.Fleet.SharedCores > 0
 	case calibration.TLS:
 		return in.Fleet.TLS

@@ -38,14 +38,15 @@ func (e *engine) pings(a session, n int) float64 {
 // session is what each session takes, in cores.
 type session float64
 
-// wants are the threads on shared cores, and what they want: those with work a whole core, the others what they take for being there.
+// wants are the threads on shared cores, and what they want: those with work a whole core, the others what they take for being there and for
+// being woken for pings.
 func (e *engine) wants() (shards, readers, stores, poster crowd) {
 	f, c := e.in.Fleet, e.cost
 	loops := f.loops()
-	shards = crowd{float64(e.running-e.working) * loops, (c.idleShard + e.pings(c.ping, e.running)) / loops}
+	shards = crowd{float64(e.running-e.working) * loops, (c.idleShard + e.pings(c.ping+c.rouse, e.running)) / loops}
 	readers = crowd{float64(f.Readers), 1}
 	if !e.reader.working {
-		readers.wants = c.idleReader + e.pings(c.pingRead, f.Readers)
+		readers.wants = c.idleReader + e.pings(c.pingRead+c.rouseRead, f.Readers)
 	}
 	return shards, readers, crowd{float64(f.Stores), c.idleStore}, crowd{1, c.idlePoster}
 }

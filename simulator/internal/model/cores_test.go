@@ -86,8 +86,8 @@ func TestIdleFleetsUseWhatIdlingTakes(t *testing.T) {
 		used time.Duration
 		want float64
 	}{
-		"stores": {u.Stores, 3 * get(calibration.StoreIdle)}, "shards": {u.Shards, float64(4*get(calibration.ShardIdle)) + pings*get(calibration.Ping)},
-		"generator": {u.Generator, get(calibration.PosterIdle) + get(calibration.ReaderIdle) + pings*get(calibration.PingRead)},
+		"stores": {u.Stores, 3 * get(calibration.StoreIdle)}, "shards": {u.Shards, float64(4*get(calibration.ShardIdle)) + pings*(get(calibration.Ping)+get(calibration.Rouse))},
+		"generator": {u.Generator, get(calibration.PosterIdle) + get(calibration.ReaderIdle) + pings*(get(calibration.PingRead)+get(calibration.RouseRead))},
 	} {
 		if got := tt.used.Seconds() / u.Over.Seconds(); math.Abs(got/tt.want-1) > 0.01 {
 			t.Errorf("%s: %.4f cores, want %.4f", name, got, tt.want)

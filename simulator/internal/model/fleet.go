@@ -65,8 +65,9 @@ type costs struct {
 	wake, begin time.Duration
 	// Nanoseconds a byte beyond those of the posts that were measured.
 	perByte float64
-	// What a session's pings take of a shard, and of the generator where cores are shared.
-	ping, pingRead session
+	// What a session's pings take of a shard, and of the generator where cores are shared; and what they take besides of one who has no other work, and is
+	// woken for each.
+	ping, pingRead, rouse, rouseRead session
 	// What each process takes of shared cores for being there. Cores.
 	idleShard, idleReader, idleStore, idlePoster float64
 	// How much dearer each thread in line makes everything.
@@ -103,6 +104,7 @@ func costsOf(f Fleet, c calibration.Calibration) costs {
 	k.ping = session(pings * c.Get(calibration.Ping).Value)
 	if f.SharedCores > 0 {
 		k.pingRead = session(pings * c.Get(calibration.PingRead).Value)
+		k.rouse, k.rouseRead = session(pings*c.Get(calibration.Rouse).Value), session(pings*c.Get(calibration.RouseRead).Value)
 		k.receive = us(calibration.Receive)
 		k.receiveByte = c.Get(calibration.ReceiveByte).Value
 		k.signIn += us(calibration.Dial)
