@@ -37,7 +37,7 @@ type Engine struct {
 	sessions int
 	idle     chan struct{} // closed when none is left after shut
 
-	// holdMost is the constant, but in tests.
+	// holdMost is how long a log is held at most: the constant of that name, but in tests.
 	holdMost time.Duration
 }
 
