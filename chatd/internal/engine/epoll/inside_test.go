@@ -3,8 +3,10 @@
 package epoll
 
 import (
+	"bytes"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -190,27 +192,43 @@ func TestDeadlinesComeUp(t *testing.T) {
 // patience is until the wheel's next tick with somebody, and no longer.
 func TestALoopWaitsForItsDeadlines(t *testing.T) {
 	_, l := standing(t, engine.Config{})
-	if got := l.patience(); got >= 0 {
-		t.Errorf("with nothing to come it waits %v", got)
+	if until, idle := l.patience(); !idle || until != never {
+		t.Errorf("with nothing to come it waits until %v, %t", until, idle)
 	}
 	l.arm(&session{readBy: 4})
-	if got := l.patience(); got <= 0 || got > 4*tick+time.Millisecond {
-		t.Errorf("with a deadline in %v it waits %v", 4*tick, got)
+	until, idle := l.patience()
+	if !idle || until.Sub(l.began) != 4*tick {
+		t.Errorf("with a deadline at %v it waits until %v, %t", 4*tick, until.Sub(l.began), idle)
+	}
+	if events := l.poll.wait(until); len(events) > 0 || time.Now().Before(until) {
+		t.Errorf("it waited until %v and has %v", time.Since(l.began), events)
+	}
+	l.sweeps = append(l.sweeps, nil)
+	if _, idle := l.patience(); idle {
+		t.Error("it waits though it has somebody to write to")
 	}
 }
 
-// A loop with nothing to do uses no CPU time: it waits until it is woken.
+// A loop with nothing to do uses no CPU time: it waits until it is woken, and by Go's poller, as one that waits in a system call keeps Go's monitor busy.
 func TestALoopWithoutSessionsWaits(t *testing.T) {
 	_, l := standing(t, engine.Config{})
 	woken := make(chan struct{})
 	go func() {
 		defer close(woken)
-		l.poll.wait(l.patience())
+		until, _ := l.patience()
+		l.poll.wait(until)
 	}()
 	select {
 	case <-woken:
 		t.Fatal("it did not wait")
 	case <-time.After(100 * time.Millisecond):
+	}
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	for one := range bytes.SplitSeq(stacks, []byte("\n\n")) {
+		if state, _, _ := bytes.Cut(one, []byte("\n")); bytes.Contains(one, []byte("(*poll).wait(")) && !bytes.Contains(state, []byte("[IO wait")) {
+			t.Errorf("it waits elsewhere than in Go's poller: %s", one)
+		}
 	}
 	l.post(op{kind: opGoAway})
 	select {

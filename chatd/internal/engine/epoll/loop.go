@@ -116,26 +116,30 @@ func (l *loop) run() {
 	defer l.poll.close()
 	for l.doOps(); !l.stop; l.doOps() {
 		l.write()
-		l.handle(l.poll.wait(l.patience()))
+		if until, idle := l.patience(); idle {
+			l.handle(l.poll.wait(until))
+		} else {
+			l.handle(l.poll.glance())
+		}
 	}
 }
 
-// patience is how long the loop may wait for its sockets.
-func (l *loop) patience() time.Duration {
+// patience is until when the loop may wait for its sockets, if it has nothing else to do.
+func (l *loop) patience() (until time.Time, idle bool) {
 	if len(l.ready) > 0 || len(l.sweeps) > 0 {
-		return 0
+		return never, false
 	}
 	l.inbox.Lock()
 	defer l.inbox.Unlock()
 	if len(l.inbox.ops) > 0 {
-		return 0
+		return never, false
 	}
 	l.inbox.asleep = true
 	ticks, found := l.wheel.next()
 	if !found {
-		return -1 // until something comes
+		return never, true
 	}
-	return max(time.Millisecond, time.Until(l.began.Add(time.Duration(l.wheel.now+ticks)*tick)))
+	return l.began.Add(time.Duration(l.wheel.now+ticks) * tick), true
 }
 
 // handle reads what can be read, and goes on with who can be written to again.

@@ -273,7 +273,7 @@ func TestASweepBringsEverybodyEverything(t *testing.T) {
 			},
 			"stride": func(*rapid.T) { fd.stride() },
 			"serve":  func(*rapid.T) { fd.serve() },
-			"poll":   func(*rapid.T) { l.handle(l.poll.wait(0)) },
+			"poll":   func(*rapid.T) { l.handle(l.poll.glance()) },
 			"read":   func(*rapid.T) { fd.read(some()) },
 			"join": func(t *rapid.T) {
 				fd.join(rapid.SampledFrom([]uint64{engine.Newest, fd.f.Head() / 2, fd.f.Head() + 2}).Draw(t, "cursor"))
@@ -323,7 +323,7 @@ func (fd *field) settleAll() {
 		fd.l.doOps()
 		again = fd.stride() || len(fd.l.ready) > 0
 		fd.serve()
-		fd.l.handle(fd.l.poll.wait(0))
+		fd.l.handle(fd.l.poll.glance())
 		for _, m := range fd.members {
 			again = fd.read(m) || again
 		}
@@ -402,7 +402,7 @@ func (fd *field) settle(m *member) bool {
 			return len(m.got) == 0
 		}
 		fd.serve()
-		fd.l.handle(fd.l.poll.wait(0))
+		fd.l.handle(fd.l.poll.glance())
 	}
 	return false
 }
@@ -602,7 +602,7 @@ func BenchmarkStuckReader(b *testing.B) {
 			for range 100 { // until the sockets of those who do not read are full
 				sweep()
 				read()
-				l.handle(l.poll.wait(0))
+				l.handle(l.poll.glance())
 			}
 			var swept time.Duration
 			for b.Loop() {
