@@ -262,7 +262,6 @@ func (l *loop) end(s *session, cause error) {
 		l.sayEnd(s)
 	}
 	s.phase, s.blocked, s.x, s.wheelAt = ended, false, nil, 0
-	closeSocket(int(s.fd))
 	l.vacate(s)
 	if s.h != nil { // else it was no session yet
 		s.h.Closed(s, cause)
@@ -270,6 +269,7 @@ func (l *loop) end(s *session, cause error) {
 	if s.left != nil {
 		s.left()
 	}
+	closeSocket(int(s.fd)) // last: who sees the end of a connection, and comes again, finds it accounted for
 	l.e.forget()
 }
 
