@@ -100,14 +100,15 @@ func (p *poll) open() error {
 	if p.wakeFd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err == nil {
 		err = unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, p.wakeFd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: noSlot})
 	}
+	if err == nil {
+		err = unix.SetNonblock(p.fd, true)
+	}
 	if err != nil {
 		_ = unix.Close(p.fd)
 		return fmt.Errorf("make an epoll instance that can be woken: %w", err)
 	}
-	if err = unix.SetNonblock(p.fd, true); err == nil {
-		p.file = os.NewFile(uintptr(p.fd), "epoll")
-		p.ready, err = p.file.SyscallConn()
-	}
+	p.file = os.NewFile(uintptr(p.fd), "epoll")
+	p.ready, err = p.file.SyscallConn()
 	if err == nil {
 		err = p.file.SetReadDeadline(never) // fails where Go's poller does not take it
 	}
